@@ -1,0 +1,173 @@
+"""Every error a client can see, and its one translation into OpenAI's error envelope.
+
+Raise a subclass anywhere on the request's path; the gateway turns it into a response. Messages are
+written for the client: no traceback, no upstream body, no secret ever goes into one.
+"""
+
+from typing import Any
+
+
+class ServingError(Exception):
+    """A failed request: `status`, OpenAI `type` and `code` come from the class.
+
+    The only constructor arguments are positional strings, because Ray pickles exceptions by
+    `args` and turns one with keyword-only arguments into `UnserializableException`.
+    """
+
+    status = 500
+    type = "server_error"
+    code: str | None = "internal_error"
+    # Another replica or the other tier may still answer, as long as no byte went out.
+    retryable = False
+    retry_after_s: int | None = None
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message, param)
+        self.message = message
+        self.param = param
+
+    def __str__(self) -> str:
+        return self.message
+
+    def envelope(self) -> dict[str, Any]:
+        """OpenAI's error body for this error."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+
+class InvalidRequest(ServingError):
+    """The request itself is wrong; sending it again cannot help."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    """Prompt and answer do not fit the model's context window."""
+
+    code = "context_length_exceeded"
+
+
+class LocalOnlyConflict(InvalidRequest):
+    """The request must stay in the cluster, but what it asks for lives outside."""
+
+    code = "local_only"
+
+
+class InvalidApiKey(ServingError):
+    """No API key, or one that is not on the list."""
+
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class UnknownModel(ServingError):
+    """The model name is neither `auto`, a tier, nor a served model."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "model_not_found"
+
+
+class UnknownPath(ServingError):
+    """No such endpoint."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "unknown_url"
+
+
+class MethodNotAllowed(ServingError):
+    """The endpoint exists, but not for this HTTP method."""
+
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(ServingError):
+    """The request body is over the configured limit."""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+
+
+class Overloaded(ServingError):
+    """Every place for this request is taken; come back after `retry_after_s`."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "overloaded"
+    retryable = True
+    retry_after_s = 1
+
+
+class EngineFailure(ServingError):
+    """The engine or the upstream failed on this request in a way of its own."""
+
+    code = "engine_failure"
+    retryable = True
+
+
+class TierUnavailable(ServingError):
+    """No replica of the tier, or no upstream, can be reached."""
+
+    status = 503
+    type = "server_error"
+    code = "tier_unavailable"
+    retryable = True
+    retry_after_s = 5
+
+
+class EngineDead(TierUnavailable):
+    """The replica's engine process is gone; the replica is being replaced."""
+
+    code = "engine_dead"
+
+
+class DeadlineExceeded(ServingError):
+    """The request's deadline passed before the answer was complete."""
+
+    status = 504
+    type = "timeout_error"
+    code = "deadline_exceeded"
+
+
+class ConfigError(ValueError):
+    """A start-up mistake: one line that names the key and the mend. Never becomes HTTP."""
+
+
+def all_errors() -> list[type[ServingError]]:
+    """Every concrete error class, the root included."""
+    found: list[type[ServingError]] = [ServingError]
+    for cls in found:
+        found.extend(cls.__subclasses__())
+    return found
+
+
+BY_NAME = {cls.__name__: cls for cls in all_errors()}
+
+
+def by_status(status: int) -> type[ServingError]:
+    """The error class that stands for an engine's or upstream's HTTP status."""
+    exact: dict[int, type[ServingError]] = {
+        400: InvalidRequest,
+        404: InvalidRequest,
+        408: DeadlineExceeded,
+        413: ContextLengthExceeded,
+        422: InvalidRequest,
+        429: Overloaded,
+        502: TierUnavailable,
+        503: TierUnavailable,
+        504: DeadlineExceeded,
+    }
+    return exact.get(status, EngineFailure)
