@@ -67,24 +67,23 @@ async def test_errors_are_openais(
 
 
 @pytest.mark.parametrize(
-    ("drill", "caught"),
+    ("drill", "patience_s", "caught"),
     [
-        ("drop", httpx.RemoteProtocolError),
-        ("cut", httpx.RemoteProtocolError),
-        ("slow_headers", httpx.ReadTimeout),
-        ("stall", httpx.ReadTimeout),
+        ("drop", 20.0, (httpx.RemoteProtocolError, httpx.ReadError)),
+        ("cut", 20.0, httpx.RemoteProtocolError),
+        ("slow_headers", 0.3, httpx.ReadTimeout),
+        ("stall", 0.3, httpx.ReadTimeout),
     ],
 )
 async def test_connection_faults_break_the_connection(
-    serving: Serving, drill: str, caught: type[httpx.HTTPError]
+    serving: Serving, drill: str, patience_s: float, caught: type[Exception]
 ) -> None:
     async with (
         serving(SimulatedServerConfig(engine=FAST, slow_headers_s=0.6)) as (_, url),
-        httpx.AsyncClient(base_url=url, timeout=0.3) as client,
+        httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(20.0, read=patience_s)) as client,
     ):
-        with pytest.raises((caught, httpx.ReadError)) as error:
+        with pytest.raises(caught):
             await client.post("/chat/completions", json=body(stream=True, user=f"drill:{drill}"))
-        assert isinstance(error.value, caught) or drill == "drop"  # a reset is a drop too
 
 
 @pytest.mark.parametrize("drill", ["no_done", "malformed", "http_500"])
@@ -127,14 +126,14 @@ async def test_fault_for_every_request_needs_no_drill(serving: Serving) -> None:
 async def test_client_that_leaves_frees_its_place(serving: Serving, slow_s: float) -> None:
     engine = FAST.model_copy(update={"first_token_delay_s": slow_s, "inter_token_delay_s": 0.01})
     async with serving(SimulatedServerConfig(engine=engine)) as (simulated, url):
-        async with httpx.AsyncClient(base_url=url, timeout=0.1) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(20.0, read=0.3)) as client:
             with contextlib.suppress(httpx.ReadTimeout):
                 ask = client.stream(
                     "POST", "/chat/completions", json=body(max_tokens=2000, stream=True)
                 )
                 async with ask as answer:
                     await anext(answer.aiter_bytes())
-        for _ in range(100):
+        for _ in range(500):
             if simulated.engine.load().running == 0:
                 return
             await asyncio.sleep(0.01)
