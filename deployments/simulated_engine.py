@@ -139,11 +139,11 @@ class SimulatedEngine:
         try:
             while not run.prompt_read:
                 await self._change(run)
-            done, before = 0, clock.steps
-            while done < planned.steps:
+            done, before, last = 0, clock.steps, planned.steps
+            while done < last:
                 while clock.steps - before == done:
                     await self._change(run)
-                first, done = done, min(planned.steps, clock.steps - before)
+                first, done = done, min(last, clock.steps - before)
                 yield range(first, done)
         finally:
             for timer in timers:

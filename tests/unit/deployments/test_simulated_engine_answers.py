@@ -289,7 +289,7 @@ JSON = st.recursive(
 KEYS = ("messages", "prompt", "n", "max_tokens", "stop", "tools", "tool_choice", "logprobs")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     body=st.dictionaries(
         st.sampled_from((*KEYS, "response_format", "top_logprobs", "stream_options", "stream")),
