@@ -110,9 +110,12 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
         quantise_checkpoint(source, out, Settings(), None, Interrupt("rounding rest"))
     assert not out.exists()
     rounded: list[torch.Tensor] = []
-    monkeypatch.setattr(
-        quantise_module, "quantise", lambda *a: rounded.append(a[0]) or quantise(*a)
-    )
+
+    def counted(weight: torch.Tensor, scheme: Int4Scheme) -> Int4Weight:
+        rounded.append(weight)
+        return quantise(weight, scheme)
+
+    monkeypatch.setattr(quantise_module, "quantise", counted)
     run(source, out)
     assert rounded == [] and is_intact(out)
 
