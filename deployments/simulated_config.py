@@ -40,6 +40,8 @@ class SimulatedEngineConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # Tells the engines apart in a tier's config.
+    kind: Literal["simulated"] = "simulated"
     # Seconds before the first token, apart from reading the prompt and from the decoding step that
     # is under way when others run: one step of its own.
     first_token_delay_s: Seconds = 0.01

@@ -1,6 +1,6 @@
 """Settings of one OpenAI-compatible upstream."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -12,6 +12,10 @@ class UpstreamConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # Tells the engines apart in a tier's config.
+    kind: Literal["upstream"] = "upstream"
+    # True: the endpoint is inside the cluster, so that local-only requests may go there.
+    in_cluster: bool = False
     # Up to and with the version: https://api.openai.com/v1.
     base_url: str
     # The upstream's name of the model.

@@ -136,6 +136,20 @@ def test_slow_reader_gets_late_tokens_together_and_loses_no_time() -> None:
     run(scenario)
 
 
+def test_busy_event_loop_does_not_make_the_clock_drift() -> None:
+    async def scenario() -> None:
+        engine = await started()
+        task = asyncio.create_task(arrivals(engine, chat(10)))
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, JumpingLoop)
+        for _ in range(3):
+            await asyncio.sleep(0.5)
+            loop.now += 0.13  # as if something had blocked it
+        assert (await task)[-1] == 1.9
+
+    run(scenario)
+
+
 def test_batch_limit_makes_requests_wait_in_order() -> None:
     async def scenario() -> None:
         engine = await started(max_num_seqs=1)
