@@ -104,20 +104,26 @@ def print_quality(result: "Result", out: Path, console: Console) -> None:
 
 
 def tier_settings(plan: Plan, model: Path) -> dict[str, Any]:
-    """The small tier's settings for this plan, ready for `serve_config.yaml`."""
+    """The small tier's settings for this plan: the branch `small` of `AppConfig`."""
     packed = plan.packed
     return {
-        "model": str(model),
-        "gpu_share": packed.gpu_share,
-        "kv_cache_memory_bytes": packed.kv_cache_memory_bytes,
-        "max_model_len": plan.demand.max_model_len,
-        "max_num_seqs": plan.max_num_seqs,
-        "engine_kwargs": {
-            "gpu_memory_utilization": packed.gpu_memory_utilization,
-            "max_num_batched_tokens": plan.demand.max_num_batched_tokens,
-            "block_size": plan.demand.block_size,
+        "model": plan.facts.name,
+        "engine": {
+            "kind": "vllm",
+            "path": str(model if model.is_dir() else model.parent),
+            "max_model_len": plan.demand.max_model_len,
+            "max_num_seqs": plan.max_num_seqs,
+            "kv_cache_memory_bytes": packed.kv_cache_memory_bytes,
+            "enforce_eager": False,
+            "extra_args": {
+                # vLLM checks at start that this part of the GPU is free, co-tenants included.
+                "gpu-memory-utilization": packed.gpu_memory_utilization,
+                "max-num-batched-tokens": plan.demand.max_num_batched_tokens,
+                "block-size": plan.demand.block_size,
+            },
         },
-        "autoscaling": {
+        "gpu_share": packed.gpu_share,
+        "scaling": {
             "min_replicas": packed.replicas_per_gpu,
             "max_replicas": plan.gpus * packed.replicas_per_gpu,
         },

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from deployments.config import TierConfig, VllmConfig
 from deployments.plan_cli import app
 
 LLAMA = {
@@ -66,8 +67,11 @@ def test_the_emitted_block_holds_the_planned_settings(config: Path) -> None:
     arguments = ("--model", config, "--gpu", "l40s", "--int4", "--replicas-per-gpu", 2)
     block = yaml.safe_load(run(*arguments, "--emit", "serve_config"))["small"]
     document = as_json(*arguments)
-    assert block["gpu_share"] == document["gpu_share"] == 0.5
-    assert block["kv_cache_memory_bytes"] == document["kv_cache_memory_bytes"]
+    tier = TierConfig.model_validate(block)
+    assert isinstance(tier.engine, VllmConfig)
+    assert tier.gpu_share == document["gpu_share"] == 0.5
+    assert tier.engine.kv_cache_memory_bytes == document["kv_cache_memory_bytes"]
+    assert tier.engine.max_model_len == document["max_model_len"]
 
 
 def test_measured_overheads_replace_the_assumed_ones(config: Path, tmp_path: Path) -> None:
