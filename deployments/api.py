@@ -15,6 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as Path
 from starlette.types import Receive
 
+from deployments.config import TierName
 from deployments.engine import Endpoint
 from deployments.errors import (
     BodyTooLarge,
@@ -37,14 +38,14 @@ Handler = Callable[[Request], Awaitable[Response]]
 def build_api(
     gateway: Gateway,
     api_keys: frozenset[str],
-    ready: Callable[[], dict[str, bool]],
+    running: Callable[[TierName], int],
 ) -> Starlette:
     """The ASGI application around a gateway.
 
-    `ready` says for each tier that must be up whether it is. With no `api_keys` the endpoint is
+    `running` counts the replicas of a tier that can answer now. With no `api_keys` the endpoint is
     open.
     """
-    api = _Api(gateway, api_keys, ready)
+    api = _Api(gateway, api_keys, running)
     return Starlette(
         routes=[
             Path("/v1/chat/completions", api.guarded(api.chat), methods=["POST"]),
@@ -61,11 +62,11 @@ def build_api(
 
 class _Api:
     def __init__(
-        self, gateway: Gateway, api_keys: frozenset[str], ready: Callable[[], dict[str, bool]]
+        self, gateway: Gateway, api_keys: frozenset[str], running: Callable[[TierName], int]
     ) -> None:
         self._gateway = gateway
         self._key_hashes = [_digest(key) for key in api_keys]
-        self._ready = ready
+        self._running = running
         self._created = int(time.time())
 
     def guarded(self, handler: Handler) -> Handler:
@@ -116,11 +117,15 @@ class _Api:
         return _json({"status": "ok"})
 
     async def readyz(self, _: Request) -> Response:
-        """`GET /readyz`: every tier that must be up is up; 503 names those that are not."""
-        tiers = self._ready()
-        down = sorted(name for name, up in tiers.items() if not up)
-        body = {"status": "unavailable" if down else "ok", "tiers": tiers}
-        return _json(body, status=503 if down else 200)
+        """`GET /readyz`: every tier that must be up is up, else 503; with replica counts."""
+        tiers = {
+            name: {"up": replicas > 0 or tier.scaling.min_replicas == 0, "replicas": replicas}
+            for name, tier in self._gateway.config.tiers.items()
+            for replicas in [self._running(name)]
+        }
+        ready = all(tier["up"] for tier in tiers.values())
+        body = {"status": "ok" if ready else "unavailable", "tiers": tiers}
+        return _json(body, status=200 if ready else 503)
 
     def _listed(self) -> dict[str, dict[str, Any]]:
         common = {"object": "model", "created": self._created, "owned_by": "smallfirst"}

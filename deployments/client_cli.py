@@ -102,13 +102,14 @@ def status(url: Url = DEFAULT_URL, as_json: Json = False) -> None:
     if as_json:
         console.print_json(json.dumps({"ready": ready, "models": listed}))
     else:
-        table = Table("tier", "up", "model", "notes", title=f"{url}: {ready['status']}")
+        table = Table("tier", "replicas", "model", "notes", title=f"{url}: {ready['status']}")
         for model in listed:
             if model["id"] in ("auto", "small", "large"):
                 continue
             notes = [note for note in ("stand_in", "remote") if model.get(note)]
-            up = {True: "yes", False: "[red]no[/]"}.get(ready["tiers"].get(model["tier"]), "-")
-            table.add_row(model["tier"], up, model["id"], ", ".join(notes).replace("_", "-"))
+            tier = ready["tiers"][model["tier"]]
+            replicas = str(tier["replicas"]) if tier["up"] else "[red]0, down[/]"
+            table.add_row(model["tier"], replicas, model["id"], ", ".join(notes).replace("_", "-"))
         console.print(table)
     if ready["status"] != "ok":
         raise typer.Exit(1)

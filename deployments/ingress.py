@@ -31,7 +31,6 @@ class GatewayIngress:
         large: DeploymentHandle,
     ) -> None:
         context = serve.get_replica_context()
-        self._config = config
         self._health = TierHealth(
             lambda: count_running(context.app_name),
             config.gateway.health_poll_s,
@@ -53,7 +52,7 @@ class GatewayIngress:
         )
 
     def __serve_build_asgi_app__(self) -> Starlette:
-        app = build_api(self._gateway, api_keys(), self._ready)
+        app = build_api(self._gateway, api_keys(), self._health.running)
         app.router.lifespan_context = self._lifespan
         return app
 
@@ -61,11 +60,6 @@ class GatewayIngress:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         self._health.start()
         yield
-
-    def _ready(self) -> dict[str, bool]:
-        """Tiers that must be up: those that never scale to zero."""
-        tiers = self._config.tiers.items()
-        return {n: self._health.running(n) > 0 for n, t in tiers if t.scaling.min_replicas > 0}
 
     def _observe(self, record: Record) -> None:
         self._ledger.write(record)

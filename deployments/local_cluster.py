@@ -12,13 +12,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import ray
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions
 
 from deployments.app import build
@@ -39,8 +40,8 @@ RAY_ENVIRONMENT = {
 }
 # Inherited by every process of the cluster, so that stopping it finds all of them and only them.
 CLUSTER_MARK = "SMALLFIRST_CLUSTER"
-# A session's folder holds sockets, whose paths may have 107 bytes, and the logs of the run.
-KEPT_SESSIONS = 3
+# How long the logs of a run are kept.
+KEPT_S = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,9 @@ def local_cluster(options: LocalOptions) -> Iterator[Path]:
     require_free_port(options.host, options.port)
     temp_dir = options.temp_dir or Path(tempfile.gettempdir()) / f"smallfirst-{user_id()}"
     _drop_old_sessions(temp_dir)
-    set_defaults({**RAY_ENVIRONMENT, **proxy_environment(options, temp_dir), **options.environment})
+    set_defaults({**RAY_ENVIRONMENT, **proxy_environment(options), **options.environment})
     mark = uuid.uuid4().hex
+    complaints = ExitStack()
     try:
         with environment_variable(CLUSTER_MARK, mark):
             context = ray.init(
@@ -84,10 +86,16 @@ def local_cluster(options: LocalOptions) -> Iterator[Path]:
         # Ray has put its own handler on SIGTERM, which ends the process on the spot.
         interrupt_on_stop_signals()
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        logs = Path(context.address_info["session_dir"]) / "logs"
+        # Ray prints what its processes complain of to standard output, whatever it is told.
+        complaints.enter_context(redirect_stdout((logs / "driver.log").open("a")))
         serve.start(http_options=HTTPOptions(host=options.host, port=options.port))
-        yield Path(context.address_info["session_dir"]) / "logs"
+        yield logs
+    except RayError as error:
+        raise ConfigError(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from None
     finally:
         _stop(mark)
+        complaints.close()
 
 
 def interrupt_on_stop_signals() -> None:
@@ -125,11 +133,14 @@ def marked_processes(mark: str) -> list[psutil.Process]:
     return found
 
 
-def proxy_environment(options: LocalOptions, temp_dir: Path) -> dict[str, str]:
-    """Ray's switches for the fast path; its HAProxy files go to our own folder."""
+def proxy_environment(options: LocalOptions) -> dict[str, str]:
+    """Ray's switches for the fast path; its HAProxy files go to a folder of their own.
+
+    HAProxy takes socket paths of up to 97 bytes, of which Ray's node id and file name use 68.
+    """
     if not options.haproxy:
         return {}
-    folder = temp_dir / f"haproxy-{options.port}"
+    folder = Path(tempfile.gettempdir()) / f"sf-{user_id()}-{options.port}"
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
@@ -192,9 +203,7 @@ def require_free_port(host: str, port: int) -> None:
 
 
 def _drop_old_sessions(temp_dir: Path) -> None:
-    """Keep the logs of the last few runs only."""
-    if not temp_dir.is_dir():
-        return
-    sessions = sorted(p for p in temp_dir.glob("session_*") if p.is_dir() and not p.is_symlink())
-    for old in sessions[:-KEPT_SESSIONS]:
-        shutil.rmtree(old, ignore_errors=True)
+    """Drop the logs of runs that ended long ago; a running cluster touches its folder."""
+    for session in temp_dir.glob("session_*"):
+        if not session.is_symlink() and time.time() - session.stat().st_mtime > KEPT_S:
+            shutil.rmtree(session, ignore_errors=True)
