@@ -4,7 +4,7 @@ Implemented by `vllm_engine` (real weights), `simulated_engine` (rehearsals, loa
 and `upstream` (an OpenAI-compatible endpoint).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -58,12 +58,13 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Load the model; return when requests can be answered."""
 
-    def generate(self, request: EngineRequest) -> AsyncIterator[bytes | Usage]:
+    def generate(self, request: EngineRequest) -> AsyncGenerator[bytes | Usage, None]:
         r"""The answer as bytes, then `Usage`.
 
         Streaming: each item is one or more whole SSE events (`data: {...}\n\n`), without the
         final `[DONE]`; the usage event only if the client asked for it. Otherwise: one JSON
-        document. Closing the iterator stops the generation.
+        document. An item holds all that is ready when it is asked for, so that a reader who asks
+        less often gets fewer, larger items. Closing the iterator stops the generation.
         Raises: `ServingError`, before or after the first item; never anything else.
         """
         ...

@@ -1,0 +1,1 @@
+"""Every published figure of the classifier has its command here."""

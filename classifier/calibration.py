@@ -1,0 +1,90 @@
+"""From logits to probabilities, and from the gain to the operator's constant 0.7."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.score import THRESHOLD
+
+Floats = NDArray[np.float64]
+
+#: Share of the Platt probability mixed into the isotonic one: keeps the map strictly monotone,
+#: since isotonic alone folds 1,500 scores into about 50 values and a budget falls on ties.
+_TIE_BREAK = 0.02
+
+
+def sigmoid(x: Floats) -> Floats:
+    """Return 1 / (1 + exp(-x)), finite for any finite x."""
+    return 1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0)))
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """Platt scaling, mixed with an isotonic step function where ``x`` and ``y`` are given."""
+
+    slope: float
+    offset: float
+    x: tuple[float, ...] = ()
+    y: tuple[float, ...] = ()
+
+    def apply(self, logits: Floats) -> Floats:
+        """Return probabilities, strictly increasing in the logit within [-60, 60]."""
+        platt = sigmoid(self.slope * np.asarray(logits, np.float64) + self.offset)
+        if not self.x:
+            return platt
+        return (1 - _TIE_BREAK) * np.interp(logits, self.x, self.y) + _TIE_BREAK * platt
+
+    @classmethod
+    def read(cls, saved: Mapping[str, Any]) -> "Calibrator":
+        """Return the calibrator that a manifest describes."""
+        x, y = saved.get("x", ()), saved.get("y", ())
+        return cls(float(saved["slope"]), float(saved["offset"]), tuple(x), tuple(y))
+
+
+@dataclass(frozen=True)
+class ComplexityMap:
+    """Piecewise-linear, strictly increasing map of the gain [-1, 1] onto [0, 1]."""
+
+    gain: tuple[float, ...]
+    complexity: tuple[float, ...]
+
+    def apply(self, gain: Floats) -> Floats:
+        """Return complexity; the budget's gain maps to ``THRESHOLD`` exactly."""
+        return np.interp(gain, self.gain, self.complexity)
+
+
+def fit_map(gains: Floats, budget: float) -> ComplexityMap:
+    """Return the map that puts the (1 - budget) quantile of ``gains`` at ``THRESHOLD``.
+
+    The knots in between only spread the scale for people who look at it; the order of two
+    prompts never changes.
+    """
+    tau = float(threshold_gain(gains, budget))
+    low, high = np.quantile(gains, [0.02, 0.998])
+    knots = [(-1.0, 0.0), (float(low), 0.05), (tau, THRESHOLD), (float(high), 0.97), (1.0, 1.0)]
+    kept = [knots[0]]
+    for knot in knots[1:]:
+        apart = knot[0] - kept[-1][0] > 1e-6
+        if apart and (knot[0] < tau - 1e-6 or knot[1] >= THRESHOLD):
+            kept.append(knot)
+    return ComplexityMap(tuple(k[0] for k in kept), tuple(k[1] for k in kept))
+
+
+def threshold_gain(gains: Floats, budget: float) -> float:
+    """Return the gain at and above which at most ``budget`` of ``gains`` lie.
+
+    Ties are never split: where the quantile falls on one, the threshold moves just above it,
+    so that the realised share stays within the budget.
+    """
+    ordered = np.sort(np.asarray(gains, np.float64))
+    allowed = int(np.floor(budget * len(ordered) + 1e-9))
+    if allowed == 0:
+        return min(float(np.nextafter(ordered[-1], 2.0)), 1.0 - 1e-5)
+    tau = float(ordered[len(ordered) - allowed])
+    if np.count_nonzero(ordered >= tau) > allowed:
+        above = ordered[ordered > tau]
+        tau = float(above[0]) if len(above) else float(np.nextafter(tau, 2.0))
+    return min(max(tau, -1.0 + 1e-5), 1.0 - 1e-5)

@@ -1,0 +1,108 @@
+"""The shipped default scores anything, fast enough, the right way round."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import classifier
+from classifier import THRESHOLD, Classifier, Score
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Iterator[Classifier]:
+    yield classifier.load()
+
+
+ODD = {
+    "nul": "\0\0 what \0",
+    "lone surrogate": "\ud800 hello \udfff",
+    "right to left": "ما هي عاصمة فرنسا؟ \u202e abc",
+    "binary": bytes(range(256)).decode("latin-1") * 20,
+    "emoji": "🦊" * 300,
+    "parentheses": "(" * 1_000_000,
+    "one long word": "a" * 1_000_000,
+    "five megabytes": "word " * 1_000_000,
+    "unclosed tags": "<system-reminder>" * 50_000,
+    "newlines": "x\n" * 500_000,
+    "ligatures that expand": "\ufdfa" * 30_000,
+    "combining marks": "e" + "\u0301" * 100_000,
+}
+
+
+@pytest.mark.parametrize("text", ODD.values(), ids=ODD.keys())
+def test_an_odd_prompt_gets_a_score_in_bounded_work(shipped: Classifier, text: str) -> None:
+    started = time.thread_time()
+    score = shipped.score(text)
+    assert 0.0 <= score.complexity <= 1.0
+    # CPU time of this thread, ten times the bar: catches a quadratic step, not a busy machine.
+    assert time.thread_time() - started < 0.2
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t", "\u200b"])
+def test_nothing_asked_is_nothing_to_gain(shipped: Classifier, text: str) -> None:
+    assert shipped.score(text).complexity == 0.0
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [{"role": "user"}],
+        [{"role": "user", "content": None}],
+        [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}],
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
+        [{"role": 3, "content": 7, "unknown": object()}],
+        ["not a mapping"],
+    ],
+)
+def test_malformed_messages_never_raise(shipped: Classifier, messages: list[object]) -> None:
+    assert isinstance(shipped.score(messages), Score)  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_single_user_message_scores_as_its_raw_prompt(shipped: Classifier) -> None:
+    prompt = "How do I reset my password?"
+    assert shipped.score([{"role": "user", "content": prompt}]) == shipped.score(prompt)
+
+
+def test_a_batch_gives_what_single_calls_give(shipped: Classifier) -> None:
+    prompts = ["hi", "Prove that the square root of 2 is irrational.", "", "Translate: dog"]
+    for alone, batched in zip(
+        map(shipped.score, prompts), shipped.score_batch(prompts), strict=True
+    ):
+        assert batched.complexity == pytest.approx(alone.complexity, abs=1e-6)
+
+
+def test_500_spaces_do_not_change_a_score(shipped: Classifier) -> None:
+    prompt = "Derive the renormalisation flow and justify each step."
+    padded = prompt.replace(" ", " " * 500, 1) + " " * 500
+    assert shipped.score(padded) == shipped.score(prompt)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "hello!",
+        "Summarize in one sentence: The meeting moved to Monday because of the holiday.",
+        "Extract the invoice number from: Invoice 8812, total 40 EUR",
+        "What are your opening hours?",
+    ],
+)
+def test_everyday_work_stays_small(shipped: Classifier, prompt: str) -> None:
+    assert shipped.score(prompt).complexity < THRESHOLD
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Prove that every finite integral domain is a field, then find where finiteness is used.",
+    ],
+)
+def test_hard_reasoning_goes_large(shipped: Classifier, prompt: str) -> None:
+    assert shipped.score(prompt).complexity >= THRESHOLD
+
+
+def test_a_threshold_nothing_reaches_is_refused(shipped: Classifier) -> None:
+    shipped.check_threshold(THRESHOLD)
+    with pytest.raises(classifier.ArtifactError, match="reachable"):
+        shipped.check_threshold(1.01)
