@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+import autoscale.cli
 from deployments.client_cli import chat, route, status
 from deployments.config import AppConfig, VllmConfig, load_app_config
 from deployments.environment import cache_dir
 from deployments.errors import ConfigError
+from deployments.plan_cli import plan, quantize
 from models import default_model
 
 app = typer.Typer(
@@ -25,6 +27,9 @@ app = typer.Typer(
 app.command()(route)
 app.command()(chat)
 app.command()(status)
+app.command()(plan)
+app.command()(quantize)
+app.add_typer(autoscale.cli.app, name="autoscale")
 console = Console(stderr=True, highlight=False)
 
 
