@@ -2,11 +2,12 @@
 
     python -m bench.packing.replicas --model FOLDER [--rounds 3] [--write]
 
-All three engines stay loaded; phases alternate between the two set-ups, so that noise of the machine
-meets both. Closed loop: 8 clients. Open loop: Poisson arrivals, the same times for both.
+All three engines stay loaded; phases alternate between the two set-ups, so that noise of the
+machine meets both. Closed loop: 8 clients. Open loop: Poisson arrivals, the same times for both.
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -95,7 +96,7 @@ def run_phase(
     answers = [worker.figures() for worker in workers]
     tokens = [times for answer in answers for times in answer["tokens"]]
     sent = [moment for answer in answers for moment in answer["sent"]]
-    gaps = [b - a for times in tokens for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for times in tokens for a, b in itertools.pairwise(times)]
     ttft = [times[0] - moment for times, moment in zip(tokens, sent, strict=True)]
     end_s = max(times[-1] for times in tokens)
     return {
