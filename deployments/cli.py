@@ -37,6 +37,9 @@ def serve(
         bool, typer.Option(help="HAProxy in front: a fraction of the CPU per streamed chunk.")
     ] = False,
     dashboard: Annotated[bool, typer.Option(help="Ray's dashboard and REST API.")] = True,
+    temp_dir: Annotated[
+        Path | None, typer.Option(help="Ray's sockets and logs; a short path.")
+    ] = None,
 ) -> None:
     """Run everything on this machine until Ctrl-C."""
     from deployments.local_cluster import interrupt_on_stop_signals
@@ -46,7 +49,8 @@ def serve(
         settings = _with_ledger(load_app_config(config))
         _check_paths(settings)
         _prepare_models(settings)
-        _serve(settings, {"host": host, "port": port, "haproxy": haproxy, "dashboard": dashboard})
+        where = {"host": host, "port": port, "temp_dir": temp_dir}
+        _serve(settings, {**where, "haproxy": haproxy, "dashboard": dashboard})
     except ConfigError as error:
         console.print(f"[bold red]error:[/] {error}")
         raise typer.Exit(2) from None

@@ -40,8 +40,8 @@ RAY_ENVIRONMENT = {
 }
 # Inherited by every process of the cluster, so that stopping it finds all of them and only them.
 CLUSTER_MARK = "SMALLFIRST_CLUSTER"
-# A session's folder holds sockets, whose paths may have 107 bytes, and the logs of the run.
-KEPT_SESSIONS = 3
+# How long the logs of a run are kept.
+KEPT_S = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -203,9 +203,7 @@ def require_free_port(host: str, port: int) -> None:
 
 
 def _drop_old_sessions(temp_dir: Path) -> None:
-    """Keep the logs of the last few runs only."""
-    if not temp_dir.is_dir():
-        return
-    sessions = sorted(p for p in temp_dir.glob("session_*") if p.is_dir() and not p.is_symlink())
-    for old in sessions[:-KEPT_SESSIONS]:
-        shutil.rmtree(old, ignore_errors=True)
+    """Drop the logs of runs that ended long ago; a running cluster touches its folder."""
+    for session in temp_dir.glob("session_*"):
+        if not session.is_symlink() and time.time() - session.stat().st_mtime > KEPT_S:
+            shutil.rmtree(session, ignore_errors=True)

@@ -142,7 +142,7 @@ class _CompletionRequest(_Request):
 
 _SCHEMAS: dict[Endpoint, type[_Request]] = {"chat": _ChatRequest, "completions": _CompletionRequest}
 # Fields of OpenAI's that mean something to OpenAI only: accepted, not passed on.
-_NOT_PASSED_ON = frozenset({"model", "user", "metadata", "store", "service_tier"})
+_NOT_PASSED_ON = frozenset({"model", "metadata", "store", "service_tier"})
 
 
 class ParsedRequest(BaseModel):
