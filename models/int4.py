@@ -15,8 +15,8 @@ CODES = 1 << BITS
 CODES_PER_INT32 = 32 // BITS
 # Fractions of the group's range tried as the quantised range; 1.0 is plain min-max rounding.
 # More and finer steps cost time and changed the divergence by less than its noise
-# (`python -m bench.int4_quality`).
-SHRINKS = (0.75, 0.80, 0.85, 0.90, 0.93, 0.96, 1.0, 1.03)
+# (`python -m bench.packing.int4_quality`).
+SHRINKS: tuple[float, ...] = (0.75, 0.80, 0.85, 0.90, 0.93, 0.96, 1.0, 1.03)
 
 
 @dataclass(frozen=True, slots=True)
