@@ -65,6 +65,7 @@ def clean(seen: Observation) -> tuple[Observation, tuple[str, ...]]:
 
 
 _FIELDS = tuple(field.name for field in fields(Observation))
+_HUGE = 1e12  # no count of requests or replicas is larger; sums and products stay finite
 _OPTIONAL = frozenset({"engine_waiting", "engine_running", "kv_cache_usage", "completed_total"})
 
 
@@ -73,4 +74,6 @@ def _acceptable(name: str, value: object) -> bool:
         return name in _OPTIONAL
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return False
-    return name == "time_s" or value >= 0
+    if name == "time_s":
+        return abs(value) <= _HUGE
+    return 0 <= value <= (1.0 if name == "kv_cache_usage" else _HUGE)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from autoscale.core import Decision, State, decide
+from autoscale.gauges import Gauges
 from autoscale.journal import Journal
 from autoscale.observation import Observation
 from autoscale.parameters import Parameters
@@ -93,20 +94,23 @@ class QueueDepthPolicy:
     def __init__(self, **policy_kwargs: Any) -> None:
         """Wrong settings are logged and replaced by the defaults: raising here would stop Serve."""
         try:
-            self._parameters = Parameters.from_kwargs(policy_kwargs)
+            self.parameters = Parameters.from_kwargs(policy_kwargs)
         except Exception as error:
             logger.error("autoscale: %s; running with default settings", error)
-            self._parameters = Parameters()
+            self.parameters = Parameters()
         self._observer = Observer()
         self._state: State | None = None
-        self._journal = Journal(self._parameters.journal_path)
+        self._journal = Journal(self.parameters.journal_path)
+        self._gauges = Gauges()
         self._last = 1
+        self.last_decision: Decision | None = None
 
     def __call__(self, ctx: Context) -> tuple[int, dict[str, Any]]:
         """The replicas to run and Ray's policy state (ours lives here, so an empty one)."""
         try:
             self._last = self._decide(ctx)
         except Exception as error:
+            self.last_decision = None
             self._journal.fault(type(error).__name__)
             self._last = _held(ctx, self._last)
         return self._last, {}
@@ -114,16 +118,17 @@ class QueueDepthPolicy:
     def _decide(self, ctx: Context) -> int:
         observation = self._observer.observe(ctx)
         before = self._state
-        decision = decide(observation, self._parameters, before)
-        self._state = decision.state
-        self._journal.record(ctx.deployment_name, observation, before, decision, self._parameters)
+        decision = decide(observation, self.parameters, before)
+        self._state, self.last_decision = decision.state, decision
+        self._journal.record(ctx.deployment_name, observation, before, decision, self.parameters)
+        self._gauges.export(ctx.deployment_name, observation, decision)
         return self._acted(observation, decision)
 
     def _acted(self, observation: Observation, decision: Decision) -> int:
         """The decision, or in shadow mode what Ray's default formula would ask for."""
-        if not self._parameters.shadow:
+        if not self.parameters.shadow:
             return decision.replicas
-        per_replica = self._parameters.shadow_target_ongoing_requests
+        per_replica = self.parameters.shadow_target_ongoing_requests
         if per_replica <= 0.0 or not _is_count(observation.total_requests):
             return observation.target_replicas
         return math.ceil(observation.total_requests / per_replica - 1e-9)

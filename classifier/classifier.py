@@ -1,5 +1,6 @@
 """Scores conversations with a trained artefact: the code that runs on every request."""
 
+import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 from classifier.artifact import SHIPPED, Artifact, open_artifact
 from classifier.calibration import Calibrator, ComplexityMap
 from classifier.embedding import StaticEmbedding
+from classifier.encoding import Encoding
 from classifier.errors import ArtifactError
 from classifier.familiarity import Familiarity, Policy, apply_policy
 from classifier.lexical import Lexical
+from classifier.neural import Neighbours, Neural
 from classifier.score import THRESHOLD, Score
 from classifier.text import Conversation, flatten
 
@@ -35,7 +38,7 @@ class Classifier:
         manifest = artifact.manifest
         self.artifact = artifact
         self.artifact_id: str = artifact.artifact_id
-        self.embedding = _embedding(artifact)
+        self.embedding = static_embedding(artifact)
         self.rung_name, self.rung = _rung(artifact, self.embedding.dimensions)
         entry = manifest["rungs"][self.rung_name]
         self._heads = [Calibrator.read(head) for head in entry["calibration"]]
@@ -111,7 +114,8 @@ def load(path: Path | None = None) -> Classifier:
         raise ArtifactError(f"{artifact.folder}: incomplete manifest ({fault!r})") from None
 
 
-def _embedding(artifact: Artifact) -> StaticEmbedding:
+def static_embedding(artifact: Artifact) -> StaticEmbedding:
+    """Return the artefact's static sentence embedding."""
     arrays = artifact.arrays("static.safetensors", {"table": (None, None), "scale": (None,)})
     return StaticEmbedding(vocabulary(artifact), arrays["table"], arrays["scale"])
 
@@ -124,6 +128,14 @@ def vocabulary(artifact: Artifact) -> Mapping[str, int]:
 
 
 def _rung(artifact: Artifact, dimensions: int) -> tuple[str, Rung]:
-    """Return the best model that this installation can run."""
+    """Return the artefact's chosen rung, or its lexical one where onnxruntime is missing."""
+    name = str(artifact.manifest["serving"])
+    onnx = importlib.util.find_spec("onnxruntime") is not None
+    if name == "neural" and onnx:
+        return name, Neural(artifact.read("encoder.onnx"), artifact.read("tokenizer.json"))
+    if name == "neighbours" and onnx:
+        encode = Encoding(artifact.read("frozen.onnx"), artifact.read("tokenizer.json"))
+        shapes = {"vectors": (None, None), "labels": (None, 2)}
+        return name, Neighbours(encode, artifact.arrays("neighbours.safetensors", shapes))
     arrays = artifact.arrays("lexical.safetensors", Lexical.shapes(dimensions))
     return "lexical", Lexical(arrays)

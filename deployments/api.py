@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -166,9 +167,7 @@ class _Api:
     ) -> bytes | AsyncIterator[bytes]:
         """The whole JSON document, or the open stream of events."""
         items = await self._gateway.answer(parsed, asked, record)
-        if parsed.stream:
-            return items
-        return b"".join([item async for item in items])
+        return items if parsed.stream else await _document(items)
 
     async def _body(self, request: Request) -> bytes:
         """The body, refused as soon as it is known to be over the limit."""
@@ -204,6 +203,19 @@ def error_response(error: ServingError, headers: dict[str, str]) -> Response:
     if error.retry_after_s is not None:
         headers = {**headers, "retry-after": str(error.retry_after_s)}
     return _json(error.envelope(), status=error.status, headers=headers)
+
+
+async def _document(items: AsyncIterator[bytes]) -> bytes:
+    """The one JSON document of an answer that is not streamed.
+
+    It is whole when it is here: a replica that dies before it has said what the answer cost has
+    still answered.
+    """
+    document = await anext(items)
+    with suppress(ServingError):
+        async for _ in items:
+            pass
+    return document
 
 
 async def _sse(items: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -18,8 +18,10 @@ def build(config: AppConfig) -> Application:
         ClassifierReplica,
         name="Classifier",
         ray_actor_options={"num_cpus": config.classifier.num_cpus},
-        max_ongoing_requests=128,
-        autoscaling_config=autoscaling(config.classifier.scaling),
+        max_ongoing_requests=config.classifier.max_ongoing_requests,
+        autoscaling_config=autoscaling(
+            config.classifier.scaling, plain_policy(config.classifier.max_ongoing_requests)
+        ),
     ).bind(config.classifier)
     tiers = [
         serve.deployment(ModelTier, name=TIER_DEPLOYMENTS[name], **tier_options(tier)).bind(
@@ -33,7 +35,9 @@ def build(config: AppConfig) -> Application:
         ray_actor_options={"num_cpus": config.gateway.num_cpus},
         max_ongoing_requests=config.gateway.max_ongoing_requests,
         graceful_shutdown_timeout_s=config.gateway.max_request_s,
-        autoscaling_config=autoscaling(config.gateway.scaling),
+        autoscaling_config=autoscaling(
+            config.gateway.scaling, plain_policy(config.gateway.max_ongoing_requests)
+        ),
     )
     return gateway.bind(config, classifier, *tiers)
 
@@ -52,17 +56,31 @@ def tier_options(tier: TierConfig) -> dict[str, Any]:
         # an event loop that is busy with a burst.
         "health_check_period_s": 5.0,
         "health_check_timeout_s": 30.0,
-        "autoscaling_config": autoscaling(tier.scaling),
+        "autoscaling_config": autoscaling(
+            tier.scaling,
+            {
+                "slots_per_replica": tier.slots,
+                "replicas_per_gpu": round(1 / tier.gpu_share) if tier.gpu_share else 1,
+            },
+        ),
     }
 
 
-def autoscaling(scaling: Scaling) -> AutoscalingConfig:
-    """Ray's settings around our policy: its own delays 0 and factors 1, so that ours decides."""
+def plain_policy(slots: int) -> dict[str, Any]:
+    """Policy settings of a deployment without an engine: it starts in seconds and counts nothing
+    that Serve does not count."""
+    return {"slots_per_replica": slots, "startup_prior_s": 5.0, "require_engine_metrics": False}
+
+
+def autoscaling(scaling: Scaling, known: dict[str, Any]) -> AutoscalingConfig:
+    """Ray's settings around our policy: its own delays 0 and factors 1, so that ours decides.
+
+    `known` are policy settings that follow from the rest of the config; `policy_kwargs` override.
+    """
     return AutoscalingConfig(
         min_replicas=scaling.min_replicas,
         max_replicas=scaling.max_replicas,
         initial_replicas=max(scaling.min_replicas, 1),
-        target_ongoing_requests=scaling.target_ongoing_requests,
         metrics_interval_s=scaling.metrics_interval_s,
         look_back_period_s=scaling.look_back_period_s,
         upscale_delay_s=0.0,
@@ -71,6 +89,6 @@ def autoscaling(scaling: Scaling) -> AutoscalingConfig:
         downscaling_factor=1.0,
         policy=AutoscalingPolicy(
             policy_function="autoscale.policy:QueueDepthPolicy",
-            policy_kwargs=scaling.policy_kwargs,
+            policy_kwargs={**known, **scaling.policy_kwargs},
         ),
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from autoscale.parameters import Parameters
 from deployments.errors import ConfigError
 from deployments.simulated_config import SimulatedEngineConfig
 from deployments.upstream_config import UpstreamConfig
@@ -70,20 +71,19 @@ class Scaling(Settings):
     """Replicas kept while idle. 0 saves the GPU and costs a cold start."""
     max_replicas: int = Field(1, ge=1)
     """Replicas at most; with `gpu_share` this bounds the GPUs held."""
-    target_ongoing_requests: float = Field(8.0, gt=0)
-    """Queued and running requests per replica that the policy steers to: half of the engine's
-    useful batch leaves room for the arrivals of one start-up time."""
     look_back_period_s: float = Field(3.0, gt=0)
     """Window of the averaged counts, seconds. Ray's default of 30 answers a step after 31 s."""
     metrics_interval_s: float = Field(1.0, gt=0)
     """How often replicas and handles report, seconds. Ray's default of 10 hides a burst."""
     policy_kwargs: dict[str, Any] = {}
-    """Passed to `autoscale.policy.QueueDepthPolicy`."""
+    """Settings of the queue-depth policy, explained in `autoscale/parameters.py`. What this config
+    knows already (slots per replica, replicas per GPU) is filled in."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Scaling":
         if self.min_replicas > self.max_replicas:
             raise ValueError("min_replicas is above max_replicas: raise max_replicas")
+        Parameters.from_kwargs(self.policy_kwargs)
         return self
 
 
@@ -127,6 +127,12 @@ class TierConfig(Settings):
         return isinstance(self.engine, UpstreamConfig) and not self.engine.in_cluster
 
     @property
+    def slots(self) -> int:
+        """Requests that one replica serves at once: its batch, or what Serve lets through."""
+        batch = getattr(self.engine, "max_num_seqs", self.max_ongoing_requests)
+        return int(min(batch, self.max_ongoing_requests))
+
+    @property
     def num_gpus(self) -> float:
         """GPUs that Ray reserves per replica."""
         tensor_parallel = getattr(self.engine, "tensor_parallel_size", 1)
@@ -154,7 +160,9 @@ class ClassifierConfig(Settings):
     """Longest wait for a score before the request goes small unscored."""
     num_cpus: float = Field(0.1, ge=0)
     """Cores that Ray reserves; a score takes about a millisecond."""
-    scaling: Scaling = Scaling(max_replicas=2, target_ongoing_requests=16)
+    max_ongoing_requests: int = Field(64, ge=1)
+    """Scores asked of one replica at a time: 64 of a millisecond each are far below `timeout_s`."""
+    scaling: Scaling = Scaling(max_replicas=2)
     """How many replicas."""
 
 
@@ -169,7 +177,7 @@ class GatewayConfig(Settings):
     """Open requests per gateway replica: it only shuffles bytes."""
     num_cpus: float = Field(0.2, ge=0)
     """Cores that Ray reserves."""
-    scaling: Scaling = Scaling(max_replicas=2, target_ongoing_requests=128)
+    scaling: Scaling = Scaling(max_replicas=2)
     """How many replicas."""
     health_poll_s: float = Field(0.5, gt=0)
     """How often the gateway asks the controller which tiers run, seconds: the longest a request

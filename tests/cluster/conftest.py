@@ -20,7 +20,7 @@ SMALL = {
     "max_ongoing_requests": 8,
     "max_queued_requests": 40,
     "stall_timeout_s": 5,
-    "scaling": {"min_replicas": 2, "max_replicas": 4, "target_ongoing_requests": 4},
+    "scaling": {"min_replicas": 2, "max_replicas": 4, "policy_kwargs": {"hold_down_s": 10}},
 }
 LARGE = {"model": "sim-large", "engine": {**ENGINE, "seed": 1}, "num_cpus": 0.1}
 ARGS = {

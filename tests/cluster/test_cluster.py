@@ -37,6 +37,7 @@ async def send_many(
 def outcomes(answers: list[httpx.Response | Exception]) -> Counter[str]:
     return Counter(
         f"{a.status_code} {a.headers.get('x-smallfirst-tier')}"
+        + (f" {a.text}" if a.status_code != 200 else "")
         if isinstance(a, httpx.Response)
         else type(a).__name__
         for a in answers

@@ -173,7 +173,7 @@ NUMBERS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(*[NUMBERS] * 12), min_size=1, max_size=5))
 def test_any_numbers_give_a_bounded_decision(rows: list[tuple[float, ...]]) -> None:
     state = None
