@@ -79,7 +79,7 @@ def _with_gpus(settings: AppConfig) -> AppConfig:
     machine has vLLM's GPU build and a GPU: without a share Ray hides the GPUs from an engine."""
     if shutil.which("nvidia-smi") is None or find_distribution("vllm") is None:
         return settings
-    changed = {
+    changed: dict[str, object] = {
         name: tier.model_copy(update={"gpu_share": 0.25})
         for name, tier in settings.tiers.items()
         if isinstance(tier.engine, VllmConfig) and tier.gpu_share == 0
