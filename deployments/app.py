@@ -11,6 +11,9 @@ from deployments.config import AppConfig, Scaling, TierConfig
 from deployments.ingress import TIER_DEPLOYMENTS, GatewayIngress
 from deployments.tier import ModelTier
 
+# Serve rounds the surge up: one new replica is ready before an old one leaves.
+ROLL_ONE_AT_A_TIME = 1
+
 
 def build(config: AppConfig) -> Application:
     """The application of `serve_config.yaml`: Gateway over Classifier, SmallTier and Escalation."""
@@ -35,6 +38,7 @@ def build(config: AppConfig) -> Application:
         ray_actor_options={"num_cpus": config.gateway.num_cpus},
         max_ongoing_requests=config.gateway.max_ongoing_requests,
         graceful_shutdown_timeout_s=config.gateway.max_request_s,
+        max_surge_percent=ROLL_ONE_AT_A_TIME,
         autoscaling_config=autoscaling(
             config.gateway.scaling, plain_policy(config.gateway.max_ongoing_requests)
         ),
@@ -52,6 +56,7 @@ def tier_options(tier: TierConfig) -> dict[str, Any]:
         "max_ongoing_requests": tier.max_ongoing_requests,
         "max_queued_requests": tier.max_queued_requests,
         "graceful_shutdown_timeout_s": tier.drain_timeout_s,
+        "max_surge_percent": tier.max_surge_percent,
         # The check itself takes microseconds and follows progress; the timeout only has to outlast
         # an event loop that is busy with a burst.
         "health_check_period_s": 5.0,

@@ -11,9 +11,11 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deployments.client_cli import chat, route, status
-from deployments.config import AppConfig, VllmConfig, load_app_config
+from deployments.config import AppConfig, VllmConfig, load_app_config, with_default_ledger
 from deployments.environment import cache_dir
 from deployments.errors import ConfigError
+from deployments.plan_cli import plan, quantize
+from deployments.swap_cli import apply, swap
 from models import default_model
 
 app = typer.Typer(
@@ -25,6 +27,10 @@ app = typer.Typer(
 app.command()(route)
 app.command()(chat)
 app.command()(status)
+app.command()(plan)
+app.command()(quantize)
+app.command()(swap)
+app.command()(apply)
 console = Console(stderr=True, highlight=False)
 
 
@@ -46,7 +52,7 @@ def serve(
 
     interrupt_on_stop_signals()
     try:
-        settings = _with_ledger(load_app_config(config))
+        settings = with_default_ledger(load_app_config(config), cache_dir())
         _check_paths(settings)
         _prepare_models(settings)
         where = {"host": host, "port": port, "temp_dir": temp_dir}
@@ -57,14 +63,6 @@ def serve(
     except KeyboardInterrupt:
         console.print("Stopped.")
         raise typer.Exit(130) from None
-
-
-def _with_ledger(settings: AppConfig) -> AppConfig:
-    """The same settings with a ledger in the user's cache folder, where none is named."""
-    if settings.gateway.ledger_dir is not None:
-        return settings
-    gateway = settings.gateway.model_copy(update={"ledger_dir": str(cache_dir() / "ledger")})
-    return settings.model_copy(update={"gateway": gateway})
 
 
 def _check_paths(settings: AppConfig) -> None:

@@ -115,6 +115,10 @@ class TierConfig(Settings):
     """Price for the ledger, USD."""
     stand_in: bool = False
     """True marks a model that only stands in for a real one; said in `/v1/models` and the log."""
+    max_surge_percent: int = Field(1, ge=0, le=100)
+    """Extra replicas while a changed model rolls in, percent of the replicas, rounded up. 1: one at
+    a time and never fewer than before, which needs one spare `gpu_share`. 0: stop one, then start
+    one; with a single replica the tier is away meanwhile."""
     stall_timeout_s: float = Field(60.0, gt=0)
     """A replica with work but no progress for this long is unhealthy. Progress, not latency: a slow
     engine is not a dead one. Longer than the longest prefill."""
@@ -244,6 +248,14 @@ class AppConfig(Settings):
                 f"has {self.gpus}: lower min_replicas or gpu_share"
             )
         return self
+
+
+def with_default_ledger(config: AppConfig, folder: Path) -> AppConfig:
+    """The same config with a ledger in `folder`, where none is named."""
+    if config.gateway.ledger_dir is not None:
+        return config
+    gateway = config.gateway.model_copy(update={"ledger_dir": str(folder / "ledger")})
+    return config.model_copy(update={"gateway": gateway})
 
 
 def load_app_config(path: Path) -> AppConfig:

@@ -37,7 +37,7 @@ def fail(error: Exception) -> NoReturn:
 
 
 @app.command()
-def plan(  # noqa: PLR0913 - typer reads the options from the signature
+def plan(
     model: Annotated[list[Path], typer.Option(help="Model folder or config.json; repeatable.")],
     gpu: Annotated[str, typer.Option(help="GPU name (a10g, l4, h100, ...) or its GiB.")],
     gpus: Annotated[int, typer.Option(min=1, help="How many of that GPU.")] = 1,
@@ -80,7 +80,7 @@ def plan(  # noqa: PLR0913 - typer reads the options from the signature
 
 
 @app.command()
-def quantize(  # noqa: PLR0913 - typer reads the options from the signature
+def quantize(
     model: Annotated[Path, typer.Option(help="Hugging Face checkpoint folder.")],
     out: Annotated[Path, typer.Option(help="Folder to make; must not exist.")],
     scheme: Annotated[Literal["w4a16"], typer.Option(help="4-bit weights.")] = "w4a16",
