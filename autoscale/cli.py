@@ -100,7 +100,7 @@ def _say_notes(trace: Trace) -> None:
 
 
 @app.command()
-def simulate(  # noqa: PLR0913 - a command line's options
+def simulate(
     trace: TraceFile,
     policy: Annotated[
         str, typer.Option("--policy", help="Names, comma separated; `all` for every one.")
@@ -172,7 +172,7 @@ def _table(summaries: Any, title: str) -> Any:
 
 
 @app.command()
-def recommend(  # noqa: PLR0913 - a command line's options
+def recommend(
     trace: Annotated[Path | None, typer.Option("--trace", help="A traffic trace.")] = None,
     ledger: Annotated[Path | None, typer.Option("--ledger", help="Our access ledger.")] = None,
     prometheus: Annotated[

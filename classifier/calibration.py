@@ -56,21 +56,18 @@ class ComplexityMap:
         return np.interp(gain, self.gain, self.complexity)
 
 
-def fit_map(gains: Floats, budget: float) -> ComplexityMap:
-    """Return the map that puts the (1 - budget) quantile of ``gains`` at ``THRESHOLD``.
+def fit_map(gains: Floats, budget: float, effective: Floats | None = None) -> ComplexityMap:
+    """Return the map that puts the (1 - budget) quantile of the effective gains at ``THRESHOLD``.
 
     The knots in between only spread the scale for people who look at it; the order of two
-    prompts never changes.
+    prompts never changes. ``effective`` is the gain under the policy for unfamiliar prompts.
     """
-    tau = float(threshold_gain(gains, budget))
+    tau = float(threshold_gain(gains if effective is None else effective, budget))
     low, high = np.quantile(gains, [0.02, 0.998])
-    knots = [(-1.0, 0.0), (float(low), 0.05), (tau, THRESHOLD), (float(high), 0.97), (1.0, 1.0)]
-    kept = [knots[0]]
-    for knot in knots[1:]:
-        apart = knot[0] - kept[-1][0] > 1e-6
-        if apart and (knot[0] < tau - 1e-6 or knot[1] >= THRESHOLD):
-            kept.append(knot)
-    return ComplexityMap(tuple(k[0] for k in kept), tuple(k[1] for k in kept))
+    below = [(float(low), 0.05)] if -1.0 < low < tau - 1e-6 else []
+    above = [(float(high), 0.97)] if tau + 1e-6 < high < 1.0 else []
+    knots = [(-1.0, 0.0), *below, (tau, THRESHOLD), *above, (1.0, 1.0)]
+    return ComplexityMap(tuple(k[0] for k in knots), tuple(k[1] for k in knots))
 
 
 def threshold_gain(gains: Floats, budget: float) -> float:

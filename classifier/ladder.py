@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.artifact import Arrays
-from classifier.classifier import Rung
 from classifier.encoding import Encoding
 from classifier.fit_lexical import fit_lexical
+from classifier.headed import Rung
 from classifier.lexical import Lexical
 from classifier.neural import UNKNOWN, Neighbours, Neural
 from classifier.recipe import Recipe

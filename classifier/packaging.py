@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from classifier.artifact import Arrays, write_artifact
 from classifier.base_weights import LICENCE, WEIGHTS_SHA256, WHEEL
-from classifier.calibration import Calibrator, Floats, fit_map
+from classifier.calibration import Calibrator
 from classifier.classifier import static_embedding
-from classifier.familiarity import Familiarity, apply_policy, fit_familiarity
+from classifier.familiarity import Familiarity, fit_familiarity
 from classifier.judging import judge, oracle
 from classifier.text import flatten
-from classifier.training import Calibrated, Trained
+from classifier.traffic import Traffic
+from classifier.training import Trained
 
 _LIBRARIES = ("numpy", "scikit-learn", "torch", "onnx", "onnxruntime", "tokenizers", "safetensors")
 
@@ -38,13 +39,18 @@ def write(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> str:
     files: dict[str, bytes | Arrays] = {
         "tokenizer.json": data.base.read("tokenizer.json"),
         "static.safetensors": _static(trained),
-        "reference.safetensors": {"reference": reference},
     }
-    rungs = {}
+    texts, vectors = _traffic(trained)
+    sight = Traffic(vectors, familiarity(vectors), trained.options.unfamiliar)
+    rungs, scores = {}, {}
     for name in dict.fromkeys([trained.chosen, "lexical"]):
         if name in trained.rungs:
-            files |= trained.rungs[name].fitted.files
-            rungs[name] = _entry(trained, trained.rungs[name], familiarity)
+            rung = trained.rungs[name]
+            files |= trained.files[name]
+            small, large = rung.probabilities(texts, vectors)
+            entry, scores[name] = sight.fit(large - small, trained.options.budget)
+            rungs[name] = {"calibration": [_calibrator(h) for h in rung.heads]} | entry
+    files["reference.safetensors"] = {"reference": reference} | sight.arrays(scores)
     manifest = {
         "rungs": rungs,
         "serving": trained.chosen,
@@ -60,36 +66,19 @@ def _static(trained: Trained) -> Arrays:
     return trained.prepared.base.arrays("static.safetensors", shapes)
 
 
-def _entry(trained: Trained, rung: Calibrated, familiarity: Familiarity) -> dict[str, Any]:
-    """Return what the manifest says of one rung: calibrators, map, reachable scores."""
-    gain, vectors = _traffic(trained, rung)
-    found = fit_map(gain, trained.options.budget)
-    scores = apply_policy(found.apply(gain), familiarity(vectors), trained.options.unfamiliar)
-    return {
-        "calibration": [_calibrator(head) for head in rung.heads],
-        "map": [list(found.gain), list(found.complexity)],
-        "budget": trained.options.budget,
-        "reachable": [float(scores.min()), float(scores.max())],
-        "traffic_rows": len(gain),
-    }
-
-
 def _calibrator(head: Calibrator) -> dict[str, Any]:
     return {key: value for key, value in asdict(head).items() if value != ()}
 
 
-def _traffic(trained: Trained, rung: Calibrated) -> tuple[Floats, NDArray[np.float32]]:
-    """Return gains and vectors of the traffic that sets the threshold, held-out rows otherwise."""
+def _traffic(trained: Trained) -> tuple[list[str], NDArray[np.float32]]:
+    """Return texts and vectors of the traffic that sets the threshold, held-out rows otherwise."""
     data = trained.prepared
     if trained.options.traffic is None:
         held = np.concatenate([data.calibrate_on, data.test_on])
-        texts, vectors = data.texts_at(held), data.vectors[held]
-    else:
-        embedding = static_embedding(data.base)
-        texts = [flatten(c) for c in trained.options.traffic]
-        vectors = np.stack([embedding.embed(t) for t in texts])
-    small, large = rung.probabilities(texts, vectors)
-    return large - small, vectors
+        return data.texts_at(held), data.vectors[held]
+    embedding = static_embedding(data.base)
+    texts = [flatten(c) for c in trained.options.traffic]
+    return texts, np.stack([embedding.embed(t) for t in texts])
 
 
 def _training(trained: Trained) -> dict[str, Any]:

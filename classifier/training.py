@@ -1,18 +1,19 @@
 """From labelled rows to a classifier: split, fit the ladder, calibrate, choose, judge."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.artifact import SHIPPED, Artifact, open_artifact
-from classifier.calibration import Calibrator, Floats
+from classifier.artifact import SHIPPED, Arrays, Artifact, open_artifact
+from classifier.calibration import Floats
 from classifier.classifier import static_embedding
 from classifier.errors import DataError
 from classifier.familiarity import Policy
 from classifier.fit_calibration import fit_calibrator
+from classifier.headed import Headed
 from classifier.judging import Candidate, Outcomes, advantage, baselines
 from classifier.ladder import RUNGS, Fitted, Training, available, fit_rungs
 from classifier.metrics import curve
@@ -74,31 +75,13 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Calibrated:
-    """A fitted rung, its two calibrators and its probabilities on the held-out rows."""
-
-    fitted: Fitted
-    heads: tuple[Calibrator, Calibrator]
-    objective: Objective
-
-    def probabilities(
-        self, texts: Sequence[str], vectors: NDArray[np.float32]
-    ) -> tuple[Floats, Floats]:
-        """Return P(small right) and P(large right), as the served artefact will give them."""
-        logits = self.fitted.rung.logits(texts, vectors).astype(np.float64)
-        small = self.heads[0].apply(logits[:, 0])
-        if self.objective == "fail":
-            return small, np.ones_like(small)
-        return small, self.heads[1].apply(logits[:, 1])
-
-
-@dataclass(frozen=True)
 class Trained:
     """The chosen rung and everything the artefact and the report say about it."""
 
     prepared: Prepared
     options: Options
-    rungs: dict[str, Calibrated]
+    rungs: dict[str, Headed]
+    files: dict[str, dict[str, bytes | Arrays]]
     chosen: str
     #: Area under quality against calls on the calibration rows, and its standard error.
     ladder: dict[str, tuple[float, float]]
@@ -122,8 +105,10 @@ def train(rows: Sequence[Row], options: Options) -> Trained:
     """Return the best rung for these rows; raises ``DataError`` where they cannot teach."""
     _check(rows, options.objective)
     data = prepare(rows, options)
-    rungs = _fit(data, options)
-    ladder = {name: _area(data, rung) for name, rung in rungs.items()}
+    fitted = list(_fit(data, options))
+    rungs = {f.name: _calibrate(f, data, options.objective) for f in fitted}
+    files = {f.name: f.files for f in fitted}
+    ladder = {name: _area(data, rung, options.objective) for name, rung in rungs.items()}
     chosen = _cheapest(ladder)
     small, large = rungs[chosen].probabilities(
         data.texts_at(data.test_on), data.vectors[data.test_on]
@@ -137,7 +122,7 @@ def train(rows: Sequence[Row], options: Options) -> Trained:
     )
     must_beat = [c for c in others if c.name in ("constant", "length", "group mean")]
     beaten = {c.name: advantage(ours, c, test) for c in must_beat}
-    return Trained(data, options, rungs, chosen, ladder, ours, others, beaten)
+    return Trained(data, options, rungs, files, chosen, ladder, ours, others, beaten)
 
 
 def prepare(rows: Sequence[Row], options: Options) -> Prepared:
@@ -176,7 +161,7 @@ def _check(rows: Sequence[Row], objective: Objective) -> None:
         raise DataError(f"`small` is {outcome[0, 0]} on every row; nothing can be learned from it")
 
 
-def _fit(data: Prepared, options: Options) -> dict[str, Calibrated]:
+def _fit(data: Prepared, options: Options) -> Iterator[Fitted]:
     names = available(len(data.fit_on), options.rungs)
     recipe = options.recipe or recipe_for(len(data.fit_on))
     training = Training(
@@ -187,25 +172,24 @@ def _fit(data: Prepared, options: Options) -> dict[str, Calibrated]:
         data.base.read("tokenizer.json"),
         replace(recipe, seed=options.seed),
     )
-    fitted = fit_rungs(training, names, options.progress)
-    return {f.name: _calibrate(f, data, options.objective) for f in fitted}
+    return fit_rungs(training, names, options.progress)
 
 
-def _calibrate(fitted: Fitted, data: Prepared, objective: Objective) -> Calibrated:
+def _calibrate(fitted: Fitted, data: Prepared, objective: Objective) -> Headed:
     index = data.calibrate_on
     logits = fitted.rung.logits(data.texts_at(index), data.vectors[index]).astype(np.float64)
     small, large = (
         fit_calibrator(logits[:, head], data.labels[index, head], data.weights[index])
         for head in (0, 1)
     )
-    return Calibrated(fitted, (small, large), objective)
+    return Headed(fitted.rung, (small, large), objective)
 
 
-def _area(data: Prepared, rung: Calibrated) -> tuple[float, float]:
+def _area(data: Prepared, rung: Headed, objective: Objective) -> tuple[float, float]:
     """Return the mean quality over all budgets on the calibration rows, and its standard error."""
     index = data.calibrate_on
     small, large = rung.probabilities(data.texts_at(index), data.vectors[index])
-    gain, outcome = large - small, data.outcomes(index, rung.objective)
+    gain, outcome = large - small, data.outcomes(index, objective)
     rng = np.random.default_rng(0)
 
     def area(i: Indices) -> float:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+import autoscale.cli
 from deployments.client_cli import chat, route, status
 from deployments.config import AppConfig, VllmConfig, load_app_config, with_default_ledger
 from deployments.environment import cache_dir
@@ -31,6 +32,7 @@ app.command()(plan)
 app.command()(quantize)
 app.command()(swap)
 app.command()(apply)
+app.add_typer(autoscale.cli.app, name="autoscale")
 console = Console(stderr=True, highlight=False)
 
 

@@ -118,11 +118,27 @@ def load(name: str) -> tuple[Trace, float, tuple[float, ...], tuple[float, ...]]
 
 
 def execute(trace: Trace, jobs: list[Job], what: str) -> list[tuple[Job, Run]]:
-    """Run jobs with a progress bar; waits and targets are dropped to save memory."""
-    slim = []
-    for job, run in track(run_all(trace, jobs), description=what, total=len(jobs)):
-        slim.append((job, replace(run, waits_s=np.empty(0))))
-    return slim
+    """Run jobs with a progress bar. Finished runs are kept on disk: a stopped bench goes on."""
+    cache = RESULTS / f"partial-{what}.jsonl"
+    lines = cache.read_text(encoding="utf-8").splitlines() if cache.exists() else []
+    known = {line["job"]: line["run"] for line in map(json.loads, lines)}
+    missing = [job for job in jobs if _name(job) not in known]
+    with cache.open("a", encoding="utf-8") as file:
+        for job, run in track(run_all(trace, missing), description=what, total=len(missing)):
+            known[_name(job)] = {
+                key: value for key, value in asdict(run).items() if key not in _ARRAYS
+            }
+            file.write(json.dumps({"job": _name(job), "run": known[_name(job)]}) + "\n")
+            file.flush()
+    empty = {"targets": np.empty(0, dtype=np.int64), "waits_s": np.empty(0)}
+    return [(job, Run(**known[_name(job)], **empty)) for job in jobs]
+
+
+_ARRAYS = ("targets", "waits_s")
+
+
+def _name(job: Job) -> str:
+    return json.dumps([job.policy, job.knobs, job.cut.start_s, job.seed])
 
 
 @app.command()
@@ -142,6 +158,8 @@ def main(
     result = _measure(trace)
     path = RESULTS / f"frontier-{trace}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for partial in RESULTS.glob(f"partial-{trace}-*.jsonl"):
+        partial.unlink()
     screen.print(f"wrote {path}")
     _print_one(result)
 
@@ -155,7 +173,7 @@ def _measure(name: str) -> dict[str, Any]:
     )
     ray, ours = training_grid()
     trained = execute(
-        trace, [replace(base, policy=p, knobs=k) for p, k in ray + ours], f"{name} tuning"
+        trace, [replace(base, policy=p, knobs=k) for p, k in ray + ours], f"{name}-tuning"
     )
     best = {
         policy: cheapest([r for r in trained if r[0].policy == policy], 0.99)[0].knobs
@@ -170,7 +188,7 @@ def _measure(name: str) -> dict[str, Any]:
         for seed in SEEDS
         for policy, knobs in sweeps(best["ray-tuned"], hold)
     ]
-    judged = execute(trace, jobs, f"{name} held out")
+    judged = execute(trace, jobs, f"{name}-held-out")
     return {
         "trace": name,
         "days_tuned": list(days[:1]),

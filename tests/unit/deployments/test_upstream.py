@@ -308,6 +308,11 @@ async def test_local_only_request_never_touches_the_network() -> None:
         assert len(script.talks) == 0
 
 
+async def test_local_only_request_may_go_to_an_upstream_inside_the_cluster() -> None:
+    async with scripted(sse(said("a"), DONE), in_cluster=True) as (engine, _):
+        assert (await answered(engine, chat(local_only=True)))[0] == said("a")
+
+
 @pytest.mark.parametrize(
     "first",
     [
