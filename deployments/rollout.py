@@ -5,6 +5,7 @@ only when a new one is ready; the old ones finish their requests first. Requests
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,9 +111,12 @@ def joined_cluster(temp_dir: Path) -> Iterator[None]:
     """This process as a client of the running cluster whose sockets are in `temp_dir`."""
     import ray
 
+    from deployments.local_cluster import ADDRESS_FILE
+
     try:
-        ray.init(address="auto", _temp_dir=str(temp_dir), log_to_driver=False, logging_level=40)
-    except (ConnectionError, RuntimeError, ValueError):
+        address = (temp_dir / ADDRESS_FILE).read_text()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError):
         raise ConfigError(
             f"no cluster runs from {temp_dir}; start one, or give its --temp-dir"
         ) from None
