@@ -138,6 +138,9 @@ class _Api:
                 about["max_model_len"] = max_model_len
             for model in (name, tier.model):
                 listed[model] = {"id": model, **common, **about}
+            for model, domain in self._gateway.adapters[name].items():
+                own = {"id": model, "parent": tier.model, "domain": domain}
+                listed[model] = {**common, **about, **own}
         return listed
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
