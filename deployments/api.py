@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as Path
 from starlette.types import Receive
 
-from deployments.config import TierName
+from deployments.config import AppConfig, TierName
 from deployments.engine import Endpoint
 from deployments.errors import (
     BodyTooLarge,
@@ -68,7 +68,7 @@ class _Api:
         self._gateway = gateway
         self._key_hashes = [_digest(key) for key in api_keys]
         self._running = running
-        self._created = int(time.time())
+        self._listed = _listed(gateway.config)
 
     def guarded(self, handler: Handler) -> Handler:
         """The handler behind the API key, with our errors as OpenAI's envelope."""
@@ -103,12 +103,12 @@ class _Api:
 
     async def models(self, _: Request) -> Response:
         """`GET /v1/models`."""
-        return _json({"object": "list", "data": list(self._listed().values())})
+        return _json({"object": "list", "data": list(self._listed.values())})
 
     async def model(self, request: Request) -> Response:
         """`GET /v1/models/{model}`."""
         name = request.path_params["model"]
-        listed = self._listed().get(name)
+        listed = self._listed.get(name)
         if listed is None:
             raise UnknownModel(f"The model '{name[:100]}' does not exist.", "model")
         return _json(listed)
@@ -128,25 +128,13 @@ class _Api:
         body = {"status": "ok" if ready else "unavailable", "tiers": tiers}
         return _json(body, status=200 if ready else 503)
 
-    def _listed(self) -> dict[str, dict[str, Any]]:
-        common = {"object": "model", "created": self._created, "owned_by": "smallfirst"}
-        listed: dict[str, dict[str, Any]] = {"auto": {"id": "auto", **common}}
-        for name, tier in self._gateway.config.tiers.items():
-            about = {"tier": name, "stand_in": tier.stand_in, "remote": tier.remote}
-            max_model_len = getattr(tier.engine, "max_model_len", None)
-            if max_model_len is not None:
-                about["max_model_len"] = max_model_len
-            for model in (name, tier.model):
-                listed[model] = {"id": model, **common, **about}
-        return listed
-
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         parsed = parse(endpoint, await self._body(request))
         asked = hints(request)
         record = Record(
             request_id=asked.request_id,
             endpoint=endpoint,
-            asked_model=parsed.model if parsed.model in self._listed() else "unknown",
+            asked_model=parsed.model if parsed.model in self._listed else "unknown",
             stream=parsed.stream,
             started_s=time.perf_counter(),
         )
@@ -196,6 +184,20 @@ class _Api:
         matches = [hmac.compare_digest(digest, known) for known in self._key_hashes]
         if not any(matches):
             raise InvalidApiKey("Incorrect API key provided.")
+
+
+def _listed(config: AppConfig) -> dict[str, dict[str, Any]]:
+    """What `/v1/models` says of every name a client may ask for."""
+    common = {"object": "model", "created": int(time.time()), "owned_by": "smallfirst"}
+    listed: dict[str, dict[str, Any]] = {"auto": {"id": "auto", **common}}
+    for name, tier in config.tiers.items():
+        about = {"tier": name, "stand_in": tier.stand_in, "remote": tier.remote}
+        max_model_len = getattr(tier.engine, "max_model_len", None)
+        if max_model_len is not None:
+            about["max_model_len"] = max_model_len
+        for model in (name, tier.model):
+            listed[model] = {"id": model, **common, **about}
+    return listed
 
 
 def error_response(error: ServingError, headers: dict[str, str]) -> Response:

