@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import autoscale.cli
+import classifier.cli
 from deployments.client_cli import chat, route, status
 from deployments.config import AppConfig, VllmConfig, load_app_config, with_default_ledger
 from deployments.environment import cache_dir
@@ -35,6 +36,7 @@ app.command()(quantize)
 app.command()(swap)
 app.command()(apply)
 app.add_typer(autoscale.cli.app, name="autoscale")
+app.add_typer(classifier.cli.app, name="classifier")
 console = Console(stderr=True, highlight=False)
 
 

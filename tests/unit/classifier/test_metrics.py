@@ -44,7 +44,8 @@ def test_quality_at_a_share_takes_the_highest_scores_first() -> None:
 
 def test_auroc_counts_ties_half_as_mann_whitney_does() -> None:
     rng = np.random.default_rng(1)
-    scores, positive = np.floor(rng.random(300) * 10), rng.random(300) < 0.3
+    scores = np.asarray(np.floor(rng.random(300) * 10), dtype=np.float64)
+    positive = rng.random(300) < 0.3
     u = mannwhitneyu(scores[positive], scores[~positive]).statistic
     assert auroc(scores, positive) == pytest.approx(u / (positive.sum() * (~positive).sum()))
 
