@@ -172,9 +172,9 @@ def after_failure(route: Route, error: ServingError, tiers: Tiers) -> Route:
     return Route(route.other, cause, may_fall_back=False)
 
 
-def after_answer_check(route: Route) -> Route | None:
+def after_answer_check(route: Route, tiers: Tiers) -> Route | None:
     """The next route where the small answer failed its check; None: keep the answer."""
-    if route.tier == "large" or not route.may_fall_back:
+    if route.tier == "large" or not route.may_fall_back or not tiers.large.up:
         return None
     return Route("large", Cause.ANSWER_CHECK, may_fall_back=False)
 

@@ -281,7 +281,7 @@ def test_a_route_that_may_not_fall_back_never_does(
     error: ServingError, state: Tiers, cause: Cause, tier: TierName
 ) -> None:
     route = Route(tier, cause, may_fall_back=False)
-    assert after_answer_check(route) is None
+    assert after_answer_check(route, state) is None
     with pytest.raises(type(error)):
         after_failure(route, error, state)
 
@@ -297,7 +297,9 @@ def asked_tiers(
             assert route is not None
             routes.append(route)
             route = (
-                after_answer_check(route) if error is None else after_failure(route, error, state)
+                after_answer_check(route, state)
+                if error is None
+                else after_failure(route, error, state)
             )
             if route is None:
                 return routes
@@ -390,3 +392,19 @@ def test_a_dry_run_says_what_would_change_the_route(
     asked: Any, score: float | None, expected: list[str]
 ) -> None:
     assert would_change(Asked(**asked), tiers(large=REMOTE), score, 0.7) == expected
+
+
+@pytest.mark.parametrize(
+    ("tier", "may_fall_back", "state", "expected"),
+    [
+        ("small", True, {}, Route("large", Cause.ANSWER_CHECK, False)),
+        ("small", False, {}, None),
+        ("large", True, {}, None),
+        ("small", True, {"large": DOWN}, None),
+    ],
+)
+def test_an_empty_small_answer_goes_large_where_large_can_answer(
+    tier: TierName, may_fall_back: bool, state: Any, expected: Route | None
+) -> None:
+    route = Route(tier, Cause.CLASSIFIER, may_fall_back)
+    assert after_answer_check(route, tiers(**state)) == expected
