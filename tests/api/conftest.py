@@ -87,7 +87,7 @@ async def in_process(
     handles = {name: FakeHandle(replica.generate) for name, replica in replicas.items()}
     health = TierHealth(dict, 1.0, frozenset())
     health.update({"small": 1, "large": 1})
-    clients = {name: TierClient(name, handle, health) for name, handle in handles.items()}  # type: ignore[arg-type]  # a fake handle
+    clients = {name: TierClient(name, handle, health) for name, handle in handles.items()}
     gateway = Gateway(config, scorer, clients, health, records.append)
     app = build_api(gateway, keys, health.running)
     try:
