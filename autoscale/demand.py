@@ -15,6 +15,8 @@ BUCKET_S = 5.0
 
 LONG_BUCKETS = 120  # 600 s: the trend of a diurnal ramp stands out of Poisson noise at 5 rps
 _LEVEL_BUCKETS = 24  # 120 s: level of the forecast
+_CONFIRM_BUCKETS = 6  # 30 s: what a falling trend must agree with
+_TREND_MAX = 0.5  # of the level: a steeper rise is a step, and surprise answers steps
 _SHORT_BUCKETS = (1, 6)  # 5 s and 30 s: windows that may overrule the forecast upwards
 _SURPRISE = 4.0  # standard deviations; 4 gives about 1 false alarm a day at 5 s buckets
 _OPEN_MIN_S = 1.0  # an open bucket younger than this says nothing
@@ -64,28 +66,30 @@ class Flow:
 def advance(demand: Demand, flow: Flow, service_s: float, lead_s: float) -> Demand:
     """The state after one tick: arrivals booked, buckets closed, forecast renewed."""
     arrived = (flow.completed - demand.completed) + (flow.in_system - demand.in_system)
-    open_arrivals = demand.open_arrivals + arrived
-    demand = replace(
-        demand,
-        time_s=flow.time_s,
-        in_system=flow.in_system,
-        completed=flow.completed,
-        open_arrivals=open_arrivals,
-    )
-    elapsed = int((flow.time_s - demand.open_since_s) // BUCKET_S)
-    for remaining in range(elapsed, 0, -1):
-        demand = _close_bucket(demand, max(0.0, demand.open_arrivals) / remaining)
+    booked_s, end_s = demand.time_s, demand.open_since_s + BUCKET_S
+    rate_rps = arrived / (flow.time_s - booked_s) if flow.time_s > booked_s else 0.0
+    demand = replace(demand, time_s=flow.time_s, in_system=flow.in_system, completed=flow.completed)
+    while flow.time_s >= end_s:
+        demand = _close_bucket(demand, rate_rps * (end_s - booked_s))
         demand = _judge(demand, service_s, lead_s)
-    return demand
+        booked_s, end_s = end_s, end_s + BUCKET_S
+    rest = rate_rps * (flow.time_s - booked_s)
+    return replace(demand, open_arrivals=demand.open_arrivals + rest)
 
 
 def _close_bucket(demand: Demand, arrived: float) -> Demand:
-    """Close one bucket; what a negative bucket lacks (metrics lag) is owed by the next."""
+    """Close one bucket; what a negative bucket lacks (metrics lag) is owed by the next.
+
+    A tick across the boundary is shared out by time: booking it whole would make steady traffic
+    look bursty whenever ticks and buckets do not divide.
+    """
+    total = demand.open_arrivals + arrived
+    closed = max(0.0, total)
     return replace(
         demand,
         open_since_s=demand.open_since_s + BUCKET_S,
-        open_arrivals=demand.open_arrivals - arrived,
-        arrivals=(*demand.arrivals[1 - LONG_BUCKETS :], arrived),
+        open_arrivals=total - closed,
+        arrivals=(*demand.arrivals[1 - LONG_BUCKETS :], closed),
     )
 
 
@@ -113,7 +117,8 @@ def _judge(demand: Demand, service_s: float, lead_s: float) -> Demand:
 def forecast_rps(arrivals: tuple[float, ...], lead_s: float) -> float:
     """Expected rate one lead time after the last bucket: level of 120 s plus the 600 s trend.
 
-    The trend is used only from a full 600 s on, and changes the level by at most half of it.
+    The trend is used only from a full 600 s on. It adds at most half the level, and takes away no
+    more than the last 30 s confirm: after a step down the slope lives on when the fall has ended.
     """
     if not arrivals:
         return 0.0
@@ -123,7 +128,8 @@ def forecast_rps(arrivals: tuple[float, ...], lead_s: float) -> float:
         return level
     slope = math.fsum(map(mul, _TREND_WEIGHTS, arrivals))
     change = slope * (lead_s + 0.5 * len(recent) * BUCKET_S)
-    return level + max(-0.5 * level, min(0.5 * level, change))
+    confirmed = sum(arrivals[-_CONFIRM_BUCKETS:]) / (_CONFIRM_BUCKETS * BUCKET_S) - level
+    return level + max(min(0.0, confirmed), min(_TREND_MAX * level, change))
 
 
 def planned_rps(demand: Demand) -> float:

@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 #: Share of the Platt probability mixed into the isotonic one: keeps the map strictly monotone,
 #: since isotonic alone folds 1,500 scores into about 50 values and a budget falls on ties.
 _TIE_BREAK = 0.02
+#: Kept between a threshold and the ends of the gain's range, so that the map stays increasing.
+_EDGE = 1e-5
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -73,15 +75,13 @@ def fit_map(gains: Floats, budget: float, effective: Floats | None = None) -> Co
 def threshold_gain(gains: Floats, budget: float) -> float:
     """Return the gain at and above which at most ``budget`` of ``gains`` lie.
 
-    Ties are never split: where the quantile falls on one, the threshold moves just above it,
-    so that the realised share stays within the budget.
+    It lies midway between the last prompt sent and the first one kept. Ties are never split:
+    where the budget ends inside one, all of it stays, so the realised share is within the budget.
     """
     ordered = np.sort(np.asarray(gains, np.float64))
-    allowed = int(np.floor(budget * len(ordered) + 1e-9))
-    if allowed == 0:
-        return min(float(np.nextafter(ordered[-1], 2.0)), 1.0 - 1e-5)
-    tau = float(ordered[len(ordered) - allowed])
-    if np.count_nonzero(ordered >= tau) > allowed:
-        above = ordered[ordered > tau]
-        tau = float(above[0]) if len(above) else float(np.nextafter(tau, 2.0))
-    return min(max(tau, -1.0 + 1e-5), 1.0 - 1e-5)
+    kept = len(ordered) - int(np.floor(budget * len(ordered) + 1e-9))
+    if kept <= 0:
+        return -1.0 + _EDGE
+    sent = ordered[ordered > ordered[kept - 1]]
+    above = float(sent[0]) if len(sent) else float(ordered[-1]) + 2 * _EDGE
+    return min(max((float(ordered[kept - 1]) + above) / 2.0, -1.0 + _EDGE), 1.0 - _EDGE)

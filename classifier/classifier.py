@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from classifier.artifact import SHIPPED, Artifact, open_artifact
 from classifier.calibration import ComplexityMap
 from classifier.domains import Domains
-from classifier.drift import DriftMonitor
+from classifier.drift import WINDOW, DriftMonitor
 from classifier.embedding import StaticEmbedding
 from classifier.errors import ArtifactError
 from classifier.familiarity import Familiarity, Policy, apply_policy, dequantise
@@ -69,12 +69,13 @@ class Classifier:
             for text, vector, columns in rows
         ]
 
-    def monitor(self) -> DriftMonitor | None:
+    def monitor(self, window: int = WINDOW) -> DriftMonitor | None:
         """Return the drift monitor of the traffic that set the threshold, if it was recorded."""
         found = self.artifact.arrays("reference.safetensors", {})
         if self.rung_name not in found:  # scores are kept per rung, under its name
             return None
-        return DriftMonitor(dequantise(found["traffic"]), found[self.rung_name].astype(np.float64))
+        scores = found[self.rung_name].astype(np.float64)
+        return DriftMonitor(dequantise(found["traffic"]), scores, window)
 
     def check_threshold(self, threshold: float) -> None:
         """Raise ``ArtifactError`` for a threshold that no traffic could reach or all would pass."""

@@ -46,7 +46,7 @@ class DriftMonitor:
         self, vectors: NDArray[np.float32], scores: Floats, window: int = WINDOW, seed: int = 0
     ) -> None:
         self.window = window
-        self._scores = np.sort(scores)
+        self.scores = np.sort(scores)
         self._mean, self._spread = vectors.mean(0), vectors.std(0) + 0.02
         rng = np.random.default_rng(seed)
         null = [self._null(vectors, rng) for _ in range(_DRAWS)]
@@ -66,7 +66,7 @@ class DriftMonitor:
         shift = float(np.linalg.norm((vectors.mean(0) - self._mean) / self._spread))
         above = _DRAWS - int(np.searchsorted(self._null_shifts, shift))
         shift_p = (above + 1) / (_DRAWS + 1)
-        ks, ks_p = kolmogorov_smirnov(np.sort(scores), self._scores)
+        ks, ks_p = kolmogorov_smirnov(np.sort(scores), self.scores)
         return DriftReport(
             len(scores),
             shift,

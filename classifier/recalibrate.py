@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from classifier.artifact import Arrays, write_artifact
-from classifier.budget import Budget, effective_gain
+from classifier.budget import effective_gain
 from classifier.calibration import Floats
 from classifier.classifier import Classifier
 from classifier.familiarity import Policy
@@ -64,9 +62,3 @@ def recalibrate(classifier: Classifier, seen: Sighted, share: float, out: Path) 
     reference = artifact.arrays("reference.safetensors", {"reference": (None, None)})
     files["reference.safetensors"] = {"reference": reference["reference"]} | traffic.arrays(scores)
     return write_artifact(out, manifest | {"rungs": rungs}, files)
-
-
-def expected_quality(seen: Sighted, budget: Budget) -> tuple[float, float]:
-    """Return the predicted quality with everything small, and with the budget spent."""
-    sent = seen.effective >= budget.gain
-    return float(seen.small.mean()), float(np.where(sent, seen.large, seen.small).mean())

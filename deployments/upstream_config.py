@@ -39,13 +39,16 @@ class UpstreamConfig(BaseModel):
     """Seconds for the whole answer; the OpenAI client's own default."""
 
     max_connections: Annotated[int, Field(ge=1)] = 100
-    """Connections at once, and kept alive; with HTTP/2 each carries many requests. The OpenAI
-    client allows 1000, for one process; a replica's `max_ongoing_requests` is far below 100."""
+    """Connections at once, and kept alive; each carries one request at a time, with HTTP/2 many.
+    The OpenAI client allows 1000, for one process; a replica's `max_ongoing_requests` is far
+    below 100."""
     keepalive_s: Seconds = 50.0
     """Seconds an idle connection is kept: below the 60 s after which load balancers drop it
     (AWS ALB's default), so that a request does not meet a connection that is being closed."""
-    http2: bool = True
-    """Negotiated under TLS; an upstream without it gets HTTP/1.1."""
+    http2: bool = False
+    """True: HTTP/2 where the upstream offers it under TLS. Off, because httpcore 1.0 does not reset
+    a stream that is given up (encode/httpcore#943): the upstream would finish, and bill, every
+    answer whose client has left. Seen with hypercorn: 30 more tokens in the 0.3 s after closing."""
 
     max_retries: Annotated[int, Field(ge=0, le=10)] = 2
     """Tries after the first, before the first byte only, on connection errors, 429, 502 and

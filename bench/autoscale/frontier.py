@@ -130,7 +130,7 @@ def execute(trace: Trace, jobs: list[Job], what: str) -> list[tuple[Job, Run]]:
             }
             file.write(json.dumps({"job": _name(job), "run": known[_name(job)]}) + "\n")
             file.flush()
-    empty = {"targets": np.empty(0, dtype=np.int64), "waits_s": np.empty(0)}
+    empty: dict[str, Any] = {"targets": np.empty(0, dtype=np.int64), "waits_s": np.empty(0)}
     return [(job, Run(**known[_name(job)], **empty)) for job in jobs]
 
 

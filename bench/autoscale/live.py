@@ -81,13 +81,14 @@ class Slots:
 @contextmanager
 def cluster() -> Iterator[None]:
     """A local Ray of its own, without HTTP, stopped at the end."""
+    # A shared 2-core machine answers queue-length probes late; Ray's default of 0.1 s is short.
+    # Ray reads its settings when it is imported.
+    os.environ["RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S"] = "1.0"
+    os.environ["PYTHONPATH"] = str(Path.cwd())
     import ray
     from ray import serve
 
     folder = tempfile.mkdtemp(prefix="asr", dir="/tmp")
-    os.environ["PYTHONPATH"] = str(Path.cwd())
-    # A shared 2-core machine answers queue-length probes late; the default of 0.1 s is for idle ones.
-    os.environ["RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S"] = "1.0"
     ray.init(num_cpus=8, include_dashboard=False, _temp_dir=folder, log_to_driver=False)
     serve.start(proxy_location="Disabled")
     try:

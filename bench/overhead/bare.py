@@ -96,12 +96,13 @@ def shown(rows: list[dict[str, Any]]) -> str:
 
 def main(
     rounds: Annotated[int, typer.Option(help="Rounds; each starts every server once.")] = 2,
+    only: Annotated[str | None, typer.Option(help="Start just this one of them.")] = None,
     append: Annotated[bool, typer.Option(help="Add to the rounds of results/bare.json.")] = False,
     port: int = 8321,
 ) -> None:
     """Measure, print the table, write results/bare.*."""
     rows: list[dict[str, Any]] = report.earlier("bare") if append else []
-    plan = [name for _ in range(rounds) for name in SERVERS]
+    plan = [name for _ in range(rounds) for name in SERVERS if only in (None, name)]
     for name in track(plan, description="servers"):
         rows += measured(name, port)
         text = shown(rows)

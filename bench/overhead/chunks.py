@@ -100,12 +100,13 @@ def shown(rows: list[dict[str, Any]]) -> str:
 
 def main(
     rounds: Annotated[int, typer.Option(help="Rounds; each starts every mode once.")] = 3,
+    only: Annotated[str | None, typer.Option(help="Start just this one of them.")] = None,
     append: Annotated[bool, typer.Option(help="Add to the rounds of results/chunks.json.")] = False,
     port: int = 8311,
 ) -> None:
     """Measure, print the table, write results/chunks.*."""
     rows: list[dict[str, Any]] = report.earlier("chunks") if append else []
-    plan = [mode for _ in range(rounds) for mode in MODES]
+    plan = [mode for _ in range(rounds) for mode in MODES if only in (None, mode)]
     for mode in track(plan, description="modes"):
         rows += measured(mode, port)
         text = shown(rows)

@@ -107,13 +107,19 @@ def simulated_alone(config: dict[str, Any], port: int) -> Iterator[Server]:
 @contextmanager
 def _started(arguments: Sequence[str], port: int, health: str) -> Iterator[Server]:
     mark = uuid.uuid4().hex
-    offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "PYTHONPATH": str(Path.cwd())}
+    environment = {
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "PYTHONPATH": str(Path.cwd()),
+        # Ray's 5 s are not enough for HAProxy's start on two busy cores.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    }
     log = Path(tempfile.gettempdir()) / f"smallfirst-bench-{mark}.log"
     began = time.time()
     with log.open("w") as out:
         process = subprocess.Popen(
             [sys.executable, *arguments],
-            env={**os.environ, **offline, MARK: mark},
+            env={**os.environ, **environment, MARK: mark},
             stdout=out,
             stderr=subprocess.STDOUT,
         )
