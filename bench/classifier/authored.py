@@ -283,7 +283,7 @@ HARD: Families = {
         "Plan the evacuation of a hospital of 400 beds in 12 hours with six ambulances, two wards "
         "on ventilators and one closed bridge. Optimise the order and show the bottleneck.",
         "You have 14 engineers, three dependent projects and a fixed launch date. Build a "
-        "schedule, find the critical path and work out what slips if two people leave in week four.",
+        "schedule, find the critical path and say what slips if two people leave in week four.",
         "Devise a fault-tolerant control strategy for a satellite that lost one of four reaction "
         "wheels, derive the reduced dynamics and prove attitude is still controllable.",
     ],
