@@ -36,21 +36,22 @@ from autoscale.workload import Profile
 DATA = Path("../shared/data/traces")
 RESULTS = Path(__file__).parent / "results"
 TARGETS = (0.99, 0.999)
-SEEDS = (11, 12)
+SEEDS = (11,)
 HARDWARE = "2 cores of an AMD EPYC, 24 GiB, no GPU"
-UTILIZATIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+UTILIZATIONS = (0.5, 0.7, 0.8, 0.9, 0.95)
+TICK_S = 4.0  # of the simulated control loop; 1 s changes GPU-hours by under 1%
 
 # name: (file, requests a second to scale to or None, training cut start, held-out starts, spikes)
 TRACES: dict[str, tuple[str, float | None, tuple[float, ...], tuple[float, ...]]] = {
-    "azure-code": ("azure2024/azure2024_code_1week_rate.csv", None, (0.0, 3.0, 5.0), ()),
+    "azure-code": ("azure2024/azure2024_code_1week_rate.csv", None, (0.0, 2.0, 3.0, 5.0), ()),
     "azure-code-spikes": (
         "azure2024/azure2024_code_1week_rate.csv",
         None,
-        (0.0, 3.0, 5.0),
+        (0.0, 2.0, 3.0, 5.0),
         (20_000.0, 50_000.0, 72_000.0),
     ),
-    "servegen-m-small": ("servegen/m-small_client_rates.csv.gz", 20.0, (0.0, 3.0, 5.0), ()),
-    "servegen-m-mid": ("servegen/m-mid_client_rates.csv.gz", 20.0, (0.0, 3.0, 5.0), ()),
+    "servegen-m-small": ("servegen/m-small_client_rates.csv.gz", 20.0, (0.0, 2.0, 3.0, 5.0), ()),
+    "servegen-m-mid": ("servegen/m-mid_client_rates.csv.gz", 20.0, (0.0, 2.0, 3.0, 5.0), ()),
     "azure-2023-conv": ("azure2023/AzureLLMInferenceTrace_conv.csv", 30.0, (0.0, 0.02), ()),
     "azure-2023-code": ("azure2023/AzureLLMInferenceTrace_code.csv", 30.0, (0.0, 0.02), ()),
 }
@@ -61,7 +62,7 @@ screen = Console(width=140)
 
 def sweeps(tuned_ray: Knobs, tuned_hold: Knobs) -> list[tuple[str, Knobs]]:
     """Every policy with each value of its one knob."""
-    late = (0.5, 0.3, 0.1, 0.03, 0.01, 0.001, 1e-6)
+    late = (0.5, 0.3, 0.1, 0.03, 0.003, 1e-6)
     jobs: list[tuple[str, Knobs]] = [
         ("smallfirst", {"late_fraction": value} | tuned_hold) for value in late
     ]
@@ -69,9 +70,9 @@ def sweeps(tuned_ray: Knobs, tuned_hold: Knobs) -> list[tuple[str, Knobs]]:
     jobs += [("ray-tuned", tuned_ray | {"utilization": u}) for u in UTILIZATIONS]
     jobs += [("kpa", {"utilization": u}) for u in UTILIZATIONS]
     jobs += [("keda", {"utilization": u}) for u in UTILIZATIONS]
-    jobs += [("wva", {"saturation": s}) for s in (0.5, 0.6, 0.7, 0.8, 0.9)]
+    jobs += [("wva", {"saturation": s}) for s in (0.5, 0.65, 0.8, 0.9)]
     jobs += [("static-peak", {"quantile": q}) for q in (0.95, 0.99, 0.999, 1.0)]
-    jobs += [("clairvoyant", {"quantile": q}) for q in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)]
+    jobs += [("clairvoyant", {"quantile": q}) for q in (0.3, 0.5, 0.8, 0.9, 1.0)]
     return jobs
 
 
@@ -167,7 +168,7 @@ def main(
 def _measure(name: str) -> dict[str, Any]:
     trace, scale, days, spikes = load(name)
     began = time.monotonic()
-    profile, limits = Profile(), Limits(tick_s=2.0)
+    profile, limits = Profile(), Limits(tick_s=TICK_S)
     base = Job(
         "", Cut(0.0, min(DAY_S, days[1] * DAY_S), scale), profile, limits, SEEDS[0], {}, spikes
     )

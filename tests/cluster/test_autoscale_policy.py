@@ -68,6 +68,13 @@ def until(reached: Any, seconds: float) -> float:
     raise AssertionError(f"not reached within {seconds} s")
 
 
+def _load(traffic: Traffic) -> None:
+    """Load for six replicas, long enough that no earlier lull can still ask for a downscale."""
+    traffic.clients = 22
+    time.sleep(HOLD_S + 2.0)
+    until(lambda: target("drill") >= 6, 60.0)
+
+
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path, Path]]:
     """App `drill` under the drill policy and app `other` under the plain one."""
@@ -114,8 +121,7 @@ def test_a_fault_never_scales_down_and_never_reaches_ray(
 
     _, drill, _ = live
     drill.write_text("", encoding="utf-8")
-    traffic.clients = 22
-    until(lambda: target("drill") >= 6, 60.0)
+    _load(traffic)
     kept = target("drill")
     drill.write_text(fault, encoding="utf-8")
     traffic.clients = 1
@@ -145,8 +151,7 @@ def test_a_killed_controller_comes_back_without_a_downscale(
 ) -> None:
     import ray
 
-    traffic.clients = 22
-    until(lambda: target("drill") >= 6, 60.0)
+    _load(traffic)
     kept = target("drill")
     controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
     ray.kill(controller, no_restart=False)
@@ -162,8 +167,7 @@ def test_a_killed_controller_comes_back_without_a_downscale(
 def test_a_redeploy_with_new_settings_does_not_scale_down_under_load(
     live: tuple[Any, Path, Path], traffic: Traffic
 ) -> None:
-    traffic.clients = 22
-    until(lambda: target("drill") >= 6, 60.0)
+    _load(traffic)
     kept = target("drill")
     kwargs = policy_kwargs("") | {"hold_down_s": HOLD_S, "service_prior_s": 1.0}
     deploy(
