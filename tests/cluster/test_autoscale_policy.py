@@ -83,7 +83,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path, 
     drill.write_text("", encoding="utf-8")
     journal = folder / "journal.jsonl"
     with cluster():
-        kwargs = policy_kwargs(str(journal)) | {"hold_down_s": HOLD_S, "service_prior_s": 1.0}
+        kwargs = policy_kwargs(str(journal)) | {
+            "hold_down_s": HOLD_S,
+            "service_prior_s": 1.0,
+            "slo_wait_s": 0.1,
+        }
         handle = deploy(
             "drill",
             0.0,
@@ -137,7 +141,7 @@ def test_another_application_scales_while_one_policy_is_faulty(
     live: tuple[Any, Path, Path],
 ) -> None:
     live[1].write_text("raises", encoding="utf-8")
-    kwargs = policy_kwargs("") | {"service_prior_s": 1.0}
+    kwargs = policy_kwargs("") | {"service_prior_s": 1.0, "slo_wait_s": 0.1}
     handle = deploy("other", 0.0, "autoscale.policy:QueueDepthPolicy", kwargs)
     traffic = Traffic(handle)
     traffic.clients = 22
@@ -169,7 +173,7 @@ def test_a_redeploy_with_new_settings_does_not_scale_down_under_load(
 ) -> None:
     _load(traffic)
     kept = target("drill")
-    kwargs = policy_kwargs("") | {"hold_down_s": HOLD_S, "service_prior_s": 1.0}
+    kwargs = policy_kwargs("") | {"hold_down_s": HOLD_S, "service_prior_s": 1.0, "slo_wait_s": 0.1}
     deploy(
         "drill",
         0.0,
