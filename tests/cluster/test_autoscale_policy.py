@@ -50,11 +50,11 @@ class Traffic:
 
 
 def target(app: str) -> int:
-    """The target number of replicas that Serve pursues."""
+    """The number of replicas that Serve pursues: those it has or starts, not those it stops."""
     from ray import serve
 
     status = serve.status().applications[app].deployments["Slots"]
-    return sum(status.replica_states.values())
+    return sum(n for state, n in status.replica_states.items() if "STOPPING" not in str(state))
 
 
 def until(reached: Any, seconds: float) -> float:
@@ -73,6 +73,16 @@ def _load(traffic: Traffic) -> None:
     traffic.clients = 22
     time.sleep(HOLD_S + 2.0)
     until(lambda: target("drill") >= 6, 60.0)
+    until(_settled, 60.0)
+
+
+def _settled() -> bool:
+    """True if the target stays the same for 3 s, so that no change is under way."""
+    seen = set()
+    for _ in range(6):
+        seen.add(target("drill"))
+        time.sleep(0.5)
+    return len(seen) == 1
 
 
 @pytest.fixture(scope="module")
