@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from autoscale.packing import gpu_share
 from autoscale.parameters import Parameters
 from deployments.errors import ConfigError
 from deployments.simulated_config import SimulatedEngineConfig
@@ -162,8 +163,9 @@ class TierConfig(Settings):
     @model_validator(mode="after")
     def _gpu_share_divides(self) -> "TierConfig":
         share = self.gpu_share
-        if share and abs(1 / share - round(1 / share)) > 1e-3:
-            raise ValueError(f"gpu_share {share} is not 1/k: use 1, 0.5, 0.3333, 0.25, …")
+        # Rounded down to Ray's ten-thousandths: 7 shares of 0.1429 are more than one GPU.
+        if share and abs(share - (whole := gpu_share(round(1 / share)))) > 1e-6:
+            raise ValueError(f"gpu_share {share} is not 1/k rounded down: use {whole}")
         if self.adapters and not getattr(self.engine, "max_loras", 0):
             raise ValueError("adapters need a vllm engine with max_loras above 0")
         if 0 < share < 1 and getattr(self.engine, "tensor_parallel_size", 1) > 1:

@@ -32,6 +32,8 @@ APP_NAME = "smallfirst"
 # the policy sees it.
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Fill a GPU before the next is held (docs/decisions/0011-pack-replicas-with-serve.md).
+    "RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY": "1",
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "HF_HUB_OFFLINE": "1",
