@@ -105,8 +105,9 @@ class AdapterConfig(Settings):
 class TierConfig(Settings):
     """One tier: a model behind one interface, and the replicas that run it."""
 
-    model: str = Field(min_length=1)
-    """The served name: what `/v1/models` lists and a client may ask for."""
+    model: str = Field(min_length=1, pattern=r"^[\x21-\x7e]+$")
+    """The served name: what `/v1/models` lists and a client may ask for. Printable ASCII without
+    spaces, because response headers carry it."""
     engine: EngineConfig
     """What a replica runs."""
     adapters: dict[str, AdapterConfig] = {}
@@ -291,6 +292,8 @@ def load_app_config(path: Path) -> AppConfig:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; give one with --config") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     try:

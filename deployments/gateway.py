@@ -220,20 +220,22 @@ class Gateway:
         while True:
             record.route, record.attempts = route, record.attempts + 1
             record.model = self._served_model(request, route.tier, record)
+            answer: OpenAnswer | None = None
             try:
                 answer = await self._tiers[route.tier].open(
                     self._engine_request(request, asked, record), deadline_s
                 )
+                other = after_answer_check(route, self._state())
+                if other is None:
+                    return answer, []
+                held = await first_content(answer, request.stream)
+                if not is_empty_answer(held, request):
+                    return answer, held
             except ServingError as error:
-                route = after_failure(route, error, self._state())
-                continue
-            other = after_answer_check(route)
-            if other is None:
-                return answer, []
-            held = await first_content(answer, request.stream)
-            if not is_empty_answer(held, request):
-                return answer, held
-            await answer.close()
+                # Held items were not sent: a failure among them is one before the first byte.
+                other = after_failure(route, error, self._state())
+            if answer is not None:
+                await answer.close()
             route = other
 
     def _engine_request(
