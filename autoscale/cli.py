@@ -152,7 +152,7 @@ def _table(summaries: Any, title: str) -> Any:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
-    table.add_column("policy")
+    table.add_column("policy", no_wrap=True)
     heads = (
         "within SLO %",
         "GPU-hours",
@@ -291,7 +291,8 @@ def _named(summary: Any, name: str) -> Any:
 
 
 def _knob_text(knobs: dict[str, float]) -> str:
-    return ", ".join(f"{name}={value:g}" for name, value in knobs.items())
+    short = {"late_fraction": "late", "hold_down_s": "hold", "warm_spare_replicas": "spares"}
+    return " ".join(f"{short.get(name, name)} {value:g}" for name, value in knobs.items())
 
 
 @app.command()
