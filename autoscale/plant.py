@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 try:
-    from numba import njit  # type: ignore[import-untyped]  # numba ships no stubs
+    from numba import njit
 except ImportError:  # the same source runs uncompiled, some 50 times slower
 
     def njit(**_: Any) -> Callable[[_F], _F]:

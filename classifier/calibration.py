@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 #: Share of the Platt probability mixed into the isotonic one: keeps the map strictly monotone,
 #: since isotonic alone folds 1,500 scores into about 50 values and a budget falls on ties.
 _TIE_BREAK = 0.02
+#: Kept between a threshold and the ends of the gain's range, so that the map stays increasing.
+_EDGE = 1e-5
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -56,35 +58,30 @@ class ComplexityMap:
         return np.interp(gain, self.gain, self.complexity)
 
 
-def fit_map(gains: Floats, budget: float) -> ComplexityMap:
-    """Return the map that puts the (1 - budget) quantile of ``gains`` at ``THRESHOLD``.
+def fit_map(gains: Floats, budget: float, effective: Floats | None = None) -> ComplexityMap:
+    """Return the map that puts the (1 - budget) quantile of the effective gains at ``THRESHOLD``.
 
     The knots in between only spread the scale for people who look at it; the order of two
-    prompts never changes.
+    prompts never changes. ``effective`` is the gain under the policy for unfamiliar prompts.
     """
-    tau = float(threshold_gain(gains, budget))
+    tau = float(threshold_gain(gains if effective is None else effective, budget))
     low, high = np.quantile(gains, [0.02, 0.998])
-    knots = [(-1.0, 0.0), (float(low), 0.05), (tau, THRESHOLD), (float(high), 0.97), (1.0, 1.0)]
-    kept = [knots[0]]
-    for knot in knots[1:]:
-        apart = knot[0] - kept[-1][0] > 1e-6
-        if apart and (knot[0] < tau - 1e-6 or knot[1] >= THRESHOLD):
-            kept.append(knot)
-    return ComplexityMap(tuple(k[0] for k in kept), tuple(k[1] for k in kept))
+    below = [(float(low), 0.05)] if -1.0 < low < tau - 1e-6 else []
+    above = [(float(high), 0.97)] if tau + 1e-6 < high < 1.0 else []
+    knots = [(-1.0, 0.0), *below, (tau, THRESHOLD), *above, (1.0, 1.0)]
+    return ComplexityMap(tuple(k[0] for k in knots), tuple(k[1] for k in knots))
 
 
 def threshold_gain(gains: Floats, budget: float) -> float:
     """Return the gain at and above which at most ``budget`` of ``gains`` lie.
 
-    Ties are never split: where the quantile falls on one, the threshold moves just above it,
-    so that the realised share stays within the budget.
+    It lies midway between the last prompt sent and the first one kept. Ties are never split:
+    where the budget ends inside one, all of it stays, so the realised share is within the budget.
     """
     ordered = np.sort(np.asarray(gains, np.float64))
-    allowed = int(np.floor(budget * len(ordered) + 1e-9))
-    if allowed == 0:
-        return min(float(np.nextafter(ordered[-1], 2.0)), 1.0 - 1e-5)
-    tau = float(ordered[len(ordered) - allowed])
-    if np.count_nonzero(ordered >= tau) > allowed:
-        above = ordered[ordered > tau]
-        tau = float(above[0]) if len(above) else float(np.nextafter(tau, 2.0))
-    return min(max(tau, -1.0 + 1e-5), 1.0 - 1e-5)
+    kept = len(ordered) - int(np.floor(budget * len(ordered) + 1e-9))
+    if kept <= 0:
+        return -1.0 + _EDGE
+    sent = ordered[ordered > ordered[kept - 1]]
+    above = float(sent[0]) if len(sent) else float(ordered[-1]) + 2 * _EDGE
+    return min(max((float(ordered[kept - 1]) + above) / 2.0, -1.0 + _EDGE), 1.0 - _EDGE)

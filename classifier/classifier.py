@@ -3,47 +3,41 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.artifact import SHIPPED, Artifact, open_artifact
-from classifier.calibration import Calibrator, ComplexityMap
+from classifier.calibration import ComplexityMap
+from classifier.domains import Domains
+from classifier.drift import WINDOW, DriftMonitor
 from classifier.embedding import StaticEmbedding
 from classifier.errors import ArtifactError
-from classifier.familiarity import Familiarity, Policy, apply_policy
-from classifier.lexical import Lexical
+from classifier.familiarity import Familiarity, Policy, apply_policy, dequantise
+from classifier.headed import open_headed, serving_rung
 from classifier.score import THRESHOLD, Score
 from classifier.text import Conversation, flatten
-
-Floats = NDArray[np.float64]
-
-
-class Rung(Protocol):
-    """A model of the ladder: texts, and their static vectors, to two uncalibrated logits."""
-
-    def logits(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return [texts, 2] logits of P(small right) and P(large right)."""
-        ...
 
 
 class Classifier:
     """A loaded artefact. Deterministic, thread-safe, and never raises on any text."""
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, domains: Mapping[str, Sequence[str]] | None) -> None:
         manifest = artifact.manifest
         self.artifact = artifact
         self.artifact_id: str = artifact.artifact_id
-        self.embedding = _embedding(artifact)
-        self.rung_name, self.rung = _rung(artifact, self.embedding.dimensions)
+        self.embedding = static_embedding(artifact)
+        self.rung_name = serving_rung(artifact)
         entry = manifest["rungs"][self.rung_name]
-        self._heads = [Calibrator.read(head) for head in entry["calibration"]]
-        self._map = ComplexityMap(*(tuple(knots) for knots in entry["map"]))
-        self._objective = str(manifest["objective"])
-        self._policy: Policy = manifest["unfamiliar"]["policy"]
+        self.headed = open_headed(artifact, self.rung_name, self.embedding.dimensions)
+        self.map = ComplexityMap(*(tuple(knots) for knots in entry["map"]))
+        self.policy: Policy = manifest["unfamiliar"]["policy"]
         arrays = artifact.arrays("reference.safetensors", {"reference": (None, None)})
-        self._familiarity = Familiarity(arrays["reference"], manifest["unfamiliar"]["quantiles"])
+        self.familiarity = Familiarity(arrays["reference"], manifest["unfamiliar"]["quantiles"])
+        self._domains = (
+            Domains.fit(domains, self.embedding, self.familiarity.reference) if domains else None
+        )
         low, high = entry["reachable"]
         self.reachable: tuple[float, float] = (float(low), float(high))
 
@@ -55,30 +49,33 @@ class Classifier:
         """Return the scores in order; each equals what ``score`` gives alone."""
         if not conversations:
             return []
-        return self.score_texts([flatten(c) for c in conversations])
+        texts = [flatten(c) for c in conversations]
+        return self.score_texts(texts, self.vectors(texts))
 
-    def score_texts(self, texts: Sequence[str]) -> list[Score]:
-        """Return the scores of texts that ``flatten`` already made."""
-        vectors = np.stack([self.embedding.embed(t) for t in texts])
-        small, large = self.probabilities(texts, vectors)
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the static unit vectors of flattened texts."""
+        return np.stack([self.embedding.embed(t) for t in texts])
+
+    def score_texts(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> list[Score]:
+        """Return the scores of texts that ``flatten`` made, with their vectors."""
+        small, large = self.headed.probabilities(texts, vectors)
         gain = large - small
-        familiar = self._familiarity(vectors)
-        complexity = apply_policy(self._map.apply(gain), familiar, self._policy)
+        familiar = self.familiarity(vectors)
+        complexity = apply_policy(self.map.apply(gain), familiar, self.policy)
         columns = zip(complexity, small, large, gain, familiar, strict=True)
-        rows = [tuple(map(float, column)) for column in columns]
+        rows = zip(texts, vectors, columns, strict=True)
         return [
-            self._score(*row) if t else self._blank() for t, row in zip(texts, rows, strict=True)
+            self._score(columns, self._domain(vector)) if text else self._blank()
+            for text, vector, columns in rows
         ]
 
-    def probabilities(
-        self, texts: Sequence[str], vectors: NDArray[np.float32]
-    ) -> tuple[Floats, Floats]:
-        """Return calibrated P(small right) and P(large right) of each text."""
-        logits = self.rung.logits(texts, vectors).astype(np.float64)
-        small = self._heads[0].apply(logits[:, 0])
-        if self._objective == "fail":
-            return small, np.ones_like(small)
-        return small, self._heads[1].apply(logits[:, 1])
+    def monitor(self, window: int = WINDOW) -> DriftMonitor | None:
+        """Return the drift monitor of the traffic that set the threshold, if it was recorded."""
+        found = self.artifact.arrays("reference.safetensors", {})
+        if self.rung_name not in found:  # scores are kept per rung, under its name
+            return None
+        scores = found[self.rung_name].astype(np.float64)
+        return DriftMonitor(dequantise(found["traffic"]), scores, window)
 
     def check_threshold(self, threshold: float) -> None:
         """Raise ``ArtifactError`` for a threshold that no traffic could reach or all would pass."""
@@ -90,28 +87,35 @@ class Classifier:
                 f"use {THRESHOLD} and set the budget with `smallfirst classifier calibrate`"
             )
 
-    def _score(self, *values: float) -> Score:
-        complexity, small, large, gain, familiar = values
-        return Score(complexity, small, large, gain, familiar, None, self.artifact_id)
+    def _score(self, figures: Sequence[float], domain: str | None) -> Score:
+        complexity, small, large, gain, familiar = map(float, figures)
+        return Score(complexity, small, large, gain, familiar, domain, self.artifact_id)
+
+    def _domain(self, vector: NDArray[np.float32]) -> str | None:
+        return None if self._domains is None else self._domains.predict(vector)
 
     def _blank(self) -> Score:
         """Nothing was asked: nothing to gain."""
-        return self._score(0.0, 1.0, 1.0, 0.0, 0.0)
+        return self._score((0.0, 1.0, 1.0, 0.0, 0.0), None)
 
 
-def load(path: Path | None = None) -> Classifier:
+def load(
+    path: Path | None = None, domains: Mapping[str, Sequence[str]] | None = None
+) -> Classifier:
     """Return the classifier in the folder ``path``, or the shipped default.
 
-    Raises ``ArtifactError`` with one line if the folder is damaged, foreign or too new.
+    ``domains`` names the domains to recognise, with a few example prompts each. Raises
+    ``ArtifactError`` with one line if the folder is damaged, foreign or too new.
     """
     artifact = open_artifact(SHIPPED if path is None else Path(path))
     try:
-        return Classifier(artifact)
+        return Classifier(artifact, domains)
     except (KeyError, TypeError, IndexError, AttributeError) as fault:
         raise ArtifactError(f"{artifact.folder}: incomplete manifest ({fault!r})") from None
 
 
-def _embedding(artifact: Artifact) -> StaticEmbedding:
+def static_embedding(artifact: Artifact) -> StaticEmbedding:
+    """Return the artefact's static sentence embedding."""
     arrays = artifact.arrays("static.safetensors", {"table": (None, None), "scale": (None,)})
     return StaticEmbedding(vocabulary(artifact), arrays["table"], arrays["scale"])
 
@@ -121,9 +125,3 @@ def vocabulary(artifact: Artifact) -> Mapping[str, int]:
     tokenizer: Mapping[str, Any] = json.loads(artifact.read("tokenizer.json"))
     vocab: Mapping[str, int] = tokenizer["model"]["vocab"]
     return vocab
-
-
-def _rung(artifact: Artifact, dimensions: int) -> tuple[str, Rung]:
-    """Return the best model that this installation can run."""
-    arrays = artifact.arrays("lexical.safetensors", Lexical.shapes(dimensions))
-    return "lexical", Lexical(arrays)

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from classifier.base_weights import source
 from classifier.embedding import StaticEmbedding
-from classifier.minilm import load_minilm, source
+from classifier.minilm import load_minilm
 from classifier.ngrams import words
 
 #: 64 int8 dimensions are 2 MB for 30,522 pieces, which leaves room for the encoder in 25 MB.

@@ -22,15 +22,26 @@ class Familiarity:
     """Mean cosine to the nearest training vectors, read as a share of held-out prompts."""
 
     def __init__(self, reference: NDArray[np.int8], quantiles: list[float]) -> None:
-        vectors = reference.astype(np.float32)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        self.reference = vectors / np.maximum(norms, 1e-6)
+        self.reference = dequantise(reference)
         self._quantiles = np.asarray(quantiles)
 
     def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return familiarity in [0, 1] of unit vectors [rows, dimensions]."""
         near = nearness(vectors, self.reference)
         return np.interp(near, self._quantiles, _QUANTILES)
+
+
+def quantise(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Return unit vectors in int8: a hundredth of a cosine is lost, three quarters of the size."""
+    return np.round(vectors * 127.0).astype(np.int8)
+
+
+def dequantise(stored: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Return the unit vectors that ``quantise`` stored."""
+    vectors = stored.astype(np.float32)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units: NDArray[np.float32] = vectors / np.maximum(norms, 1e-6)
+    return units
 
 
 def nearness(vectors: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -47,7 +58,7 @@ def fit_familiarity(
     """Return the reference vectors and the quantiles of held-out nearness to them."""
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(training))[:REFERENCES]
-    reference = np.round(training[np.sort(chosen)] * 127.0).astype(np.int8)
+    reference = quantise(training[np.sort(chosen)])
     fitted = Familiarity(reference, [0.0, 1.0])
     quantiles = np.quantile(nearness(held_out, fitted.reference), _QUANTILES)
     # Strictly increasing, or interpolation is undefined where many prompts are the same.

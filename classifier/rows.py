@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.text import Conversation
+
+#: What a row teaches: the gain of escalating, or only that the small tier fails.
+Objective = Literal["gain", "fail"]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as Path
 from starlette.types import Receive
 
-from deployments.config import TierName
+from deployments.config import AppConfig, TierName
 from deployments.engine import Endpoint
 from deployments.errors import (
     BodyTooLarge,
@@ -68,7 +68,7 @@ class _Api:
         self._gateway = gateway
         self._key_hashes = [_digest(key) for key in api_keys]
         self._running = running
-        self._created = int(time.time())
+        self._models = _models(gateway.config)
 
     def guarded(self, handler: Handler) -> Handler:
         """The handler behind the API key, with our errors as OpenAI's envelope."""
@@ -129,15 +129,12 @@ class _Api:
         return _json(body, status=200 if ready else 503)
 
     def _listed(self) -> dict[str, dict[str, Any]]:
-        common = {"object": "model", "created": self._created, "owned_by": "smallfirst"}
-        listed: dict[str, dict[str, Any]] = {"auto": {"id": "auto", **common}}
-        for name, tier in self._gateway.config.tiers.items():
-            about = {"tier": name, "stand_in": tier.stand_in, "remote": tier.remote}
-            max_model_len = getattr(tier.engine, "max_model_len", None)
-            if max_model_len is not None:
-                about["max_model_len"] = max_model_len
-            for model in (name, tier.model):
-                listed[model] = {"id": model, **common, **about}
+        """What `/v1/models` says of every name a client may ask for, adapters of now included."""
+        listed = dict(self._models)
+        for tier, names in self._gateway.adapters.items():
+            base = self._models[self._gateway.config.tiers[tier].model]
+            for model, domain in names.items():
+                listed[model] = {**base, "id": model, "parent": base["id"], "domain": domain}
         return listed
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
@@ -146,7 +143,7 @@ class _Api:
         record = Record(
             request_id=asked.request_id,
             endpoint=endpoint,
-            asked_model=parsed.model if parsed.model in self._listed() else "unknown",
+            asked_model=parsed.model if self._gateway.knows(parsed.model) else "unknown",
             stream=parsed.stream,
             started_s=time.perf_counter(),
         )
@@ -196,6 +193,20 @@ class _Api:
         matches = [hmac.compare_digest(digest, known) for known in self._key_hashes]
         if not any(matches):
             raise InvalidApiKey("Incorrect API key provided.")
+
+
+def _models(config: AppConfig) -> dict[str, dict[str, Any]]:
+    """What `/v1/models` says of `auto`, the tiers and their models."""
+    common = {"object": "model", "created": int(time.time()), "owned_by": "smallfirst"}
+    listed: dict[str, dict[str, Any]] = {"auto": {"id": "auto", **common}}
+    for name, tier in config.tiers.items():
+        about = {"tier": name, "stand_in": tier.stand_in, "remote": tier.remote}
+        max_model_len = getattr(tier.engine, "max_model_len", None)
+        if max_model_len is not None:
+            about["max_model_len"] = max_model_len
+        for model in (name, tier.model):
+            listed[model] = {"id": model, **common, **about}
+    return listed
 
 
 def error_response(error: ServingError, headers: dict[str, str]) -> Response:

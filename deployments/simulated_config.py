@@ -15,18 +15,18 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class FaultRule(BaseModel):
     """One thing that goes wrong; without a condition it strikes every request."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    # die: the engine is dead for good. stall: nothing makes progress any more. refuse_*: the
-    # request is turned away. cut: the answer fails half-way. malformed: broken JSON half-way.
     fault: Fault
-    # Requests that pass before the rule strikes. None: not counted.
+    """die: the engine is dead for good. stall: nothing makes progress any more. refuse_*: the
+    request is turned away. cut: the answer fails half-way. malformed: broken JSON half-way."""
     after_requests: Annotated[int, Field(ge=0)] | None = None
-    # Seconds after start-up before it strikes; a lone `after_s` makes die and stall happen at
-    # that moment, without a request. None: no waiting.
+    """Requests that pass before the rule strikes. None: not counted."""
     after_s: Seconds | None = None
-    # Fraction of the requests struck, drawn from the seed and the request's id.
+    """Seconds after start-up before it strikes; a lone `after_s` makes die and stall happen at
+    that moment, without a request. None: no waiting."""
     rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Fraction of the requests struck, drawn from the seed and the request's id."""
 
     @property
     def timed(self) -> bool:
@@ -38,39 +38,39 @@ class FaultRule(BaseModel):
 class SimulatedEngineConfig(BaseModel):
     """A model's speed and size, and its faults; the same seed repeats the same run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    # Tells the engines apart in a tier's config.
     kind: Literal["simulated"] = "simulated"
-    # Seconds before the first token, apart from reading the prompt and from the decoding step that
-    # is under way when others run: one step of its own.
+    """Tells the engines apart in a tier's config."""
     first_token_delay_s: Seconds = 0.01
-    # Seconds between tokens of a request that runs alone: 4 GB of weights at 600 GB/s is 7 ms,
-    # 10 ms at the 70% of peak bandwidth that kernels reach.
+    """Seconds before the first token, apart from reading the prompt and from the decoding step
+    that is under way when others run: one step of its own."""
     inter_token_delay_s: Seconds = 0.01
-    # Fraction added to it by each further running request, which reads its own KV cache: 1,000
-    # tokens of 128 KiB at 600 GB/s is 0.2 ms, 2% of 10 ms.
+    """Seconds between tokens of a request that runs alone: 4 GB of weights at 600 GB/s is 7 ms,
+    10 ms at the 70% of peak bandwidth that kernels reach."""
     inter_token_delay_growth: Annotated[float, Field(ge=0)] = 0.02
-    # Tokens of prompt read per second: 14 GFLOP a token at 40% of 125 TFLOP/s.
+    """Fraction added to it by each further running request, which reads its own KV cache: 1,000
+    tokens of 128 KiB at 600 GB/s is 0.2 ms, 2% of 10 ms."""
     prompt_tokens_per_s: Annotated[float, Field(gt=0)] = 3500.0
-    # Requests that run at once; more wait in the order they came. What 16,384 tokens of KV
-    # cache hold at 1,000 tokens a request.
+    """Tokens of prompt read per second: 14 GFLOP a token at 40% of 125 TFLOP/s."""
     max_num_seqs: Annotated[int, Field(ge=1)] = 16
-    # Tokens of KV cache: a quarter of 24 GiB less 4 GiB of weights, at 128 KiB a token.
+    """Requests that run at once; more wait in the order they came. What 16,384 tokens of KV
+    cache hold at 1,000 tokens a request."""
     kv_cache_tokens: Annotated[int, Field(ge=1)] = 16384
-    # Tokens of prompt and answer together; longer is refused. A quarter of the KV cache, so that
-    # one request cannot starve the others.
+    """Tokens of KV cache: a quarter of 24 GiB less 4 GiB of weights, at 128 KiB a token."""
     max_model_len: Annotated[int, Field(ge=2)] = 4096
-    # Tokens of an answer whose client set no limit: mean of an exponential distribution. The
-    # mean answer of Azure's 2023 conversation trace is 211 (Patel et al., Splitwise, 2024).
+    """Tokens of prompt and answer together; longer is refused. A quarter of the KV cache, so
+    that one request cannot starve the others."""
     mean_completion_tokens: Annotated[int, Field(ge=1)] = 200
-    # Seconds until the engine is ready. Zero lets tests and demonstrations begin at once; a real
-    # engine loads weights first, and a rehearsal of scaling needs that time.
+    """Tokens of an answer whose client set no limit: mean of an exponential distribution. The
+    mean answer of Azure's 2023 conversation trace is 211 (Patel et al., Splitwise, 2024)."""
     startup_s: Seconds = 0.0
-    # Draws the texts, the lengths and which requests a fault's rate strikes.
+    """Seconds until the engine is ready. Zero lets tests and demonstrations begin at once; a
+    real engine loads weights first, and a rehearsal of scaling needs that time."""
     seed: int = 0
-    # What goes wrong; the first rule that applies to a request decides.
+    """Draws the texts, the lengths and which requests a fault's rate strikes."""
     faults: tuple[FaultRule, ...] = ()
-    # True: a request may name its own fault, `"user": "drill:die"`. Off, because any client could
-    # then kill a replica.
+    """What goes wrong; the first rule that applies to a request decides."""
     allow_drills: bool = False
+    """True: a request may name its own fault, `"user": "drill:die"`. Off, because any client
+    could then kill a replica."""

@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import TypeVar
 
@@ -41,7 +42,6 @@ class UpstreamEngine:
         self._api_key = api_key
         self._client: UpstreamClient | None = None
         self._in_flight = 0
-        self._progress = 0
 
     async def start(self) -> None:
         """Open the connection pool. Asks nothing of the upstream, which may be down for now."""
@@ -57,8 +57,12 @@ class UpstreamEngine:
         return False
 
     def load(self) -> EngineLoad:
-        """Requests at the upstream; nothing is known of its queue."""
-        return EngineLoad(running=self._in_flight, progress=self._progress)
+        """Requests at the upstream; nothing is known of its queue.
+
+        Progress is the clock: an answer can take minutes without a byte, and what hangs is ended
+        by its time-outs, so this engine is never stalled.
+        """
+        return EngineLoad(running=self._in_flight, progress=time.monotonic_ns())
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[bytes | Usage, None]:
         """See `Engine.generate`; closing the iterator closes the upstream's stream at once."""
@@ -68,7 +72,6 @@ class UpstreamEngine:
         self._in_flight += 1
         try:
             async for item in answer.items():
-                self._progress += 1
                 yield item
         finally:
             self._in_flight -= 1

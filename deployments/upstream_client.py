@@ -1,6 +1,7 @@
 """Asks an OpenAI-compatible endpoint, and asks again while no byte of an answer has come.
 
-The one place where a request's text can leave the cluster: `_send` refuses those that must stay.
+The one place where a request's text can leave the cluster: `_send` refuses those that must stay,
+unless the upstream is inside it.
 """
 
 import asyncio

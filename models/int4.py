@@ -15,8 +15,8 @@ CODES = 1 << BITS
 CODES_PER_INT32 = 32 // BITS
 # Fractions of the group's range tried as the quantised range; 1.0 is plain min-max rounding.
 # More and finer steps cost time and changed the divergence by less than its noise
-# (`python -m bench.int4_quality`).
-SHRINKS = (0.75, 0.80, 0.85, 0.90, 0.93, 0.96, 1.0, 1.03)
+# (`python -m bench.packing.int4_quality`).
+SHRINKS: tuple[float, ...] = (0.75, 0.80, 0.85, 0.90, 0.93, 0.96, 1.0, 1.03)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +145,22 @@ def packed_tensors(name: str, weight: Int4Weight, scheme: Int4Scheme) -> dict[st
         zero_point = pack_columns(weight.zero_point.t().contiguous()).t().contiguous()
         tensors[f"{name}.weight_zero_point"] = zero_point
     return tensors
+
+
+def unpacked_weight(name: str, tensors: dict[str, torch.Tensor]) -> Int4Weight:
+    """The rounded matrix of the module `name`: what `packed_tensors` stored."""
+    rows, columns = tensors[f"{name}.weight_shape"].tolist()
+    scale = tensors[f"{name}.weight_scale"]
+    codes = _unpack_columns(tensors[f"{name}.weight_packed"], columns)
+    stored = tensors.get(f"{name}.weight_zero_point")
+    if stored is None:
+        zero_point = torch.full(scale.shape, CODES // 2, dtype=torch.int32)
+    else:
+        zero_point = _unpack_columns(stored.t(), rows).t()
+    return Int4Weight(codes, scale, zero_point)
+
+
+def _unpack_columns(packed: torch.Tensor, columns: int) -> torch.Tensor:
+    shifts = torch.arange(CODES_PER_INT32, dtype=torch.int32) * BITS
+    codes = (packed.unsqueeze(-1) >> shifts) & (CODES - 1)
+    return codes.reshape(packed.shape[0], -1)[:, :columns]

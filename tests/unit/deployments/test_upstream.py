@@ -122,13 +122,23 @@ async def test_load_counts_what_is_in_flight(serving: Serving) -> None:
         assert engine.load().running == 0
         answer = engine.generate(chat(max_tokens=2000))
         await anext(answer)
-        first = engine.load()
-        assert (first.running, first.waiting) == (1, 0)
-        await anext(answer)
-        assert engine.load().progress > first.progress
+        load = engine.load()
+        assert (load.running, load.waiting) == (1, 0)
         await answer.aclose()
         assert engine.load().running == 0
         assert not engine.dead()
+
+
+async def test_slow_upstream_is_no_stalled_engine() -> None:
+    async with scripted([FOREVER]) as (engine, _):
+        waiting = asyncio.create_task(answered(engine, chat(stream=False, timeout_s=20.0)))
+        await asyncio.sleep(0.05)
+        first = engine.load()
+        assert first.running == 1
+        assert engine.load().progress > first.progress
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
 
 
 async def test_closing_the_answer_stops_the_generation_upstream(serving: Serving) -> None:
@@ -306,6 +316,11 @@ async def test_local_only_request_never_touches_the_network() -> None:
         _, error = await failed(engine, chat(local_only=True))
         assert type(error) is LocalOnlyConflict
         assert len(script.talks) == 0
+
+
+async def test_local_only_request_may_go_to_an_upstream_inside_the_cluster() -> None:
+    async with scripted(sse(said("a"), DONE), in_cluster=True) as (engine, _):
+        assert (await answered(engine, chat(local_only=True)))[0] == said("a")
 
 
 @pytest.mark.parametrize(

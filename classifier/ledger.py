@@ -1,0 +1,90 @@
+"""Drift from a file: a router's ledger, which holds scores and no prompts, or prompts to score."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classifier.classifier import Classifier
+from classifier.drift import KS_ALARM, WINDOW, DriftMonitor, kolmogorov_smirnov
+from classifier.errors import DataError
+from classifier.familiarity import UNFAMILIAR_BELOW
+from classifier.score import THRESHOLD
+from classifier.text import flatten
+
+Report = dict[str, Any]
+
+
+def watch(classifier: Classifier, path: Path, window: int = WINDOW) -> list[Report]:
+    """Return a drift report per window of the file's rows, in their order.
+
+    Rows with ``prompt`` or ``messages`` are scored, which allows the embedding test; rows with
+    ``score`` (and ``familiar``, ``tier``) get the tests that need no text, and no shift figure.
+    """
+    rows = _rows(path)
+    monitor = classifier.monitor(window)
+    if monitor is None:
+        raise DataError(
+            f"artefact {classifier.artifact_id} records no traffic; run "
+            "`smallfirst classifier calibrate --traffic FILE --out DIR` first"
+        )
+    if len(rows) < window:
+        raise DataError(f"{path}: {len(rows)} rows; at least one window of {window} is needed")
+    if "prompt" in rows[0] or "messages" in rows[0]:
+        return _scored(classifier, monitor, rows)
+    return [
+        _scores_only(monitor, rows[i : i + window])
+        for i in range(0, len(rows) - window + 1, window)
+    ]
+
+
+def _rows(path: Path) -> list[Mapping[str, Any]]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    rows: list[Mapping[str, Any]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            raise DataError(f"{path}:{number}: not a JSON object") from None
+        if not isinstance(row, dict) or not {"prompt", "messages", "score"} & set(row):
+            raise DataError(f"{path}:{number}: no `score`, `prompt` or `messages`")
+        if isinstance(row.get("score"), int | float) or "score" not in row:
+            rows.append(row)
+    return rows
+
+
+def _scored(
+    classifier: Classifier, monitor: DriftMonitor, rows: Sequence[Mapping[str, Any]]
+) -> list[Report]:
+    texts = [flatten(row.get("prompt") or row.get("messages") or "") for row in rows]
+    vectors = classifier.vectors(texts)
+    scores = classifier.score_texts(texts, vectors)
+    complexity = np.array([s.complexity for s in scores])
+    familiar = np.array([s.familiar for s in scores])
+    return [asdict(r) for r in monitor.windows(vectors, complexity, familiar, THRESHOLD)]
+
+
+def _scores_only(monitor: DriftMonitor, rows: Sequence[Mapping[str, Any]]) -> Report:
+    scores = np.array([float(row["score"]) for row in rows])
+    familiar = [float(row["familiar"]) for row in rows if row.get("familiar") is not None]
+    tiers = [row["tier"] for row in rows if row.get("tier")]
+    statistic, p = kolmogorov_smirnov(np.sort(scores), monitor.scores)
+    escalated = [t == "large" for t in tiers] if tiers else list(scores >= THRESHOLD)
+    return {
+        "prompts": len(rows),
+        "shift": None,
+        "shift_p": None,
+        "ks": statistic,
+        "ks_p": p,
+        "unfamiliar_rate": float(np.mean(np.array(familiar) < UNFAMILIAR_BELOW))
+        if familiar
+        else None,
+        "escalation_rate": float(np.mean(escalated)),
+        "alarm": p <= KS_ALARM,
+    }

@@ -1,0 +1,52 @@
+"""The two rungs that read a prompt with an encoder: fine-tuned heads, and nearest neighbours."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.encoding import Encoding
+
+
+class Neural:
+    """Two heads on the first layers of MiniLM, fine-tuned end to end."""
+
+    def __init__(self, graph: bytes, tokenizer: bytes) -> None:
+        self._encode = Encoding(graph, tokenizer)
+
+    def logits(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return [texts, 2] logits; the static vectors are not read."""
+        return self._encode(texts)
+
+
+#: Neighbours asked, the setting of our learning curve (bench/classifier/learning_curve.py).
+NEIGHBOURS = 40
+#: Stands for "this tier never ran" in the stored labels, which hold no NaN.
+UNKNOWN = -1.0
+
+
+class Neighbours:
+    """Cosine-weighted mean outcome of the nearest labelled prompts, on frozen MiniLM."""
+
+    def __init__(self, encode: Encoding, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self._encode = encode
+        vectors = arrays["vectors"].astype(np.float32)
+        self._vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+        self._labels = arrays["labels"].astype(np.float32)
+
+    def logits(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return [texts, 2] logits of the smoothed share of neighbours that were right."""
+        queries = self._encode(texts)
+        queries /= np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-6)
+        cosines = queries @ self._vectors.T
+        k = min(NEIGHBOURS, cosines.shape[1])
+        nearest = np.argpartition(cosines, -k, axis=1)[:, -k:]
+        weight = np.maximum(np.take_along_axis(cosines, nearest, 1), 1e-3)[:, :, None]
+        near = self._labels[nearest]
+        known = near != UNKNOWN
+        right = (weight * np.where(known, near, 0.0)).sum(1) + 0.5
+        total = (weight * known).sum(1) + 1.0
+        share = np.clip(right / total, 1e-4, 1 - 1e-4)
+        logits: NDArray[np.float32] = np.log(share / (1 - share)).astype(np.float32)
+        return logits

@@ -1,0 +1,207 @@
+"""From labelled rows to a classifier: split, fit the ladder, calibrate, choose, judge."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.artifact import SHIPPED, Arrays, Artifact, open_artifact
+from classifier.calibration import Floats
+from classifier.classifier import static_embedding
+from classifier.errors import DataError
+from classifier.familiarity import Policy
+from classifier.fit_calibration import fit_calibrator
+from classifier.headed import Headed
+from classifier.judging import Candidate, Outcomes, advantage, baselines
+from classifier.ladder import RUNGS, Fitted, Training, available, fit_rungs
+from classifier.metrics import curve
+from classifier.recipe import Recipe, recipe_for
+from classifier.rows import Objective, Row, labels, weights
+from classifier.splits import duplicate_clusters, split_by_cluster
+from classifier.text import Conversation, flatten
+
+Indices = NDArray[np.int64]
+
+#: Train, calibrate and test. Few rows give the last two more, or their intervals say nothing.
+SHARES, FEW_SHARES, FEW = (0.70, 0.15, 0.15), (0.5, 0.25, 0.25), 400
+#: Fewer distinct prompts than this cannot be split three ways and judged.
+LEAST_PROMPTS = 40
+#: Bootstrap draws behind the standard error that the choice of rung allows for.
+_DRAWS = 200
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the operator decides about a training run."""
+
+    objective: Objective = "gain"
+    budget: float = 0.05
+    seed: int = 0
+    rungs: Sequence[str] = RUNGS
+    unfamiliar: Policy = "score"
+    #: Conversations whose scores set the threshold; the held-out rows where None.
+    traffic: Sequence[Conversation] | None = None
+    recipe: Recipe | None = None
+    base: Path = SHIPPED
+    progress: Callable[[str, float], None] = field(default=lambda _name, _done: None)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The rows in the form that models read, and the three parts of the split."""
+
+    rows: list[Row]
+    texts: list[str]
+    vectors: NDArray[np.float32]
+    labels: Floats
+    weights: Floats
+    fit_on: Indices
+    calibrate_on: Indices
+    test_on: Indices
+    base: Artifact
+
+    def texts_at(self, index: Indices) -> list[str]:
+        """Return the texts of some rows."""
+        return [self.texts[i] for i in index]
+
+    def outcomes(self, index: Indices, objective: Objective) -> Outcomes:
+        """Return what happened on some rows; groups only where every row names one."""
+        large = np.ones(len(index)) if objective == "fail" else self.labels[index, 1]
+        names = [self.rows[i].group for i in index]
+        groups = None if None in names else np.array([str(n) for n in names])
+        return Outcomes(self.labels[index, 0], large, groups)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The chosen rung and everything the artefact and the report say about it."""
+
+    prepared: Prepared
+    options: Options
+    rungs: dict[str, Headed]
+    files: dict[str, dict[str, bytes | Arrays]]
+    chosen: str
+    #: Area under quality against calls on the calibration rows, and its standard error.
+    ladder: dict[str, tuple[float, float]]
+    ours: Candidate
+    baselines: list[Candidate]
+    #: Our advantage over each baseline that promotion must beat: a 95% interval.
+    advantage: dict[str, tuple[float, float]]
+
+    @property
+    def proven(self) -> bool:
+        """Say whether ours beats the constant, the length rule and the group mean for sure."""
+        return all(low > 0 for low, _ in self.advantage.values())
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """Return what happened on the test rows."""
+        return self.prepared.outcomes(self.prepared.test_on, self.options.objective)
+
+
+def train(rows: Sequence[Row], options: Options) -> Trained:
+    """Return the best rung for these rows; raises ``DataError`` where they cannot teach."""
+    _check(rows, options.objective)
+    data = prepare(rows, options)
+    fitted = list(_fit(data, options))
+    rungs = {f.name: _calibrate(f, data, options.objective) for f in fitted}
+    files = {f.name: f.files for f in fitted}
+    ladder = {name: _area(data, rung, options.objective) for name, rung in rungs.items()}
+    chosen = _cheapest(ladder)
+    small, large = rungs[chosen].probabilities(
+        data.texts_at(data.test_on), data.vectors[data.test_on]
+    )
+    ours = Candidate(chosen, large - small, small)
+    test = data.outcomes(data.test_on, options.objective)
+    others = baselines(
+        (data.texts_at(data.test_on), test),
+        (data.texts_at(data.fit_on), data.outcomes(data.fit_on, options.objective)),
+        options.seed,
+    )
+    must_beat = [c for c in others if c.name in ("constant", "length", "group mean")]
+    beaten = {c.name: advantage(ours, c, test) for c in must_beat}
+    return Trained(data, options, rungs, files, chosen, ladder, ours, others, beaten)
+
+
+def prepare(rows: Sequence[Row], options: Options) -> Prepared:
+    """Return the rows as texts, vectors and labels, split by clusters of duplicates."""
+    base = open_artifact(options.base)
+    embedding = static_embedding(base)
+    texts = [flatten(row.conversation) for row in rows]
+    clusters = duplicate_clusters(texts)
+    count = int(clusters.max()) + 1
+    if count < LEAST_PROMPTS:
+        raise DataError(f"{count} distinct prompts; at least {LEAST_PROMPTS} are needed to judge")
+    shares = SHARES if count >= FEW else FEW_SHARES
+    fit_on, calibrate_on, test_on = split_by_cluster(clusters, shares, options.seed)
+    vectors = np.stack([embedding.embed(t) for t in texts])
+    return Prepared(
+        list(rows),
+        texts,
+        vectors,
+        labels(rows),
+        weights(rows),
+        fit_on,
+        calibrate_on,
+        test_on,
+        base,
+    )
+
+
+def _check(rows: Sequence[Row], objective: Objective) -> None:
+    outcome = labels(rows)
+    if objective == "gain" and np.isnan(outcome[:, 1]).any():
+        missing = int(np.isnan(outcome[:, 1]).sum())
+        raise DataError(
+            f"{missing} of {len(rows)} rows have no `large`; add it or use --objective fail"
+        )
+    if np.ptp(outcome[:, 0]) == 0:
+        raise DataError(f"`small` is {outcome[0, 0]} on every row; nothing can be learned from it")
+
+
+def _fit(data: Prepared, options: Options) -> Iterator[Fitted]:
+    names = available(len(data.fit_on), options.rungs)
+    recipe = options.recipe or recipe_for(len(data.fit_on))
+    training = Training(
+        data.texts_at(data.fit_on),
+        data.vectors[data.fit_on],
+        data.labels[data.fit_on],
+        data.weights[data.fit_on],
+        data.base.read("tokenizer.json"),
+        replace(recipe, seed=options.seed),
+    )
+    return fit_rungs(training, names, options.progress)
+
+
+def _calibrate(fitted: Fitted, data: Prepared, objective: Objective) -> Headed:
+    index = data.calibrate_on
+    logits = fitted.rung.logits(data.texts_at(index), data.vectors[index]).astype(np.float64)
+    small, large = (
+        fit_calibrator(logits[:, head], data.labels[index, head], data.weights[index])
+        for head in (0, 1)
+    )
+    return Headed(fitted.rung, (small, large), objective)
+
+
+def _area(data: Prepared, rung: Headed, objective: Objective) -> tuple[float, float]:
+    """Return the mean quality over all budgets on the calibration rows, and its standard error."""
+    index = data.calibrate_on
+    small, large = rung.probabilities(data.texts_at(index), data.vectors[index])
+    gain, outcome = large - small, data.outcomes(index, objective)
+    rng = np.random.default_rng(0)
+
+    def area(i: Indices) -> float:
+        found = curve(gain[i], outcome.small[i], outcome.large[i])
+        return float(np.trapezoid(found.quality, found.calls) / 100.0)
+
+    n = len(index)
+    draws = [area(rng.integers(0, n, n)) for _ in range(_DRAWS)]
+    return area(np.arange(n)), float(np.std(draws))
+
+
+def _cheapest(ladder: dict[str, tuple[float, float]]) -> str:
+    """Return the first rung within one standard error of the best; the ladder is in cost order."""
+    best, error = max(ladder.values())
+    return next(name for name, (value, _) in ladder.items() if value >= best - error)

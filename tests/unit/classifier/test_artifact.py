@@ -1,0 +1,110 @@
+"""A damaged, foreign or hostile folder is refused in one line before anything in it is used."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+import classifier
+from classifier import ArtifactError
+from classifier.artifact import FORMAT, SHIPPED, open_artifact, write_artifact
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    copy = tmp_path / "artifact"
+    shutil.copytree(SHIPPED, copy)
+    return copy
+
+
+def _manifest(folder: Path, **changes: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def _refused(folder: Path, message: str) -> None:
+    with pytest.raises(ArtifactError, match=message) as caught:
+        classifier.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_flipped_byte_is_refused(folder: Path) -> None:
+    path = folder / "static.safetensors"
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    _refused(folder, "SHA-256 differs")
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_read(folder: Path) -> None:
+    with (folder / "static.safetensors").open("ab") as file:
+        file.write(b"x")
+    _refused(folder, "bytes, .* expected")
+
+
+def test_a_newer_format_is_refused(folder: Path) -> None:
+    _manifest(folder, format=FORMAT + 1)
+    _refused(folder, "upgrade smallfirst or train again")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', "\x80", "null"])
+def test_a_broken_manifest_is_refused(folder: Path, text: str) -> None:
+    (folder / "manifest.json").write_bytes(text.encode("latin-1"))
+    _refused(folder, "manifest")
+
+
+def test_a_huge_manifest_is_refused_unread(folder: Path) -> None:
+    (folder / "manifest.json").write_text(" " * 3_000_000)
+    _refused(folder, "larger than")
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    _refused(tmp_path / "nowhere", "no manifest.json")
+
+
+def _replace(folder: Path, name: str, content: bytes) -> None:
+    """Replace a file and vouch for it, as somebody who wants to be believed would."""
+    found = open_artifact(folder)
+    kept = {n: found.read(n) for n in found.manifest["files"]} | {name: content}
+    manifest = {k: v for k, v in found.manifest.items() if k != "files"}
+    write_artifact(folder, manifest, kept)
+
+
+def test_a_pickle_in_place_of_weights_is_refused(folder: Path) -> None:
+    _replace(folder, "static.safetensors", pickle.dumps({"table": [1]}))
+    _refused(folder, "not safetensors")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (np.zeros(7, np.int8), "table is"),
+        (np.full((30_522, 64), np.nan, np.float32), "NaN or infinity"),
+    ],
+)
+def test_wrong_arrays_are_refused(folder: Path, table: np.ndarray, message: str) -> None:
+    scale = np.ones(30_522, np.float32)
+    _replace(folder, "static.safetensors", save({"table": table, "scale": scale}))
+    _refused(folder, message)
+
+
+def test_a_file_name_cannot_leave_the_folder(folder: Path) -> None:
+    found = open_artifact(folder)
+    entry = dict(found.manifest["files"]) | {"../secret": {"bytes": 1, "sha256": ""}}
+    _manifest(folder, files=entry)
+    with pytest.raises(ArtifactError, match="lists no file"):
+        open_artifact(folder).read("../secret")
+
+
+def test_a_copy_scores_the_same_under_the_same_id(folder: Path) -> None:
+    assert classifier.load(folder).score("Why is the sky blue?") == classifier.load().score(
+        "Why is the sky blue?"
+    )
+
+
+def test_the_shipped_artefact_fits_its_25_megabytes() -> None:
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) <= 25_000_000

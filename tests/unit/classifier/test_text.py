@@ -1,0 +1,85 @@
+"""What of a conversation is read, and what is left out."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifier.text import CONTEXT_CHARS, HEAD_CHARS, TAIL_CHARS, clean, flatten
+
+
+def test_the_last_user_turn_leads_and_earlier_turns_follow_with_their_role() -> None:
+    text = flatten(
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Prove it for n = 5."},
+            {"role": "assistant", "content": "Done."},
+            {"role": "user", "content": "And for n = 7?"},
+        ]
+    )
+    assert text.splitlines() == [
+        "And for n = 7?",
+        "[system] Be brief.",
+        "[user] Prove it for n = 5.",
+        "[assistant] Done.",
+    ]
+
+
+def test_a_long_system_prompt_cannot_swamp_the_turn() -> None:
+    text = flatten(
+        [
+            {"role": "system", "content": "policy " * 4_000},
+            {"role": "user", "content": "hi"},
+        ]
+    )
+    assert text.startswith("hi\n")
+    assert len(text) < CONTEXT_CHARS
+
+
+def test_the_newest_earlier_turns_win_the_context() -> None:
+    turns = [{"role": "user", "content": f"question number {i} " * 5} for i in range(30)]
+    text = flatten([*turns, {"role": "user", "content": "go on"}])
+    assert "number 29" in text
+    assert "number 3 " not in text
+
+
+def test_parts_are_joined_and_images_left_out() -> None:
+    parts = [
+        {"type": "text", "text": "What is"},
+        {"type": "image_url", "image_url": {"url": "data:secret"}},
+        {"type": "text", "text": "this?"},
+    ]
+    assert flatten([{"role": "user", "content": parts}]) == "What is\nthis?"
+
+
+@pytest.mark.parametrize(
+    ("given_text", "kept"),
+    [
+        ("<system-reminder>be good</system-reminder>hello", "hello"),
+        ("a<environment_context x='1'>cwd</environment_context>b", "ab"),
+        ("<system-reminder>never closed", "<system-reminder>never closed"),
+        ("<b>my own markup</b>", "<b>my own markup</b>"),
+        ("x\u200by\ufeff", "xy"),
+        ("one  \t two\n\n\nthree ", "one two\nthree"),
+        ("ﬁne", "fine"),
+    ],
+)
+def test_harness_and_invisible_text_are_stripped(given_text: str, kept: str) -> None:
+    assert clean(given_text) == kept
+
+
+def test_padding_costs_no_content() -> None:
+    assert clean(" " * 300_000 + "the question" + " " * 300_000) == "the question"
+
+
+def test_a_long_prompt_keeps_its_head_and_its_tail() -> None:
+    text = clean("START " + "x" * 100_000 + " END")
+    assert text.startswith("START")
+    assert text.endswith("END")
+    assert len(text) <= HEAD_CHARS + TAIL_CHARS + 1
+
+
+@given(st.text(max_size=400))
+def test_cleaning_twice_is_cleaning_once(text: str) -> None:
+    once = clean(text)
+    assert clean(once) == once
+    once.encode("utf-8")
