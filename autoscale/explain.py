@@ -58,7 +58,7 @@ def read_journal(path: Path) -> Iterator[Entry]:
     Raises: JournalError naming the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise JournalError(f"{path}: no journal there; set journal_path in policy_kwargs") from None
     for number, line in enumerate(lines, 1):
