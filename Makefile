@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed-$(TARGET)
 DEVELOPMENT := $(VENV)/.installed-dev
 PIP := $(BIN)/pip --disable-pip-version-check install --no-deps
+# One line that counts the packages, instead of hundreds of lines of pip's.
+COUNTED = awk -v all=$$(grep -c == $<) '/^Collecting/ {n++; printf "\r  %d/%d %-40s", n, all, $$2} \
+	/^Installing/ {printf "\r  %d/%d %-40s", all, all, "unpacking"} {fflush()} END {print ""}'
 ROOMS := deployments classifier autoscale models k8s bench tests
 export HF_HUB_OFFLINE := 1
 export VLLM_NO_USAGE_STATS := 1
@@ -25,13 +28,13 @@ $(BIN)/python:
 
 $(RUNTIME): requirements/$(TARGET).txt pyproject.toml | $(BIN)/python
 	@echo "[setup] the pinned packages of requirements/$(TARGET).txt, about 2 minutes"
-	@$(PIP) --progress-bar on -q -r $<
+	@set -o pipefail; $(PIP) --progress-bar off -r $< | $(COUNTED)
 	@$(PIP) -q --no-build-isolation -e .
 	@touch $@
 
 $(DEVELOPMENT): requirements/dev.txt $(RUNTIME)
 	@echo "[setup] the tools of requirements/dev.txt"
-	@$(PIP) -q -r $<
+	@set -o pipefail; $(PIP) --progress-bar off -r $< | $(COUNTED)
 	@touch $@
 
 .PHONY: setup

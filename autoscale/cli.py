@@ -153,16 +153,23 @@ def _table(summaries: Any, title: str) -> Any:
 
     table = Table(title=title, title_justify="left")
     table.add_column("policy")
-    heads = ("attainment %", "GPU-hours", "reversals/day", "wait p50 s", "wait p99 s", "starts")
+    heads = (
+        "within SLO %",
+        "GPU-hours",
+        "reversals\na day",
+        "wait p50\ns",
+        "wait p99\ns",
+        "starts",
+    )
     for head in heads:
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for s in summaries:
-        low, high = (100 * bound for bound in s.attainment_ci)
-        gpu_low, gpu_high = s.gpu_hours_ci
+        spread = 50 * (s.attainment_ci[1] - s.attainment_ci[0])
+        gpu_spread = (s.gpu_hours_ci[1] - s.gpu_hours_ci[0]) / 2
         table.add_row(
             s.policy,
-            f"{100 * s.attainment:.3f} [{low:.2f}, {high:.2f}]",
-            f"{s.gpu_hours:.1f} [{gpu_low:.1f}, {gpu_high:.1f}]",
+            f"{100 * s.attainment:.3f}" + (f" ±{spread:.3f}" if len(s.seeds) > 1 else ""),
+            f"{s.gpu_hours:.1f}" + (f" ±{gpu_spread:.1f}" if len(s.seeds) > 1 else ""),
             f"{s.reversals:.0f}",
             f"{s.wait_p50_s:.2f}",
             f"{s.wait_p99_s:.2f}",

@@ -152,7 +152,7 @@ def run_job(job: Job) -> Run:
 
 def run_all(trace: Trace, jobs: Sequence[Job]) -> Iterator[tuple[Job, Run]]:
     """Each job with its run, in the order they finish. Jobs of one workload are best adjacent."""
-    workers = min(len(jobs), os.cpu_count() or 1)
+    workers = min(len(jobs), len(os.sched_getaffinity(0)))
     if workers <= 1:
         _share(trace)
         yield from ((job, run_job(job)) for job in jobs)

@@ -32,7 +32,7 @@ class Journal:
     def __init__(self, path: str) -> None:
         self._path = Path(path) if path else None
         self._queue: queue.Queue[str] = queue.Queue(_QUEUE_MAX)
-        self._written_s: dict[str, float] = {}
+        self._last: dict[str, tuple[float, int]] = {}
         self._faults = 0
         if self._path is not None:
             threading.Thread(target=self._write, name="autoscale-journal", daemon=True).start()
@@ -45,13 +45,13 @@ class Journal:
         decision: Decision,
         parameters: Parameters,
     ) -> None:
-        """Queue a line if the target changes or a minute has passed."""
+        """Queue a line if the decision changed or a minute has passed."""
         if self._path is None:
             return
-        due = observation.time_s - self._written_s.get(deployment, -1e18) >= EVERY_S
-        if not due and decision.replicas == observation.target_replicas:
+        written_s, replicas = self._last.get(deployment, (-1e18, -1))
+        if observation.time_s - written_s < EVERY_S and decision.replicas == replicas:
             return
-        self._written_s[deployment] = observation.time_s
+        self._last[deployment] = (observation.time_s, decision.replicas)
         line = as_line(deployment, observation, before, decision, parameters)
         try:
             self._queue.put_nowait(line)
@@ -61,7 +61,7 @@ class Journal:
     def fault(self, name: str) -> None:
         """Log a fault by its name, at most about once a minute."""
         if self._faults % _FAULT_EVERY == 0:
-            logger.error("autoscale: %s (%d faults before); holding", name, self._faults)
+            logger.error("autoscale: %s (%d faults before)", name, self._faults)
         self._faults += 1
 
     def _write(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any, Protocol
 
 from autoscale.core import Decision, State, decide
@@ -54,7 +55,7 @@ class CompletionCounter:
             if not _is_count(count):
                 continue
             before = seen.get(replica, count if first else 0.0)
-            self._total += max(0.0, count - before)
+            self._total += max(0.0, float(count - before))
             seen[replica] = count
         self._seen = {replica: n for replica, n in seen.items() if replica in counts}
         return self._total
@@ -73,16 +74,16 @@ class Observer:
         kv = metrics.get("kv_cache_usage") or {}
         completed = metrics.get("completed_total") or {}
         return Observation(
-            time_s=ctx.current_time,
-            total_requests=ctx.total_num_requests,
-            queued=ctx.total_queued_requests,
-            current_replicas=ctx.current_num_replicas,
-            target_replicas=ctx.target_num_replicas,
-            min_replicas=ctx.capacity_adjusted_min_replicas,
-            max_replicas=ctx.capacity_adjusted_max_replicas,
-            engine_waiting=sum(waiting.values()) if waiting else None,
-            engine_running=sum(running.values()) if running else None,
-            kv_cache_usage=sum(kv.values()) / len(kv) if kv else None,
+            time_s=_plain(ctx.current_time),
+            total_requests=_plain(ctx.total_num_requests),
+            queued=_plain(ctx.total_queued_requests),
+            current_replicas=_plain(ctx.current_num_replicas),
+            target_replicas=_plain(ctx.target_num_replicas),
+            min_replicas=_plain(ctx.capacity_adjusted_min_replicas),
+            max_replicas=_plain(ctx.capacity_adjusted_max_replicas),
+            engine_waiting=_plain(sum(waiting.values())) if waiting else None,
+            engine_running=_plain(sum(running.values())) if running else None,
+            kv_cache_usage=_plain(sum(kv.values()) / len(kv)) if kv else None,
             completed_total=self._completions.add(completed) if completed else None,
             reporting_replicas=sum(map(_is_count, running.values())),
         )
@@ -120,9 +121,18 @@ class QueueDepthPolicy:
         before = self._state
         decision = decide(observation, self.parameters, before)
         self._state, self.last_decision = decision.state, decision
-        self._journal.record(ctx.deployment_name, observation, before, decision, self.parameters)
-        self._gauges.export(ctx.deployment_name, observation, decision)
+        self._tell(ctx.deployment_name, observation, before, decision)
         return self._acted(observation, decision)
+
+    def _tell(
+        self, deployment: str, observation: Observation, before: State | None, decision: Decision
+    ) -> None:
+        """Journal and gauges; their failure never changes a decision."""
+        try:
+            self._journal.record(deployment, observation, before, decision, self.parameters)
+            self._gauges.export(deployment, observation, decision)
+        except Exception as error:
+            self._journal.fault(type(error).__name__)
 
     def _acted(self, observation: Observation, decision: Decision) -> int:
         """The decision, or in shadow mode what Ray's default formula would ask for."""
@@ -134,8 +144,15 @@ class QueueDepthPolicy:
         return math.ceil(observation.total_requests / per_replica - 1e-9)
 
 
+def _plain(value: Any) -> Any:
+    """Python numbers for numpy's (Ray averages with numpy); anything else as it is."""
+    if type(value) is int or type(value) is float or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
 def _is_count(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and value >= 0
+    return isinstance(value, Real) and 0.0 <= float(value) < math.inf
 
 
 def _held(ctx: Context, last: int) -> int:

@@ -31,7 +31,7 @@ class Classifier:
         self.rung_name = serving_rung(artifact)
         entry = manifest["rungs"][self.rung_name]
         self.headed = open_headed(artifact, self.rung_name, self.embedding.dimensions)
-        self._map = ComplexityMap(*(tuple(knots) for knots in entry["map"]))
+        self.map = ComplexityMap(*(tuple(knots) for knots in entry["map"]))
         self.policy: Policy = manifest["unfamiliar"]["policy"]
         arrays = artifact.arrays("reference.safetensors", {"reference": (None, None)})
         self.familiarity = Familiarity(arrays["reference"], manifest["unfamiliar"]["quantiles"])
@@ -61,7 +61,7 @@ class Classifier:
         small, large = self.headed.probabilities(texts, vectors)
         gain = large - small
         familiar = self.familiarity(vectors)
-        complexity = apply_policy(self._map.apply(gain), familiar, self.policy)
+        complexity = apply_policy(self.map.apply(gain), familiar, self.policy)
         columns = zip(complexity, small, large, gain, familiar, strict=True)
         rows = zip(texts, vectors, columns, strict=True)
         return [

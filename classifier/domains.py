@@ -20,7 +20,9 @@ LEAST_EXAMPLES = 4
 #: Precision that the abstention is set for.
 PRECISION = 0.9
 _OTHER = "other"
-_OTHER_ROWS, _FOLDS, _STEPS, _RATE, _PENALTY = 300, 4, 300, 2.0, 1e-3
+_OTHER_ROWS, _FOLDS, _STEPS, _RATE, _PENALTY = 300, 4, 200, 2.0, 1e-3
+#: Background nearer than this to an example may belong to its domain, and is not "other".
+_NEAR_COSINE = 0.55
 _SHARPNESS = 8.0  # unit vectors times 8: the softmax can become confident within _STEPS
 
 
@@ -46,8 +48,8 @@ class Domains:
         names = [*sorted(examples), _OTHER]
         texts = [(i, t) for i, name in enumerate(names[:-1]) for t in sorted(set(examples[name]))]
         own = np.stack([embedding.embed(clean(t)) for _, t in texts])
-        rng = np.random.default_rng(0)
-        other = background[rng.permutation(len(background))[:_OTHER_ROWS]]
+        far = background[(background @ own.T).max(1) < _NEAR_COSINE]
+        other = far[:: max(len(far) // _OTHER_ROWS, 1)]
         vectors = _features(np.concatenate([own, other]))
         target = np.array([i for i, _ in texts] + [len(names) - 1] * len(other))
         weights = _softmax_regression(vectors, target, len(names))
@@ -93,9 +95,12 @@ def _confidence(vectors: Floats, target: NDArray[np.int64], classes: int) -> flo
         weights = _softmax_regression(vectors[seen], target[seen], classes)
         shares[~seen] = _softmax(vectors[~seen] @ weights)
     best, sure = shares.argmax(1), shares.max(1)
-    named = best != classes - 1
-    for bar in np.linspace(0.3, 0.95, 27):
+    named, other = best != classes - 1, target == classes - 1
+    # "Other" weighs as much as all examples together, or its rows would swamp a dozen examples.
+    weight = np.where(other, (~other).sum() / max(other.sum(), 1), 1.0)
+    for bar in np.linspace(0.5, 0.95, 19):
         chosen = named & (sure >= bar)
-        if chosen.any() and (best == target)[chosen].mean() >= PRECISION:
+        right = float(weight[chosen & (best == target)].sum())
+        if chosen.any() and right / weight[chosen].sum() >= PRECISION:
             return float(bar)
     return 0.95

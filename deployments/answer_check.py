@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from deployments.errors import EngineFailure
 from deployments.openai_types import ParsedRequest
 
 
@@ -29,7 +30,7 @@ def is_empty_answer(held: list[bytes], request: ParsedRequest) -> bool:
     """
     if request.body.get("stop") or not held:
         return not held
-    events = _events(b"".join(held)) if request.stream else [orjson.loads(held[0])]
+    events = _events(b"".join(held)) if request.stream else [_loads(held[0])]
     choices = [choice for event in events for choice in event.get("choices") or ()]
     ended = any(choice.get("finish_reason") for choice in choices)
     by_itself = all(choice.get("finish_reason") in (None, "stop") for choice in choices)
@@ -39,7 +40,15 @@ def is_empty_answer(held: list[bytes], request: ParsedRequest) -> bool:
 def _events(item: bytes) -> list[dict[str, Any]]:
     """The JSON of the SSE events in an item."""
     lines = (line for line in item.split(b"\n") if line.startswith(b"data: {"))
-    return [orjson.loads(line[6:]) for line in lines]
+    return [_loads(line[6:]) for line in lines]
+
+
+def _loads(document: bytes) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = orjson.loads(document)
+    except orjson.JSONDecodeError:
+        raise EngineFailure("The model's answer is not valid JSON.") from None
+    return loaded
 
 
 def _carries_content(event: dict[str, Any]) -> bool:

@@ -68,7 +68,7 @@ class _Api:
         self._gateway = gateway
         self._key_hashes = [_digest(key) for key in api_keys]
         self._running = running
-        self._listed = _listed(gateway.config)
+        self._models = _models(gateway.config)
 
     def guarded(self, handler: Handler) -> Handler:
         """The handler behind the API key, with our errors as OpenAI's envelope."""
@@ -103,12 +103,12 @@ class _Api:
 
     async def models(self, _: Request) -> Response:
         """`GET /v1/models`."""
-        return _json({"object": "list", "data": list(self._listed.values())})
+        return _json({"object": "list", "data": list(self._listed().values())})
 
     async def model(self, request: Request) -> Response:
         """`GET /v1/models/{model}`."""
         name = request.path_params["model"]
-        listed = self._listed.get(name)
+        listed = self._listed().get(name)
         if listed is None:
             raise UnknownModel(f"The model '{name[:100]}' does not exist.", "model")
         return _json(listed)
@@ -128,13 +128,22 @@ class _Api:
         body = {"status": "ok" if ready else "unavailable", "tiers": tiers}
         return _json(body, status=200 if ready else 503)
 
+    def _listed(self) -> dict[str, dict[str, Any]]:
+        """What `/v1/models` says of every name a client may ask for, adapters of now included."""
+        listed = dict(self._models)
+        for tier, names in self._gateway.adapters.items():
+            base = self._models[self._gateway.config.tiers[tier].model]
+            for model, domain in names.items():
+                listed[model] = {**base, "id": model, "parent": base["id"], "domain": domain}
+        return listed
+
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         parsed = parse(endpoint, await self._body(request))
         asked = hints(request)
         record = Record(
             request_id=asked.request_id,
             endpoint=endpoint,
-            asked_model=parsed.model if parsed.model in self._listed else "unknown",
+            asked_model=parsed.model if self._gateway.knows(parsed.model) else "unknown",
             stream=parsed.stream,
             started_s=time.perf_counter(),
         )
@@ -186,8 +195,8 @@ class _Api:
             raise InvalidApiKey("Incorrect API key provided.")
 
 
-def _listed(config: AppConfig) -> dict[str, dict[str, Any]]:
-    """What `/v1/models` says of every name a client may ask for."""
+def _models(config: AppConfig) -> dict[str, dict[str, Any]]:
+    """What `/v1/models` says of `auto`, the tiers and their models."""
     common = {"object": "model", "created": int(time.time()), "owned_by": "smallfirst"}
     listed: dict[str, dict[str, Any]] = {"auto": {"id": "auto", **common}}
     for name, tier in config.tiers.items():

@@ -11,6 +11,9 @@ from deployments.config import AppConfig, Scaling, TierConfig
 from deployments.ingress import TIER_DEPLOYMENTS, GatewayIngress
 from deployments.tier import ModelTier
 
+# Serve rounds the surge up: one new replica is ready before an old one leaves.
+ROLL_ONE_AT_A_TIME = 1
+
 
 def build(config: AppConfig) -> Application:
     """The application of `serve_config.yaml`: Gateway over Classifier, SmallTier and Escalation."""
@@ -19,13 +22,14 @@ def build(config: AppConfig) -> Application:
         name="Classifier",
         ray_actor_options={"num_cpus": config.classifier.num_cpus},
         max_ongoing_requests=config.classifier.max_ongoing_requests,
+        max_surge_percent=ROLL_ONE_AT_A_TIME,
         autoscaling_config=autoscaling(
             config.classifier.scaling, plain_policy(config.classifier.max_ongoing_requests)
         ),
     ).bind(config.classifier)
     tiers = [
         serve.deployment(ModelTier, name=TIER_DEPLOYMENTS[name], **tier_options(tier)).bind(
-            name, tier
+            name, without_adapters(tier)
         )
         for name, tier in config.tiers.items()
     ]
@@ -35,11 +39,25 @@ def build(config: AppConfig) -> Application:
         ray_actor_options={"num_cpus": config.gateway.num_cpus},
         max_ongoing_requests=config.gateway.max_ongoing_requests,
         graceful_shutdown_timeout_s=config.gateway.max_request_s,
+        max_surge_percent=ROLL_ONE_AT_A_TIME,
+        user_config={
+            "adapters": {
+                name: {adapter: about.domain for adapter, about in tier.adapters.items()}
+                for name, tier in config.tiers.items()
+            }
+        },
         autoscaling_config=autoscaling(
             config.gateway.scaling, plain_policy(config.gateway.max_ongoing_requests)
         ),
     )
-    return gateway.bind(config, classifier, *tiers)
+    # What a constructor gets decides whether replicas restart; adapters travel beside it.
+    bare = {str(name): without_adapters(tier) for name, tier in config.tiers.items()}
+    return gateway.bind(config.model_copy(update=bare), classifier, *tiers)
+
+
+def without_adapters(tier: TierConfig) -> TierConfig:
+    """The same tier before any adapter is loaded."""
+    return tier.model_copy(update={"adapters": {}})
 
 
 def tier_options(tier: TierConfig) -> dict[str, Any]:
@@ -52,6 +70,8 @@ def tier_options(tier: TierConfig) -> dict[str, Any]:
         "max_ongoing_requests": tier.max_ongoing_requests,
         "max_queued_requests": tier.max_queued_requests,
         "graceful_shutdown_timeout_s": tier.drain_timeout_s,
+        "max_surge_percent": tier.max_surge_percent,
+        "user_config": {"adapters": {name: a.path for name, a in tier.adapters.items()}},
         # The check itself takes microseconds and follows progress; the timeout only has to outlast
         # an event loop that is busy with a burst.
         "health_check_period_s": 5.0,

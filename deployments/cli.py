@@ -13,11 +13,13 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import autoscale.cli
+import classifier.cli
 from deployments.client_cli import chat, route, status
-from deployments.config import AppConfig, VllmConfig, load_app_config
+from deployments.config import AppConfig, VllmConfig, load_app_config, with_default_ledger
 from deployments.environment import cache_dir
 from deployments.errors import ConfigError
 from deployments.plan_cli import plan, quantize
+from deployments.swap_cli import apply, swap
 from models import default_model
 
 app = typer.Typer(
@@ -31,7 +33,10 @@ app.command()(chat)
 app.command()(status)
 app.command()(plan)
 app.command()(quantize)
+app.command()(swap)
+app.command()(apply)
 app.add_typer(autoscale.cli.app, name="autoscale")
+app.add_typer(classifier.cli.app, name="classifier")
 console = Console(stderr=True, highlight=False)
 
 
@@ -53,7 +58,7 @@ def serve(
 
     interrupt_on_stop_signals()
     try:
-        settings = _with_gpus(_with_ledger(load_app_config(config)))
+        settings = _with_gpus(with_default_ledger(load_app_config(config), cache_dir()))
         _check_paths(settings)
         _prepare_models(settings)
         where = {"host": host, "port": port, "temp_dir": temp_dir}
@@ -64,14 +69,6 @@ def serve(
     except KeyboardInterrupt:
         console.print("Stopped.")
         raise typer.Exit(130) from None
-
-
-def _with_ledger(settings: AppConfig) -> AppConfig:
-    """The same settings with a ledger in the user's cache folder, where none is named."""
-    if settings.gateway.ledger_dir is not None:
-        return settings
-    gateway = settings.gateway.model_copy(update={"ledger_dir": str(cache_dir() / "ledger")})
-    return settings.model_copy(update={"gateway": gateway})
 
 
 def _with_gpus(settings: AppConfig) -> AppConfig:

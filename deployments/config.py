@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from autoscale.packing import gpu_share
 from autoscale.parameters import Parameters
 from deployments.errors import ConfigError
 from deployments.simulated_config import SimulatedEngineConfig
@@ -53,6 +54,10 @@ class VllmConfig(Settings):
     cpu_threads: str | None = None
     """CPU build only: cores to bind OpenMP threads to (`VLLM_CPU_OMP_THREADS_BIND`), `0-31`.
     Null leaves them unbound, so that replicas on one machine share its cores."""
+    max_loras: int = Field(0, ge=0)
+    """Adapters that one batch may mix; 0 leaves LoRA out. Each costs memory for its weights."""
+    max_lora_rank: int = Field(16, ge=1)
+    """Largest rank of an adapter; vLLM reserves room for it."""
     start_timeout_s: float = Field(600.0, gt=0)
     """Longest accepted engine start. A 7B INT4 model from a network disk takes 1 to 3 minutes."""
     extra_args: dict[str, Any] = {}
@@ -87,13 +92,26 @@ class Scaling(Settings):
         return self
 
 
+class AdapterConfig(Settings):
+    """A LoRA adapter on a tier's model: a fine-tuned variant under a name of its own."""
+
+    path: str = Field(min_length=1)
+    """Adapter folder on every node (`adapter_config.json`, `adapter_model.safetensors`)."""
+    domain: str | None = None
+    """`auto` requests that the classifier puts into this domain go to the adapter when they go to
+    its tier; null: only requests that name it."""
+
+
 class TierConfig(Settings):
     """One tier: a model behind one interface, and the replicas that run it."""
 
-    model: str = Field(min_length=1)
-    """The served name: what `/v1/models` lists and a client may ask for."""
+    model: str = Field(min_length=1, pattern=r"^[\x21-\x7e]+$")
+    """The served name: what `/v1/models` lists and a client may ask for. Printable ASCII without
+    spaces, because response headers carry it."""
     engine: EngineConfig
     """What a replica runs."""
+    adapters: dict[str, AdapterConfig] = {}
+    """Adapters by the name that clients ask for. Adding or removing one restarts nothing."""
     scaling: Scaling = Scaling()
     """How many replicas."""
     gpu_share: float = Field(0.0, ge=0, le=1)
@@ -115,6 +133,10 @@ class TierConfig(Settings):
     """Price for the ledger, USD."""
     stand_in: bool = False
     """True marks a model that only stands in for a real one; said in `/v1/models` and the log."""
+    max_surge_percent: int = Field(1, ge=0, le=100)
+    """Extra replicas while a changed model rolls in, percent of the replicas, rounded up. 1: one at
+    a time and never fewer than before, which needs one spare `gpu_share`. 0: stop one, then start
+    one; with a single replica the tier is away meanwhile."""
     stall_timeout_s: float = Field(60.0, gt=0)
     """A replica with work but no progress for this long is unhealthy. Progress, not latency: a slow
     engine is not a dead one. Longer than the longest prefill."""
@@ -141,8 +163,11 @@ class TierConfig(Settings):
     @model_validator(mode="after")
     def _gpu_share_divides(self) -> "TierConfig":
         share = self.gpu_share
-        if share and abs(1 / share - round(1 / share)) > 1e-3:
-            raise ValueError(f"gpu_share {share} is not 1/k: use 1, 0.5, 0.3333, 0.25, …")
+        # Rounded down to Ray's ten-thousandths: 7 shares of 0.1429 are more than one GPU.
+        if share and abs(share - (whole := gpu_share(round(1 / share)))) > 1e-6:
+            raise ValueError(f"gpu_share {share} is not 1/k rounded down: use {whole}")
+        if self.adapters and not getattr(self.engine, "max_loras", 0):
+            raise ValueError("adapters need a vllm engine with max_loras above 0")
         if 0 < share < 1 and getattr(self.engine, "tensor_parallel_size", 1) > 1:
             raise ValueError("gpu_share must be 1 where tensor_parallel_size is above 1")
         return self
@@ -234,6 +259,10 @@ class AppConfig(Settings):
     def _fits(self) -> "AppConfig":
         if self.small.model == self.large.model:
             raise ValueError("large.model equals small.model: give each tier its own name")
+        adapters = [name for tier in self.tiers.values() for name in tier.adapters]
+        taken = {"auto", "small", "large", self.small.model, self.large.model}
+        if clash := (taken & set(adapters)) or {n for n in adapters if adapters.count(n) > 1}:
+            raise ValueError(f"adapter name {sorted(clash)[0]!r} is taken: choose another")
         reserved = {"auto", "small", "large"} & {self.small.model, self.large.model}
         if reserved:
             raise ValueError(f"model name {reserved.pop()!r} is reserved: choose another")
@@ -246,6 +275,14 @@ class AppConfig(Settings):
         return self
 
 
+def with_default_ledger(config: AppConfig, folder: Path) -> AppConfig:
+    """The same config with a ledger in `folder`, where none is named."""
+    if config.gateway.ledger_dir is not None:
+        return config
+    gateway = config.gateway.model_copy(update={"ledger_dir": str(folder / "ledger")})
+    return config.model_copy(update={"gateway": gateway})
+
+
 def load_app_config(path: Path) -> AppConfig:
     """The typed config in a Serve config file's first application.
 
@@ -255,6 +292,8 @@ def load_app_config(path: Path) -> AppConfig:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; give one with --config") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     try:

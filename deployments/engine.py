@@ -6,7 +6,7 @@ and `upstream` (an OpenAI-compatible endpoint).
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 Endpoint = Literal["chat", "completions"]
 
@@ -50,6 +50,17 @@ class EngineLoad:
     running: int = 0
     kv_cache_usage: float = 0.0
     progress: int = 0
+
+
+@runtime_checkable
+class AdapterEngine(Protocol):
+    """An engine that can hold LoRA adapters beside its model."""
+
+    async def set_adapters(self, paths: dict[str, str]) -> None:
+        """Hold exactly these adapters, name to folder, from now on; nothing is restarted.
+
+        Raises: `ConfigError` naming the adapter that cannot be loaded.
+        """
 
 
 class Engine(Protocol):

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from classifier import Score
 from deployments.answer_check import first_content, is_empty_answer
 from deployments.budget import Budget
-from deployments.config import AppConfig, TierConfig, TierName
+from deployments.config import AppConfig, TierName
 from deployments.engine import EngineRequest, Usage
 from deployments.errors import DeadlineExceeded, ServingError, UnknownModel
 from deployments.openai_types import ParsedRequest
@@ -95,6 +95,11 @@ class Gateway:
         self._sessions = Sessions(config.gateway.session_ttl_s)
         self._names: dict[str, TierName] = {"small": "small", "large": "large"}
         self._names |= {tier.model: name for name, tier in config.tiers.items()}
+        self.adapters: dict[TierName, dict[str, str | None]] = {"small": {}, "large": {}}
+
+    def set_adapters(self, adapters: dict[TierName, dict[str, str | None]]) -> None:
+        """From now on these adapters are served, by tier: name to domain."""
+        self.adapters = adapters
 
     async def answer(
         self, request: ParsedRequest, hints: Hints, record: Record
@@ -152,7 +157,7 @@ class Gateway:
     def _asked(self, request: ParsedRequest, hints: Hints) -> Asked:
         tier: TierName | None = None
         if request.model != "auto":
-            tier = self._names.get(request.model)
+            tier = self._names.get(request.model) or self._tier_of_adapter(request.model)
             if tier is None:
                 raise UnknownModel(
                     f"The model '{request.model[:100]}' does not exist. Could not find it among: "
@@ -167,6 +172,24 @@ class Gateway:
             session_large=self._sessions.is_large(hints.session, now_s),
             needs=request.needs,
         )
+
+    def knows(self, model: str) -> bool:
+        """Whether a client may ask for this name."""
+        return model == "auto" or model in self._names or self._tier_of_adapter(model) is not None
+
+    def _tier_of_adapter(self, model: str) -> TierName | None:
+        return next((tier for tier, names in self.adapters.items() if model in names), None)
+
+    def _served_model(self, request: ParsedRequest, tier: TierName, record: Record) -> str:
+        """The adapter asked for, or the one of the request's domain, else the tier's model."""
+        names = self.adapters[tier]
+        if request.model in names:
+            return request.model
+        if request.model == "auto" and record.score is not None:
+            domain = record.score.domain
+            fitting = (name for name, known in names.items() if known and known == domain)
+            return next(fitting, self.config.tiers[tier].model)
+        return self.config.tiers[tier].model
 
     async def _route(self, asked: Asked, request: ParsedRequest, record: Record) -> Route:
         """Score where the score can matter, then decide."""
@@ -196,31 +219,32 @@ class Gateway:
         """
         while True:
             record.route, record.attempts = route, record.attempts + 1
-            tier = self.config.tiers[route.tier]
-            record.model = tier.model
+            record.model = self._served_model(request, route.tier, record)
+            answer: OpenAnswer | None = None
             try:
                 answer = await self._tiers[route.tier].open(
-                    self._engine_request(request, tier, asked, record.request_id), deadline_s
+                    self._engine_request(request, asked, record), deadline_s
                 )
+                other = after_answer_check(route, self._state())
+                if other is None:
+                    return answer, []
+                held = await first_content(answer, request.stream)
+                if not is_empty_answer(held, request):
+                    return answer, held
             except ServingError as error:
-                route = after_failure(route, error, self._state())
-                continue
-            other = after_answer_check(route)
-            if other is None:
-                return answer, []
-            held = await first_content(answer, request.stream)
-            if not is_empty_answer(held, request):
-                return answer, held
-            await answer.close()
+                # Held items were not sent: a failure among them is one before the first byte.
+                other = after_failure(route, error, self._state())
+            if answer is not None:
+                await answer.close()
             route = other
 
     def _engine_request(
-        self, request: ParsedRequest, tier: TierConfig, asked: Asked, request_id: str
+        self, request: ParsedRequest, asked: Asked, record: Record
     ) -> EngineRequest:
         return EngineRequest(
             endpoint=request.endpoint,
-            body={**request.body, "model": tier.model},
-            request_id=request_id,
+            body={**request.body, "model": record.model},
+            request_id=record.request_id,
             local_only=asked.local_only,
         )
 

@@ -1,5 +1,6 @@
 """What is kept of a finished request: one JSON line and the metrics. Never any text of it."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import orjson
 from ray.serve import metrics
 
 from deployments.record import Record
+
+log = logging.getLogger("ray.serve")
 
 TTFT_BUCKETS_MS = [5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000]
 
@@ -51,6 +54,7 @@ class Ledger:
 
     def __init__(self, folder: str | None, replica: str, threshold: float) -> None:
         self._threshold = threshold
+        self._failing = False
         self._file = None
         if folder is not None:
             path = Path(folder)
@@ -64,8 +68,16 @@ class Ledger:
         line = orjson.dumps(ledger_line(record, self._threshold, time.time()))
         try:
             self._file.write(line + b"\n")
-        except OSError:
-            self._file = None
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                log.warning("ledger: %s; its lines are lost meanwhile", error.strerror)
+            self._failing = True
+
+    def close(self) -> None:
+        """End the file."""
+        if self._file is not None:
+            self._file.close()
 
 
 class RequestMetrics:

@@ -32,6 +32,8 @@ APP_NAME = "smallfirst"
 # the policy sees it.
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Fill a GPU before the next is held (docs/decisions/0011-pack-replicas-with-serve.md).
+    "RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY": "1",
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "HF_HUB_OFFLINE": "1",
@@ -40,6 +42,8 @@ RAY_ENVIRONMENT = {
 }
 # Inherited by every process of the cluster, so that stopping it finds all of them and only them.
 CLUSTER_MARK = "SMALLFIRST_CLUSTER"
+# Where `smallfirst swap` finds the cluster: Ray's own note of it is gone once a client has left.
+ADDRESS_FILE = "smallfirst-address"
 # How long the logs of a run are kept.
 KEPT_S = 7 * 24 * 3600
 
@@ -83,6 +87,7 @@ def local_cluster(options: LocalOptions) -> Iterator[Path]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
+        (temp_dir / ADDRESS_FILE).write_text(context.address_info["gcs_address"])
         # Ray has put its own handler on SIGTERM, which ends the process on the spot.
         interrupt_on_stop_signals()
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
@@ -94,6 +99,7 @@ def local_cluster(options: LocalOptions) -> Iterator[Path]:
     except RayError as error:
         raise ConfigError(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from None
     finally:
+        (temp_dir / ADDRESS_FILE).unlink(missing_ok=True)
         _stop(mark)
         complaints.close()
 

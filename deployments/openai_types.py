@@ -203,8 +203,12 @@ def _json_mistake(error: orjson.JSONDecodeError) -> str:
 
 
 def _mistake(error: ValidationError, body: dict[str, Any]) -> InvalidRequest:
-    """The first mistake in OpenAI's words: `messages[3].content: …`."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    """The first of the deepest mistakes in OpenAI's words: `messages[3].content: …`.
+
+    Of a union's branches the deepest went furthest: for a list of parts with one wrong, the part.
+    """
+    mistakes = error.errors(include_url=False, include_input=False)
+    first = max(mistakes, key=lambda mistake: len(mistake["loc"]))
     param = ""
     for part in first["loc"]:
         if isinstance(part, int):

@@ -92,11 +92,13 @@ def decide(
     """
     if asked.tier is not None:
         return _named(asked, tiers, asked.tier)
+    small_permitted = not (asked.local_only and tiers.small.remote)
     large_permitted = not (asked.local_only and tiers.large.remote)
     small_able = asked.needs <= tiers.small.capabilities
     large_able = asked.needs <= tiers.large.capabilities
-    if not small_able:
-        return _beyond_small(asked, large_permitted, large_able)
+    if not (small_permitted and small_able):
+        cause = Cause.CAPABILITY if small_permitted else Cause.LOCAL_ONLY
+        return _beyond_small(asked, large_permitted, large_able, cause)
     fallback = large_permitted and large_able
     if not fallback:
         cause = Cause.CAPABILITY if large_permitted else Cause.LOCAL_ONLY
@@ -121,12 +123,12 @@ def _named(asked: Asked, tiers: Tiers, tier: TierName) -> Route:
     return Route(tier, Cause.CLIENT_MODEL, may_fall_back=False)
 
 
-def _beyond_small(asked: Asked, large_permitted: bool, large_able: bool) -> Route:
+def _beyond_small(asked: Asked, large_permitted: bool, large_able: bool, cause: Cause) -> Route:
     if not large_able:
         raise _unsupported(asked.needs)
     if not large_permitted:
         raise _no_large(large_permitted, asked)
-    return Route("large", Cause.CAPABILITY, may_fall_back=False)
+    return Route("large", cause, may_fall_back=False)
 
 
 def _preferred(asked: Asked, score: float | None, threshold: float, budget_left: bool) -> Route:
@@ -170,9 +172,9 @@ def after_failure(route: Route, error: ServingError, tiers: Tiers) -> Route:
     return Route(route.other, cause, may_fall_back=False)
 
 
-def after_answer_check(route: Route) -> Route | None:
+def after_answer_check(route: Route, tiers: Tiers) -> Route | None:
     """The next route where the small answer failed its check; None: keep the answer."""
-    if route.tier == "large" or not route.may_fall_back:
+    if route.tier == "large" or not route.may_fall_back or not tiers.large.up:
         return None
     return Route("large", Cause.ANSWER_CHECK, may_fall_back=False)
 

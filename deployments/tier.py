@@ -8,9 +8,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from deployments.config import TierConfig, VllmConfig
-from deployments.engine import Engine, EngineRequest, Usage
+from deployments.engine import AdapterEngine, Engine, EngineRequest, Usage
 from deployments.environment import secret, set_defaults, visible_gpus
-from deployments.errors import EngineDead, ServingError
+from deployments.errors import ConfigError, EngineDead, ServingError
 from deployments.simulated_config import SimulatedEngineConfig
 from deployments.simulated_engine import SimulatedEngine
 from deployments.start_lock import start_lock
@@ -83,6 +83,14 @@ class ModelTier:
             yield ErrorReply(type(error).__name__, error.message, error.param, error.retry_after_s)
         finally:
             self._completed += 1
+
+    async def reconfigure(self, user_config: dict[str, dict[str, str]]) -> None:
+        """Serve calls it after the start and whenever the adapters change: nothing restarts."""
+        adapters = user_config["adapters"]
+        if isinstance(self._engine, AdapterEngine):
+            await self._engine.set_adapters(adapters)
+        elif adapters:
+            raise ConfigError(f"tier {self._name}: its engine holds no adapters")
 
     async def check_health(self) -> None:
         """Raise where the engine is dead, or has work and makes no progress."""

@@ -19,6 +19,10 @@ from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionReque
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
+from vllm.entrypoints.serve.lora.protocol import (
+    LoadLoRAAdapterRequest,
+    UnloadLoRAAdapterRequest,
+)
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.loggers import StatLoggerBase
@@ -142,6 +146,22 @@ class VllmEngine:
             await events.aclose()
         yield usage
 
+    async def set_adapters(self, paths: dict[str, str]) -> None:
+        """Load and unload until exactly these adapters are served."""
+        models = self._serving.openai_serving_models
+        held = {name: request.lora_path for name, request in models.lora_requests.items()}
+        for name in held.keys() - paths.keys():
+            await models.unload_lora_adapter(UnloadLoRAAdapterRequest(lora_name=name))
+        for name, path in paths.items():
+            if held.get(name) == path:
+                continue
+            wanted = LoadLoRAAdapterRequest(
+                lora_name=name, lora_path=path, load_inplace=name in held
+            )
+            answer = await models.load_lora_adapter(wanted)
+            if isinstance(answer, ErrorResponse):
+                raise ConfigError(f"adapter {name}: cannot be loaded from {path}")
+
     def load(self) -> EngineLoad:
         """The scheduler's counts; nothing is waiting or running where nothing is open."""
         if self._gauge is None:
@@ -206,6 +226,9 @@ def command_line(config: VllmConfig, path: Path, served_name: str) -> list[str]:
         "tensor-parallel-size": config.tensor_parallel_size,
         "dtype": config.dtype,
         "enforce-eager": config.enforce_eager,
+        "enable-lora": config.max_loras > 0,
+        "max-loras": config.max_loras or None,
+        "max-lora-rank": config.max_lora_rank if config.max_loras else None,
         "enable-auto-tool-choice": config.tool_call_parser is not None,
         "tool-call-parser": config.tool_call_parser,
         # Arguments of a tool call always satisfy the tool's schema, as with OpenAI's `strict`.

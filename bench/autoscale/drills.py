@@ -51,8 +51,8 @@ class DrillPolicy(QueueDepthPolicy):
                 return super().__call__(ctx)
         if fault in ("clock_back", "clock_ahead"):
             jump_s = -7200.0 if fault == "clock_back" else 7200.0
-            return super().__call__(Seen(ctx, {"current_time": ctx.current_time + jump_s}))  # type: ignore[arg-type]  # a stand-in
-        return super().__call__(Seen(ctx, FAULTS.get(fault, {})))  # type: ignore[arg-type]  # a stand-in
+            return super().__call__(Seen(ctx, {"current_time": ctx.current_time + jump_s}))
+        return super().__call__(Seen(ctx, FAULTS.get(fault, {})))
 
 
 ALL = (*FAULTS, "core_raises", "clock_back", "clock_ahead")

@@ -36,21 +36,22 @@ from autoscale.workload import Profile
 DATA = Path("../shared/data/traces")
 RESULTS = Path(__file__).parent / "results"
 TARGETS = (0.99, 0.999)
-SEEDS = (11, 12)
+SEEDS = (11,)
 HARDWARE = "2 cores of an AMD EPYC, 24 GiB, no GPU"
-UTILIZATIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+UTILIZATIONS = (0.5, 0.7, 0.8, 0.9, 0.95)
+TICK_S = 4.0  # of the simulated control loop; 1 s changes GPU-hours by under 1%
 
 # name: (file, requests a second to scale to or None, training cut start, held-out starts, spikes)
 TRACES: dict[str, tuple[str, float | None, tuple[float, ...], tuple[float, ...]]] = {
-    "azure-code": ("azure2024/azure2024_code_1week_rate.csv", None, (0.0, 3.0, 5.0), ()),
+    "azure-code": ("azure2024/azure2024_code_1week_rate.csv", None, (0.0, 2.0, 3.0, 5.0), ()),
     "azure-code-spikes": (
         "azure2024/azure2024_code_1week_rate.csv",
         None,
-        (0.0, 3.0, 5.0),
+        (0.0, 2.0, 3.0, 5.0),
         (20_000.0, 50_000.0, 72_000.0),
     ),
-    "servegen-m-small": ("servegen/m-small_client_rates.csv.gz", 20.0, (0.0, 3.0, 5.0), ()),
-    "servegen-m-mid": ("servegen/m-mid_client_rates.csv.gz", 20.0, (0.0, 3.0, 5.0), ()),
+    "servegen-m-small": ("servegen/m-small_client_rates.csv.gz", 20.0, (0.0, 2.0, 3.0, 5.0), ()),
+    "servegen-m-mid": ("servegen/m-mid_client_rates.csv.gz", 20.0, (0.0, 2.0, 3.0, 5.0), ()),
     "azure-2023-conv": ("azure2023/AzureLLMInferenceTrace_conv.csv", 30.0, (0.0, 0.02), ()),
     "azure-2023-code": ("azure2023/AzureLLMInferenceTrace_code.csv", 30.0, (0.0, 0.02), ()),
 }
@@ -61,7 +62,7 @@ screen = Console(width=140)
 
 def sweeps(tuned_ray: Knobs, tuned_hold: Knobs) -> list[tuple[str, Knobs]]:
     """Every policy with each value of its one knob."""
-    late = (0.5, 0.3, 0.1, 0.03, 0.01, 0.001, 1e-6)
+    late = (0.5, 0.3, 0.1, 0.03, 0.003, 1e-6)
     jobs: list[tuple[str, Knobs]] = [
         ("smallfirst", {"late_fraction": value} | tuned_hold) for value in late
     ]
@@ -69,9 +70,9 @@ def sweeps(tuned_ray: Knobs, tuned_hold: Knobs) -> list[tuple[str, Knobs]]:
     jobs += [("ray-tuned", tuned_ray | {"utilization": u}) for u in UTILIZATIONS]
     jobs += [("kpa", {"utilization": u}) for u in UTILIZATIONS]
     jobs += [("keda", {"utilization": u}) for u in UTILIZATIONS]
-    jobs += [("wva", {"saturation": s}) for s in (0.5, 0.6, 0.7, 0.8, 0.9)]
+    jobs += [("wva", {"saturation": s}) for s in (0.5, 0.65, 0.8, 0.9)]
     jobs += [("static-peak", {"quantile": q}) for q in (0.95, 0.99, 0.999, 1.0)]
-    jobs += [("clairvoyant", {"quantile": q}) for q in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)]
+    jobs += [("clairvoyant", {"quantile": q}) for q in (0.3, 0.5, 0.8, 0.9, 1.0)]
     return jobs
 
 
@@ -167,7 +168,7 @@ def main(
 def _measure(name: str) -> dict[str, Any]:
     trace, scale, days, spikes = load(name)
     began = time.monotonic()
-    profile, limits = Profile(), Limits(tick_s=2.0)
+    profile, limits = Profile(), Limits(tick_s=TICK_S)
     base = Job(
         "", Cut(0.0, min(DAY_S, days[1] * DAY_S), scale), profile, limits, SEEDS[0], {}, spikes
     )
@@ -246,30 +247,44 @@ def _cell(theirs: list[float | None], ours: list[float | None]) -> dict[str, Any
 def _print_one(result: dict[str, Any]) -> None:
     table = Table(title=f"{result['trace']}: GPU-hours a held-out day at equal attainment")
     for head in ("policy", "at 99%", "ours / it", "at 99.9%", "ours / it", "reversals a day"):
-        table.add_column(head)
+        table.add_column(head, justify="left" if head == "policy" else "right")
     for policy, cells in result["at_target"].items():
         row = [policy]
         for target in TARGETS:
-            cell = cells[str(target)]
-            if cell["gpu_hours"] is None:
-                row += ["not reached", "-"]
-                continue
-            ratio = cell.get("ours_over_this")
-            low, high = cell["ci"]
-            row.append(f"{cell['gpu_hours']:.1f} [{low:.1f}, {high:.1f}]")
-            row.append("-" if ratio is None else f"{ratio:.3f}")
-        row.append(f"{_reversals(result, policy):.0f}")
-        table.add_row(*row)
+            row += _hours_and_ratio(cells[str(target)])
+        table.add_row(*row, f"{_chosen(result, policy)['reversals']:.0f}")
+    shipped = next(
+        s
+        for s in result["summaries"]
+        if s["policy"] == "ray-default" and s["knobs"] == {"utilization": 0.7}
+    )
+    row = [f"ray-default as it is, target 0.7: {shipped['attainment']:.3%}"]
+    for target in TARGETS:
+        ours = result["at_target"]["smallfirst"][str(target)]["gpu_hours"]
+        reached = shipped["attainment"] >= target and ours is not None
+        row += [f"{shipped['gpu_hours']:.1f}"]
+        row += [f"{ours / shipped['gpu_hours']:.3f}" if reached else "-"]
+    table.add_row(*row, f"{shipped['reversals']:.0f}")
     screen.print(table)
 
 
-def _reversals(result: dict[str, Any], policy: str) -> float:
-    """Of the cheapest setting that reaches 99%, else of the best attainment."""
+def _hours_and_ratio(cell: dict[str, Any]) -> list[str]:
+    if cell["gpu_hours"] is None:
+        return [f"reached {cell['reached']} of {cell['of']}", "-"]
+    ratio = cell.get("ours_over_this")
+    if ratio is None:
+        return [f"{cell['gpu_hours']:.1f}", "-"]
+    low, high = cell["ratio_ci"]
+    return [f"{cell['gpu_hours']:.1f}", f"{ratio:.3f} [{low:.2f}, {high:.2f}]"]
+
+
+def _chosen(result: dict[str, Any], policy: str) -> dict[str, Any]:
+    """The cheapest setting that reaches 99%, else the one that attains most."""
     mine = [s for s in result["summaries"] if s["policy"] == policy]
     good = [s for s in mine if s["attainment"] >= TARGETS[0]]
     if good:
-        return float(min(good, key=lambda s: s["gpu_hours"])["reversals"])
-    return float(max(mine, key=lambda s: s["attainment"])["reversals"])
+        return dict(min(good, key=lambda s: float(s["gpu_hours"])))
+    return dict(max(mine, key=lambda s: float(s["attainment"])))
 
 
 def _report() -> None:

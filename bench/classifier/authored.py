@@ -238,6 +238,55 @@ HARD: Families = {
         "Schedule seven talks in three rooms under these constraints and prove that no schedule "
         "with fewer slots exists: A before C, B not with D, E and F share a speaker.",
     ],
+    "contest": [
+        "Find the number of ordered pairs (a, b) of positive integers with lcm(a, b) = 2^3 * 5^7 * "
+        "11^13.",
+        "In triangle ABC, D lies on BC with BD = 2 DC and angle BAD = 30 degrees. If AD = 6 and AB "
+        "= 9, find the area of ABC.",
+        "How many 7-digit numbers have digits that first strictly increase and then strictly "
+        "decrease?",
+        "Real x, y, z satisfy x + y + z = 1 and x^2 + y^2 + z^2 = 2. Find the largest possible "
+        "value of xyz and show when it is attained.",
+        "A frog starts at 0 and jumps +2 or -1 with equal chance. What is the probability that it "
+        "ever lands on 5? Explain the recursion you solve.",
+    ],
+    "physics": [
+        "A bead slides without friction on a hoop that rotates about its vertical diameter. Find "
+        "the equilibria, their stability and the bifurcation speed.",
+        "A charged particle moves in crossed electric and magnetic fields with weak drag. Obtain "
+        "the drift velocity to first order and discuss energy balance.",
+        "Two masses on a spring hang from an accelerating lift with a leaking bucket on one side. "
+        "Set up and solve the equations of motion.",
+        "Compute the tunnelling rate through a double barrier and explain the resonances.",
+    ],
+    "statistics": [
+        "A trial stopped early for benefit after three of five planned looks. Work out the bias of "
+        "the estimate and a corrected interval under an O'Brien-Fleming boundary.",
+        "Derive the asymptotic variance of the two-stage least squares estimator when instruments "
+        "are weak, and say what breaks.",
+        "An A/B test shows a 3% lift but the segments disagree. Diagnose whether this is Simpson's "
+        "paradox, peeking or interference, and design the next experiment.",
+        "Construct the EM updates for a mixture of Poisson regressions and prove monotonicity.",
+    ],
+    "argument": [
+        "Compare Kant's and Mill's answers to the trolley case, find the strongest objection to "
+        "each, and argue which reply succeeds.",
+        "Five candidates must be seated on two committees: if P serves then Q does not, R and S "
+        "serve together, and T serves only with P. Which pairs cannot both serve on the first "
+        "committee? Justify by cases.",
+        "Read the two rulings below as precedents and argue how a court should treat a case in "
+        "which neither rule fits. Anticipate the dissent.",
+        "Assess whether the evidence for dark matter rules out modified gravity, weighing lensing, "
+        "rotation curves and the microwave background.",
+    ],
+    "planning": [
+        "Plan the evacuation of a hospital of 400 beds in 12 hours with six ambulances, two wards "
+        "on ventilators and one closed bridge. Optimise the order and show the bottleneck.",
+        "You have 14 engineers, three dependent projects and a fixed launch date. Build a "
+        "schedule, find the critical path and say what slips if two people leave in week four.",
+        "Devise a fault-tolerant control strategy for a satellite that lost one of four reaction "
+        "wheels, derive the reduced dynamics and prove attitude is still controllable.",
+    ],
     "strategy": [
         "Work out a go-to-market plan for a diagnostics start-up that needs reimbursement in three "
         "countries, with the order of steps, risks and the decision points that would stop it.",

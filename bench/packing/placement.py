@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from deployments.environment import visible_gpus
+
 # Where the running bench tells the controller how many replicas it wants.
 WANTED = "SMALLFIRST_BENCH_WANTED"
 REPLICAS = (1, 2, 3, 4, 5, 6, 8, 6, 5, 4, 2, 1)
@@ -61,8 +63,12 @@ def run_case(gpus_per_node: int, nodes: int) -> list[Held]:
 
     class Replica:
         def where(self) -> tuple[str, str]:
+            """The node, and the GPU as the start lock names it: CUDA_VISIBLE_DEVICES."""
             context = ray.get_runtime_context()
-            return context.get_node_id(), context.get_accelerator_ids()["GPU"][0]
+            gpus = visible_gpus()
+            if gpus != context.get_accelerator_ids()["GPU"] or len(gpus) != 1:
+                raise RuntimeError(f"Ray assigned another GPU than the replica sees: {gpus}")
+            return context.get_node_id(), gpus[0]
 
     deployment = serve.deployment(
         Replica,
@@ -108,7 +114,7 @@ def _held(handle: Any, wanted: int) -> Held:
 
 
 def main() -> None:
-    """Every case in a process of its own, because Ray reads the strategy when it starts."""
+    """Every case, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", type=int, help="run one case and print its JSON")
     parser.add_argument("--write", action="store_true", help="keep the results beside this file")
@@ -118,22 +124,26 @@ def main() -> None:
         print("RESULT", json.dumps(run_case(gpus_per_node, nodes)))
         return
     results = []
-    for index, (gpus_per_node, nodes, strategy) in enumerate(CASES):
-        environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
-        environment["RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY"] = str(int(strategy == "pack"))
-        environment[WANTED] = str(Path(tempfile.gettempdir()) / f"smallfirst-wanted-{os.getpid()}")
-        command = [sys.executable, "-m", "bench.packing.placement", "--case", str(index)]
-        output = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=True
-        )
-        line = next(x for x in output.stdout.splitlines() if x.startswith("RESULT "))
-        steps = [Held(*step) for step in json.loads(line.removeprefix("RESULT "))]
-        name = f"{nodes} nodes x {gpus_per_node} GPU, {strategy}"
+    for index in range(len(CASES)):
+        name, steps = measure(index)
         held = " ".join(f"{step.replicas}:{step.gpus}" for step in steps)
         print(f"{name:28} held/ideal {ratio(steps):.2f}   replicas:GPUs {held}", flush=True)
         results.append({"case": name, "ratio": ratio(steps), "steps": [s._asdict() for s in steps]})
     if arguments.write:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def measure(index: int) -> tuple[str, list[Held]]:
+    """One case, in a process of its own, because Ray reads the strategy when it starts."""
+    gpus_per_node, nodes, strategy = CASES[index]
+    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
+    environment["RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY"] = str(int(strategy == "pack"))
+    environment[WANTED] = str(Path(tempfile.gettempdir()) / f"smallfirst-wanted-{os.getpid()}")
+    command = [sys.executable, "-m", "bench.packing.placement", "--case", str(index)]
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    line = next(x for x in output.stdout.splitlines() if x.startswith("RESULT "))
+    steps = [Held(*step) for step in json.loads(line.removeprefix("RESULT "))]
+    return f"{nodes} nodes x {gpus_per_node} GPU, {strategy}", steps
 
 
 if __name__ == "__main__":

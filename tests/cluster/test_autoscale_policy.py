@@ -50,11 +50,11 @@ class Traffic:
 
 
 def target(app: str) -> int:
-    """The target number of replicas that Serve pursues."""
+    """The number of replicas that Serve pursues: those it has or starts, not those it stops."""
     from ray import serve
 
     status = serve.status().applications[app].deployments["Slots"]
-    return sum(status.replica_states.values())
+    return sum(n for state, n in status.replica_states.items() if "STOPPING" not in str(state))
 
 
 def until(reached: Any, seconds: float) -> float:
@@ -68,6 +68,23 @@ def until(reached: Any, seconds: float) -> float:
     raise AssertionError(f"not reached within {seconds} s")
 
 
+def _load(traffic: Traffic) -> None:
+    """Load for six replicas, long enough that no earlier lull can still ask for a downscale."""
+    traffic.clients = 22
+    time.sleep(HOLD_S + 2.0)
+    until(lambda: target("drill") >= 6, 60.0)
+    until(_settled, 60.0)
+
+
+def _settled() -> bool:
+    """True if the target stays the same for 3 s, so that no change is under way."""
+    seen = set()
+    for _ in range(6):
+        seen.add(target("drill"))
+        time.sleep(0.5)
+    return len(seen) == 1
+
+
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path, Path]]:
     """App `drill` under the drill policy and app `other` under the plain one."""
@@ -76,7 +93,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path, 
     drill.write_text("", encoding="utf-8")
     journal = folder / "journal.jsonl"
     with cluster():
-        kwargs = policy_kwargs(str(journal)) | {"hold_down_s": HOLD_S, "service_prior_s": 1.0}
+        kwargs = policy_kwargs(str(journal)) | {
+            "hold_down_s": HOLD_S,
+            "service_prior_s": 1.0,
+            "slo_wait_s": 0.1,
+        }
         handle = deploy(
             "drill",
             0.0,
@@ -114,8 +135,7 @@ def test_a_fault_never_scales_down_and_never_reaches_ray(
 
     _, drill, _ = live
     drill.write_text("", encoding="utf-8")
-    traffic.clients = 22
-    until(lambda: target("drill") >= 6, 60.0)
+    _load(traffic)
     kept = target("drill")
     drill.write_text(fault, encoding="utf-8")
     traffic.clients = 1
@@ -131,7 +151,7 @@ def test_another_application_scales_while_one_policy_is_faulty(
     live: tuple[Any, Path, Path],
 ) -> None:
     live[1].write_text("raises", encoding="utf-8")
-    kwargs = policy_kwargs("") | {"service_prior_s": 1.0}
+    kwargs = policy_kwargs("") | {"service_prior_s": 1.0, "slo_wait_s": 0.1}
     handle = deploy("other", 0.0, "autoscale.policy:QueueDepthPolicy", kwargs)
     traffic = Traffic(handle)
     traffic.clients = 22
@@ -145,8 +165,7 @@ def test_a_killed_controller_comes_back_without_a_downscale(
 ) -> None:
     import ray
 
-    traffic.clients = 22
-    until(lambda: target("drill") >= 6, 60.0)
+    _load(traffic)
     kept = target("drill")
     controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
     ray.kill(controller, no_restart=False)
@@ -162,10 +181,9 @@ def test_a_killed_controller_comes_back_without_a_downscale(
 def test_a_redeploy_with_new_settings_does_not_scale_down_under_load(
     live: tuple[Any, Path, Path], traffic: Traffic
 ) -> None:
-    traffic.clients = 22
-    until(lambda: target("drill") >= 6, 60.0)
+    _load(traffic)
     kept = target("drill")
-    kwargs = policy_kwargs("") | {"hold_down_s": HOLD_S, "service_prior_s": 1.0}
+    kwargs = policy_kwargs("") | {"hold_down_s": HOLD_S, "service_prior_s": 1.0, "slo_wait_s": 0.1}
     deploy(
         "drill",
         0.0,

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import autoscale.policy as policy_module
+from autoscale.explain import read_journal
+from autoscale.journal import Journal
 from autoscale.policy import CompletionCounter, QueueDepthPolicy
 
 
@@ -86,6 +91,44 @@ def test_wrong_settings_are_said_and_the_defaults_run(caplog: pytest.LogCaptureF
     policy = QueueDepthPolicy(slo_wait=2)
     assert "slo_wait: unknown setting" in caplog.text
     assert policy(context())[0] == 3
+
+
+def test_numpy_numbers_from_ray_decide_and_are_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    policy = QueueDepthPolicy(slots_per_replica=4, service_prior_s=2.0, journal_path=str(path))
+    replicas = flooded(policy, np.float64, np.int64)
+    assert replicas > 6
+    deadline = time.monotonic() + 5.0
+    while time.monotonic() < deadline and not path.exists():
+        time.sleep(0.01)
+    entry = next(read_journal(path))
+    assert entry.replays()
+    assert entry.observation.reporting_replicas == 3
+
+
+def flooded(policy: QueueDepthPolicy, real: Any = float, whole: Any = int) -> int:
+    """The answer after 20 s in which the queue grows by ten a second."""
+    for second in range(20):
+        replicas, _ = policy(
+            context(
+                current_time=real(1000.0 + second),
+                current_num_replicas=whole(3),
+                total_num_requests=real(12.0 + 10 * second),
+                total_queued_requests=whole(10 * second),
+                aggregated_metrics={"engine_running": dict.fromkeys("abc", real(4.0))},
+            )
+        )
+    return replicas
+
+
+def test_a_failing_journal_never_changes_a_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise OSError("planted")
+
+    expected = flooded(QueueDepthPolicy(slots_per_replica=4, service_prior_s=2.0))
+    monkeypatch.setattr(Journal, "record", broken)
+    assert flooded(QueueDepthPolicy(slots_per_replica=4, service_prior_s=2.0)) == expected
+    assert expected > 6
 
 
 def test_shadow_mode_leaves_the_number_alone() -> None:

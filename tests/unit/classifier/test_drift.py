@@ -12,7 +12,8 @@ DIMENSIONS = 64
 def _traffic(rng: np.random.Generator, rows: int, centre: int) -> np.ndarray:
     raw = rng.normal(0, 1, (rows, DIMENSIONS)) * 0.12
     raw[:, centre] += 0.5
-    return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+    units: np.ndarray = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+    return units
 
 
 def _alarms(foreign: float, windows: int = 150) -> float:

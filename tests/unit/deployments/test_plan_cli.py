@@ -119,3 +119,20 @@ def test_an_unknown_calibration_key_is_named(config: Path, tmp_path: Path) -> No
     wrong.write_text('{"cuda_contex_bytes": 1}')
     text = run("--model", config, "--gpu", "80", "--calibration", wrong, code=2)
     assert "cuda_contex_bytes" in text
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 6, 7, 11])
+def test_every_planned_share_is_accepted_by_the_config(config: Path, replicas: int) -> None:
+    arguments = ("--model", config, "--gpu", "b200", "--int4", "--max-model-len", 2048)
+    output = run(*arguments, "--replicas-per-gpu", replicas, "--emit", "serve_config")
+    tier = TierConfig.model_validate(yaml.safe_load(output)["small"])
+    assert replicas * round(tier.gpu_share * 10_000) <= 10_000
+
+
+@pytest.mark.parametrize(("share", "mend"), [(0.1429, 0.1428), (0.3, 0.3333), (0.334, 0.3333)])
+def test_a_share_that_does_not_fit_k_times_is_refused_with_the_mend(
+    config: Path, share: float, mend: float
+) -> None:
+    block = yaml.safe_load(run("--model", config, "--gpu", "b200", "--emit", "serve_config"))
+    with pytest.raises(ValueError, match=f"use {mend}"):
+        TierConfig.model_validate(block["small"] | {"gpu_share": share})

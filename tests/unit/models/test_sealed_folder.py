@@ -47,6 +47,14 @@ def test_damage_is_seen(sealed: Path, damage: str) -> None:
     assert not is_intact(sealed)
 
 
+def test_a_changed_size_is_seen_even_with_the_old_time(sealed: Path) -> None:
+    weights = sealed / "part" / "weights"
+    times = weights.stat()
+    weights.write_bytes(b"01234")
+    os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not is_intact(sealed)
+
+
 def test_an_error_while_writing_leaves_the_old_folder_and_no_rest(sealed: Path) -> None:
     with pytest.raises(KeyboardInterrupt), written_aside(sealed) as aside:
         (aside / "half").write_text("x")

@@ -46,6 +46,8 @@ def test_layers_are_grouped_as_vllm_does(layers: tuple[KvLayers, ...], groups: l
         (GEMMA, 512, 16, 32 + 6 * 33),
         # whole: 512; windowed: ceil((127 + 4096) / 16) + 1 = 265
         (GPT_OSS, 8192, 16, 512 + 265),
+        # the window's last token is the one being computed: ceil((1024 + 4096) / 16) + 1
+        ((KvLayers(4, 8, 1025),), 8192, 16, 321),
         # ceil(min(2046 + 4096, 4096) / 16) + 1
         (PHI, 4096, 16, 257),
     ],

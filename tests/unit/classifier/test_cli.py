@@ -1,0 +1,163 @@
+"""The commands do what they say, refuse in one line with exit code 2, and write nothing then."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from classifier.cli import app
+from classifier.rows import Row
+from tests.unit.classifier.made import learnable
+
+
+def _run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200"})
+
+
+def _file(path: Path, rows: list[Row]) -> Path:
+    lines = [
+        json.dumps({"prompt": r.conversation, "small": r.small, "large": r.large}) for r in rows
+    ]
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli")
+    _file(path / "rows.jsonl", learnable(500))
+    _file(path / "fresh.jsonl", learnable(1_000, seed=5))
+    done = _run("train", "--data", path / "rows.jsonl", "--out", path / "m", "--rungs", "lexical")
+    assert done.exit_code == 0, done.output
+    return path
+
+
+def test_train_writes_an_artefact_and_a_report_without_prompts(folder: Path) -> None:
+    names = {p.name for p in (folder / "m").iterdir()}
+    assert {"manifest.json", "report.md", "cost-quality.png", "learning.png"} <= names
+    report = (folder / "m" / "report.md").read_text()
+    assert "beats every baseline" in report
+    assert "Worst misses" in report
+    assert "characters)" in report
+
+
+def test_evaluate_lists_ours_first_with_the_agreed_keys(folder: Path) -> None:
+    done = _run("evaluate", "--data", folder / "fresh.jsonl", "--model", folder / "m", "--json")
+    rows = json.loads(done.stdout)
+    keys = "name n apgr cpt50 cpt80 acc_at_5 acc_at_10 acc_at_20 auroc_gain ece ms_p50 ms_p99"
+    assert set(keys.split()) <= set(rows[0])
+    assert rows[0]["name"] == "smallfirst lexical"
+    assert {r["name"] for r in rows[1:]} == {"random", "constant", "length", "keywords", "oracle"}
+    assert rows[0]["auroc_gain"] > 0.75
+    assert rows[-1]["apgr"] > rows[0]["apgr"] > 0.5
+
+
+def test_calibrate_prints_a_rate_and_writes_a_moved_copy(folder: Path) -> None:
+    done = _run(
+        "calibrate",
+        "--traffic",
+        folder / "fresh.jsonl",
+        "--model",
+        folder / "m",
+        "--budget",
+        0.1,
+        "--max-half-width",
+        0.05,
+        "--out",
+        folder / "moved",
+        "--json",
+    )
+    found = json.loads(done.stdout)
+    assert found["rate"] == pytest.approx(0.1, abs=0.002)
+    assert found["rate_interval"][0] < 0.1 < found["rate_interval"][1]
+    whole = json.loads(_run("inspect", folder / "moved", "--json").stdout)
+    assert whole["rungs"]["lexical"]["budget"] == 0.1
+    assert whole["artifact_id"] == found["artifact_id"]
+
+
+def test_calibrate_for_a_quality_reports_what_it_buys(folder: Path) -> None:
+    done = _run(
+        "calibrate",
+        "--data",
+        folder / "fresh.jsonl",
+        "--model",
+        folder / "m",
+        "--min-quality",
+        0.8,
+        "--max-half-width",
+        0.1,
+        "--json",
+    )
+    found = json.loads(done.stdout)
+    assert found["measured_quality"] >= 0.8 > found["measured_quality_all_small"]
+
+
+def test_explain_names_the_words_that_count(folder: Path) -> None:
+    done = _run("explain", "prove derive winter copper 12", "--model", folder / "m", "--json")
+    found = json.loads(done.stdout)
+    parts = dict(found["parts"])
+    assert parts["prove"] > parts["winter"]
+
+
+def test_drift_flags_foreign_prompts_and_leaves_home_alone(folder: Path) -> None:
+    home = _run("drift", "--ledger", folder / "fresh.jsonl", "--model", folder / "m", "--json")
+    assert home.exit_code == 0, home.output
+    foreign = folder / "foreign.jsonl"
+    lines = [json.dumps({"prompt": f"please translate {i} to french"}) for i in range(300)]
+    foreign.write_text("\n".join(lines))
+    done = _run("drift", "--ledger", foreign, "--model", folder / "m", "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)[0]["alarm"]
+
+
+def test_drift_reads_a_ledger_that_holds_scores_alone(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    ledger = folder / "ledger.jsonl"
+    lines = [
+        json.dumps({"score": float(s), "familiar": 0.5, "tier": "small"}) for s in rng.random(300)
+    ]
+    ledger.write_text("\n".join(lines))
+    done = _run("drift", "--ledger", ledger, "--model", folder / "m", "--json")
+    (window,) = json.loads(done.stdout)
+    assert window["shift"] is None
+    assert window["escalation_rate"] == 0.0
+    assert window["alarm"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--data", "none.jsonl", "--out", "OUT"], "no such file"),
+        (["train", "--data", "THREE", "--out", "OUT"], "at least 40"),
+        (["train", "--data", "FEW", "--out", "OUT", "--objective", "x"], "--objective 'x'"),
+        (["train", "--data", "FEW", "--out", "OUT", "--rungs", "tree"], "--rungs 'tree'"),
+        (["calibrate", "--traffic", "FEW", "--budget", "0.05"], "give at least"),
+        (["calibrate", "--traffic", "FEW"], "exactly one of"),
+        (["evaluate", "--data", "FEW", "--model", "OUT"], "no manifest.json"),
+        (["drift", "--ledger", "FEW"], "at least one window"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    names = {
+        "OUT": str(tmp_path / "out"),
+        "THREE": str(_file(tmp_path / "three.jsonl", learnable(3))),
+        "FEW": str(_file(tmp_path / "few.jsonl", learnable(80))),
+    }
+    done = _run(*[names.get(a, a) for a in arguments])
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_better_than_a_baseline_is_not_promoted(tmp_path: Path) -> None:
+    rows = [Row(r.conversation, float(i % 2), 1.0) for i, r in enumerate(learnable(300))]
+    path = _file(tmp_path / "noise.jsonl", rows)
+    done = _run("train", "--data", path, "--out", tmp_path / "m", "--rungs", "lexical")
+    assert done.exit_code == 1
+    assert "not promoted: no better than" in done.stderr
+    assert not (tmp_path / "m" / "manifest.json").exists()

