@@ -21,10 +21,10 @@ LARGE = ("llama-3.1-nemotron-51b-instruct", "llama-3.3-nemotron-super-49b-v1")
 
 #: What a weak label claims: on bounded work both tiers are nearly always right, on hard work the
 #: small one mostly is not. Guesses by us, declared, and trained on at a reduced weight.
-BOUNDED_LABEL, HARD_LABEL, NOVEL_LABEL = (0.95, 0.96), (0.30, 0.80), (0.60, 0.85)
+BOUNDED_LABEL, HARD_LABEL, NOVEL_LABEL = (0.95, 0.95), (0.30, 0.80), (0.60, 0.85)
 #: Tasks whose measured outcome is mixed half and half with ``HARD_LABEL``: the large models score
 #: below chance there (0.08 on four options), which is answer parsing, not ability.
-MISREAD_TASKS = ("gpqa", "math")
+MISREAD_TASKS = ("gpqa", "math", "agentverse-logicgrid")
 
 
 def read(name: str) -> Iterator[Mapping[str, Any]]:

@@ -34,7 +34,7 @@ HELD_OUT = (
     {f"everyday-{name}" for name in authored.HELD_OUT}
     | {f"hard-{name}" for name in authored.HELD_OUT}
     | {f"t0-{name}" for name in ("duorc", "xsum", "amazon", "trec", "samsum", "quoref", "paws")}
-    | {"banking77", "agentverse-logicgrid"}
+    | {"banking77"}
 )
 #: Rows of a bounded family at most, so that no single intent list dominates.
 FAMILY_ROWS = {"clinc150": 1_500}
@@ -43,8 +43,8 @@ MMLU_ROWS = 4_000
 OTHER_ROWS = 250
 #: A weak label says less than a measured one; 65 authored hard prompts stand for many.
 BOUNDED_WEIGHT, HARD_WEIGHT = 0.5, 4.0
-#: The traffic that sets the threshold: 92 in 100 bounded, the rest hard, 5 in 100 sent large.
-HARD_SHARE, BUDGET = 0.08, 0.05
+#: The traffic that sets the threshold: 97 in 100 bounded, the rest hard, 5 in 100 sent large.
+HARD_SHARE, BUDGET = 0.03, 0.05
 HARD_TRAFFIC = ("math", "gpqa", "agentverse-mgsm")
 
 LICENCES = {
