@@ -1,0 +1,92 @@
+"""What we hand to vLLM is what vLLM takes: its own parser reads our command line."""
+
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from deployments.errors import ConfigError
+from deployments.vllm_config import VllmConfig
+
+
+@pytest.fixture(scope="module")
+def engine() -> ModuleType:
+    """`deployments.vllm_engine`; its import takes seconds."""
+    with warnings.catch_warnings():
+        # torch 2.13 calls what it deprecates itself while it is imported.
+        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+        import deployments.vllm_engine
+
+        return deployments.vllm_engine
+
+
+def parsed(engine: ModuleType, config: VllmConfig) -> Any:
+    """Our command line as vLLM's own parser reads it."""
+    line = engine.command_line(config, Path("/models/a b"), "my-model")
+    return engine.make_arg_parser(engine.FlexibleArgumentParser()).parse_args(line)
+
+
+# setting -> what vLLM understands
+SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "defaults": (
+        {},
+        {
+            "model": "/models/a b",
+            "served_model_name": ["my-model"],
+            "max_model_len": 2048,
+            "max_num_seqs": 16,
+            "kv_cache_memory_bytes": 512 * 1024**2,
+            "tensor_parallel_size": 1,
+            "enforce_eager": True,
+            "enable_auto_tool_choice": True,
+            "tool_call_parser": "hermes",
+        },
+    ),
+    "a GPU": (
+        {"enforce_eager": False, "dtype": "bfloat16", "tensor_parallel_size": 4},
+        {"enforce_eager": False, "dtype": "bfloat16", "tensor_parallel_size": 4},
+    ),
+    "no tool parser": ({"tool_call_parser": None}, {"enable_auto_tool_choice": False}),
+    "adapters": (
+        {"max_loras": 2, "max_lora_rank": 32},
+        {"enable_lora": True, "max_loras": 2, "max_lora_rank": 32},
+    ),
+    "more options": (
+        {"extra_args": {"max-num-batched-tokens": 4096, "seed": 7, "hf-overrides": {"a": 1}}},
+        {"max_num_batched_tokens": 4096, "seed": 7, "hf_overrides": {"a": 1}},
+    ),
+    "an option overridden": ({"extra_args": {"max-num-seqs": 3}}, {"max_num_seqs": 3}),
+}
+
+
+@pytest.mark.parametrize(("settings", "understood"), SETTINGS.values(), ids=SETTINGS)
+def test_vllm_reads_our_settings(
+    engine: ModuleType, settings: Any, understood: dict[str, Any]
+) -> None:
+    args = parsed(engine, VllmConfig(**settings))
+    assert {name: getattr(args, name) for name in understood} == understood
+
+
+@pytest.mark.parametrize(
+    ("message", "context"),
+    [
+        ("This model's maximum context length is 2048 tokens. However, …", True),
+        ("temperature must be non-negative, got -1.", False),
+    ],
+)
+def test_a_context_error_is_told_by_its_message(
+    engine: ModuleType, message: str, context: bool
+) -> None:
+    assert engine.is_context_error(message) is context
+
+
+def test_a_folder_without_a_checkpoint_is_named(engine: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has no config\.json; put a checkpoint there"):
+        engine.resolve_path(str(tmp_path))
+
+
+def test_a_checkpoint_folder_is_taken_as_it_is(engine: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert engine.resolve_path(str(tmp_path)) == tmp_path
