@@ -1,0 +1,62 @@
+"""What Serve is told about each deployment follows from the config."""
+
+from typing import Any
+
+import pytest
+
+from deployments.app import plain_policy, tier_options
+from deployments.config import TierConfig
+
+# Ray 2.60 announces that the metrics interval will move to the environment, where we set it too.
+pytestmark = pytest.mark.filterwarnings("ignore:The `metrics_interval_s` field:DeprecationWarning")
+
+
+def options(**settings: Any) -> dict[str, Any]:
+    return tier_options(
+        TierConfig.model_validate({"model": "m", "engine": {"kind": "simulated"}, **settings})
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "actor"),
+    [
+        ({}, {"num_cpus": 0.5}),
+        ({"num_cpus": 2}, {"num_cpus": 2.0}),
+        ({"gpu_share": 0.25}, {"num_cpus": 0.5, "num_gpus": 0.25}),
+    ],
+)
+def test_a_replica_names_its_resources(settings: Any, actor: dict[str, float]) -> None:
+    # Ray's default of one CPU each would not start four deployments on two cores.
+    told = options(**settings)["ray_actor_options"]
+    assert {name: told[name] for name in actor} == actor
+    assert ("num_gpus" in told) is ("num_gpus" in actor)
+
+
+def test_the_queue_is_bounded_where_the_autoscaler_sees_it() -> None:
+    told = options(max_ongoing_requests=8, max_queued_requests=40)
+    assert (told["max_ongoing_requests"], told["max_queued_requests"]) == (8, 40)
+
+
+@pytest.mark.parametrize(("share", "per_gpu"), [(0, 1), (1, 1), (0.5, 2), (0.3333, 3)])
+def test_the_policy_knows_slots_and_packing(share: float, per_gpu: int) -> None:
+    engine = {"kind": "simulated", "max_num_seqs": 4}
+    told = options(engine=engine, gpu_share=share)["autoscaling_config"].policy.policy_kwargs
+    assert (told["slots_per_replica"], told["replicas_per_gpu"]) == (4, per_gpu)
+
+
+def test_an_operators_setting_beats_what_follows_from_the_config() -> None:
+    scaling = {"policy_kwargs": {"slots_per_replica": 3, "hold_down_s": 9.0}}
+    told = options(scaling=scaling)["autoscaling_config"].policy.policy_kwargs
+    assert (told["slots_per_replica"], told["hold_down_s"]) == (3, 9.0)
+
+
+@pytest.mark.parametrize(("least", "first"), [(0, 1), (1, 1), (3, 3)])
+def test_ray_starts_with_a_replica_and_adds_no_delay_of_its_own(least: int, first: int) -> None:
+    told = options(scaling={"min_replicas": least, "max_replicas": 4})["autoscaling_config"]
+    assert (told.min_replicas, told.max_replicas, told.initial_replicas) == (least, 4, first)
+    assert (told.upscale_delay_s, told.downscale_delay_s) == (0.0, 0.0)
+
+
+def test_a_deployment_without_an_engine_is_not_waited_on_for_engine_counts() -> None:
+    assert plain_policy(64)["require_engine_metrics"] is False
+    assert plain_policy(64)["slots_per_replica"] == 64

@@ -1,0 +1,57 @@
+"""The local cluster takes its own port and folders, and nobody else's."""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from deployments.errors import ConfigError
+from deployments.local_cluster import (
+    KEPT_S,
+    LocalOptions,
+    _drop_old_sessions,
+    proxy_environment,
+    require_free_port,
+)
+
+
+def test_a_port_in_use_is_refused_with_the_mend() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port} .*choose another with --port"):
+            require_free_port("127.0.0.1", port)
+    require_free_port("127.0.0.1", port)
+
+
+def test_haproxy_is_asked_for_or_not_mentioned() -> None:
+    assert proxy_environment(LocalOptions(haproxy=False)) == {}
+    assert proxy_environment(LocalOptions(haproxy=True))["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+
+
+def test_haproxys_sockets_stay_within_a_unix_sockets_length() -> None:
+    # 97 bytes for HAProxy, of which Ray's node id and file name take 68.
+    told = proxy_environment(LocalOptions(haproxy=True, port=65535))
+    folder = told["RAY_SERVE_HAPROXY_SERVER_STATE_BASE"].removeprefix(str(Path.cwd().anchor))
+    assert len(f"/tmp/{Path(folder).name}") <= 97 - 68
+
+
+def test_two_clusters_of_a_user_do_not_share_haproxys_files() -> None:
+    told = [proxy_environment(LocalOptions(haproxy=True, port=port)) for port in (8000, 8001)]
+    names = ["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC", "RAY_SERVE_HAPROXY_SERVER_STATE_FILE"]
+    assert all(told[0][name] != told[1][name] for name in names)
+
+
+@pytest.mark.parametrize(("age_s", "kept"), [(0, True), (KEPT_S - 60, True), (KEPT_S + 60, False)])
+def test_old_logs_are_dropped_and_new_ones_kept(tmp_path: Path, age_s: float, kept: bool) -> None:
+    session = tmp_path / "session_1"
+    session.mkdir()
+    (tmp_path / "session_latest").symlink_to(session)
+    (tmp_path / "other").mkdir()
+    then_s = time.time() - age_s
+    for folder in (session, tmp_path / "other"):
+        os.utime(folder, (then_s, then_s))
+    _drop_old_sessions(tmp_path)
+    assert session.exists() is kept
+    assert (tmp_path / "other").exists()
