@@ -15,6 +15,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from autoscale.journal import DEFAULT_PATH
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,6 +45,7 @@ ProfileFile = Annotated[
 ]
 Scale = Annotated[float, typer.Option("--scale", min=1e-6, help="Multiply the traffic.")]
 Journal = Annotated[Path, typer.Option("--journal", help="The policy's journal_path.")]
+JOURNAL = Path(DEFAULT_PATH)
 Deployment = Annotated[str | None, typer.Option("--deployment", help="Only this deployment.")]
 At = Annotated[
     str | None, typer.Option("--at", help="Unix seconds or ISO time (UTC); the last if absent.")
@@ -152,7 +155,7 @@ def _table(summaries: Any, title: str) -> Any:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
-    table.add_column("policy")
+    table.add_column("policy", no_wrap=True)
     heads = (
         "within SLO %",
         "GPU-hours",
@@ -291,12 +294,16 @@ def _named(summary: Any, name: str) -> Any:
 
 
 def _knob_text(knobs: dict[str, float]) -> str:
-    return ", ".join(f"{name}={value:g}" for name, value in knobs.items())
+    short = {"late_fraction": "late", "hold_down_s": "hold", "warm_spare_replicas": "spares"}
+    return " ".join(f"{short.get(name, name)} {value:g}" for name, value in knobs.items())
 
 
 @app.command()
 def explain(
-    journal: Journal, at: At = None, deployment: Deployment = None, as_json: JsonFlag = False
+    journal: Journal = JOURNAL,
+    at: At = None,
+    deployment: Deployment = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Why the replica count was what it was at a time, and what would have changed it."""
     with _clear_errors():
@@ -318,7 +325,7 @@ def explain(
 @app.command("why-not")
 def why_not(
     replicas: Annotated[int, typer.Argument(min=0)],
-    journal: Journal,
+    journal: Journal = JOURNAL,
     at: At = None,
     deployment: Deployment = None,
 ) -> None:
@@ -334,7 +341,7 @@ def why_not(
 
 
 @app.command()
-def replay(journal: Journal) -> None:
+def replay(journal: Journal = JOURNAL) -> None:
     """Decide every recorded line again; fails if one decision differs."""
     with _clear_errors():
         from autoscale.explain import read_journal

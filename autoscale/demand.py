@@ -19,9 +19,11 @@ _CONFIRM_BUCKETS = 6  # 30 s: what a falling trend must agree with
 _TREND_MAX = 0.5  # of the level: a steeper rise is a step, and surprise answers steps
 _SHORT_BUCKETS = (1, 6)  # 5 s and 30 s: windows that may overrule the forecast upwards
 _SURPRISE = 4.0  # standard deviations; 4 gives about 1 false alarm a day at 5 s buckets
+_GROWTH_MAX = 2.0  # a surprise at most doubles the forecast, which itself follows within seconds
 _OPEN_MIN_S = 1.0  # an open bucket younger than this says nothing
 _ERROR_MEMORY_S = 1800.0  # burstiness is remembered half an hour
-_Z_MIN, _Z_MAX = 1.0, 30.0  # one spike may not dominate the memory
+_SURGE_MEMORY_S = 14_400.0  # bursty clients come back within hours; 0.5 h costs 15% more GPUs there
+_Z_MIN, _Z_MAX = 1.0, 200.0  # one spike may not dominate the memory
 _GAP_MAX_S = 60.0  # a longer silence between two ticks breaks the conservation law
 
 
@@ -42,6 +44,8 @@ class Demand:
     """Forecast for one lead time ahead, from closed buckets."""
     z: float = 1.0
     """Burstiness: upward forecast-error variance over the mean, in slots; 1 is Poisson."""
+    surges_rps: tuple[float, ...] = (0.0, 0.0)
+    """The largest excess of bursts that came and went, in each of _SHORT_BUCKETS."""
 
 
 def first_demand(time_s: float, in_system: float, completed: float) -> Demand:
@@ -111,7 +115,24 @@ def _judge(demand: Demand, service_s: float, lead_s: float) -> Demand:
         z += (min(sample, _Z_MAX) - z) * BUCKET_S / _ERROR_MEMORY_S
     z = max(_Z_MIN, z)
     plan = forecast_rps(demand.arrivals, lead_s)
-    return replace(demand, z=z, plan_rps=plan, plans_rps=(*demand.plans_rps, plan)[-ahead:])
+    surges = _surges(demand, plan)
+    plans = (*demand.plans_rps, plan)[-ahead:]
+    return replace(demand, z=z, surges_rps=surges, plan_rps=plan, plans_rps=plans)
+
+
+def _surges(demand: Demand, plan_rps: float) -> tuple[float, ...]:
+    """The largest excess of short windows that came and went, fading over hours.
+
+    A window 120 s ago is compared with the forecast of now: a step that lasted is in the forecast
+    and leaves nothing; a burst does. A burst no larger than an earlier one is no news, because
+    replicas asked for it would start after it has ended.
+    """
+    faded = 1.0 - BUCKET_S / _SURGE_MEMORY_S
+    past = demand.arrivals[:-_LEVEL_BUCKETS]
+    return tuple(
+        max(surge * faded, sum(past[-n:]) / (n * BUCKET_S) - plan_rps) if len(past) >= n else surge
+        for n, surge in zip(_SHORT_BUCKETS, demand.surges_rps, strict=True)
+    )
 
 
 def forecast_rps(arrivals: tuple[float, ...], lead_s: float) -> float:
@@ -137,17 +158,17 @@ def planned_rps(demand: Demand) -> float:
     plan = demand.plan_rps
     open_s = demand.time_s - demand.open_since_s
     windows = [
-        (sum(demand.arrivals[-n:]) / (n * BUCKET_S), n * BUCKET_S)
-        for n in _SHORT_BUCKETS
+        (sum(demand.arrivals[-n:]) / (n * BUCKET_S), n * BUCKET_S, surge)
+        for n, surge in zip(_SHORT_BUCKETS, demand.surges_rps, strict=True)
         if len(demand.arrivals) >= n
     ]
     if open_s >= _OPEN_MIN_S:
-        windows.append((demand.open_arrivals / open_s, open_s))
-    for rate, window_s in windows:
-        floor = max(plan, 1.0 / window_s)
-        if rate > plan + _SURPRISE * math.sqrt(demand.z * floor / window_s):
-            plan = rate
-    return plan
+        windows.append((demand.open_arrivals / open_s, open_s, demand.surges_rps[0]))
+    for rate, window_s, surge in windows:
+        noise = _SURPRISE * math.sqrt(demand.z * max(plan, 1.0 / window_s) / window_s)
+        if rate > demand.plan_rps + max(noise, surge):
+            plan = max(plan, rate)
+    return min(plan, max(demand.plan_rps, _GROWTH_MAX * max(demand.plan_rps, 1.0)))
 
 
 def _trend_weights() -> tuple[float, ...]:

@@ -58,7 +58,7 @@ def read_journal(path: Path) -> Iterator[Entry]:
     Raises: JournalError naming the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise JournalError(f"{path}: no journal there; set journal_path in policy_kwargs") from None
     for number, line in enumerate(lines, 1):
@@ -106,6 +106,7 @@ def _state(record: dict[str, Any]) -> State:
     demand, capacity, calm = dict(record["demand"]), dict(record["capacity"]), dict(record["calm"])
     demand["arrivals"] = tuple(demand["arrivals"])
     demand["plans_rps"] = tuple(demand["plans_rps"])
+    demand["surges_rps"] = tuple(demand["surges_rps"])
     capacity["starts"] = tuple((at, n) for at, n in capacity["starts"])
     calm["peaks"] = tuple((at, n) for at, n in calm["peaks"])
     return State(Demand(**demand), Capacity(**capacity), Calm(**calm))

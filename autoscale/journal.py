@@ -22,6 +22,10 @@ from autoscale.parameters import Parameters
 logger = logging.getLogger("ray.serve")
 
 EVERY_S = 60.0
+ROTATE_BYTES = 64 * 1024 * 1024  # about two weeks of one line a minute; the older file is kept
+DEFAULT_PATH = "~/.cache/smallfirst/autoscale.jsonl"
+"""Where the command line looks, and where `journal_path` of the shipped configuration points."""
+
 _QUEUE_MAX = 1000  # lines; a dead disk must not fill the controller's memory
 _FAULT_EVERY = 600  # ticks; a permanent fault logs about once a minute at Ray's 10 Hz
 
@@ -30,7 +34,7 @@ class Journal:
     """Writes decisions to a file from a thread of its own; `record` never waits for the disk."""
 
     def __init__(self, path: str) -> None:
-        self._path = Path(path) if path else None
+        self._path = Path(path).expanduser() if path else None
         self._queue: queue.Queue[str] = queue.Queue(_QUEUE_MAX)
         self._last: dict[str, tuple[float, int]] = {}
         self._faults = 0
@@ -69,11 +73,18 @@ class Journal:
         while True:
             line = self._queue.get()
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                with self._path.open("a", encoding="utf-8") as file:
-                    file.write(line + "\n")
+                _append(self._path, f"{line}\n".encode())
             except OSError as error:
                 self.fault(type(error).__name__)
+
+
+def _append(path: Path, line: bytes) -> None:
+    """One unbuffered write, so that policies of several deployments can share the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > ROTATE_BYTES:
+        path.replace(path.with_name(path.name + ".1"))
+    with path.open("ab", buffering=0) as file:
+        file.write(line)
 
 
 def as_line(

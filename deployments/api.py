@@ -53,7 +53,7 @@ def build_api(
             Path("/v1/completions", api.guarded(api.completions), methods=["POST"]),
             Path("/v1/route", api.guarded(api.route), methods=["POST"]),
             Path("/v1/models", api.guarded(api.models), methods=["GET"]),
-            Path("/v1/models/{model}", api.guarded(api.model), methods=["GET"]),
+            Path("/v1/models/{model:path}", api.guarded(api.model), methods=["GET"]),
             Path("/healthz", api.healthz, methods=["GET"]),
             Path("/readyz", api.readyz, methods=["GET"]),
         ],

@@ -47,9 +47,16 @@ def test_a_falling_ramp_is_followed_but_not_below_what_arrives() -> None:
     assert last < level
 
 
-def test_a_step_is_planned_for_within_two_seconds() -> None:
-    steady, step = [20.0] * 300, [60.0] * 2
-    assert planned_rps(fed(steady + step, 1.0)) > 50.0
+def test_a_step_doubles_the_plan_within_two_seconds_and_is_met_within_a_minute() -> None:
+    steady = [20.0] * 300
+    assert planned_rps(fed(steady + [60.0] * 2, 1.0)) == pytest.approx(40.0)
+    assert planned_rps(fed(steady + [60.0] * 60, 1.0)) > 55.0
+
+
+def test_bursts_that_come_and_go_stop_being_a_surprise() -> None:
+    burst = [20.0] * 120 + [120.0] * 5
+    assert planned_rps(fed([20.0] * 300 + [120.0] * 5, 1.0)) > 38.0
+    assert planned_rps(fed([20.0] * 300 + burst * 6, 1.0)) < 35.0
 
 
 def test_poisson_noise_is_no_surprise_and_near_burstiness_one() -> None:

@@ -19,7 +19,7 @@ from autoscale.explain import (
     read_journal,
     why_not,
 )
-from autoscale.journal import Journal, as_line
+from autoscale.journal import Journal, _append, as_line
 from autoscale.observation import Observation
 from autoscale.parameters import Parameters
 
@@ -152,3 +152,14 @@ def test_a_disk_that_refuses_never_raises(tmp_path: Path) -> None:
     writer = Journal(str(tmp_path / "file" / "below.jsonl"))
     seen = Observation(1e6, 1.0, 0.0, 4, 4, 1, 9)
     writer.record("Small", seen, None, decide(seen, Parameters(), None), Parameters())
+
+
+def test_a_full_journal_is_rotated_and_the_older_file_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoscale.journal.ROTATE_BYTES", 10)
+    path = tmp_path / "small.jsonl"
+    for line in (b"first line\n", b"second line\n", b"third line\n"):
+        _append(path, line)
+    assert path.read_bytes() == b"third line\n"
+    assert path.with_name("small.jsonl.1").read_bytes() == b"second line\n"
