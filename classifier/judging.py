@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.calibration import Floats
-from classifier.metrics import accuracy_at, auroc, curve, ece, interval, within_group_auroc
+from classifier.metrics import accuracy_at, area, auroc, curve, ece, interval, within_group_auroc
 from classifier.surface import BOUNDED, CODE, REASONING
 
 Texts = Sequence[str]
@@ -132,12 +132,12 @@ def _measures(candidate: Candidate, outcomes: Outcomes) -> Mapping[str, Measure]
 def advantage(ours: Candidate, other: Candidate, outcomes: Outcomes) -> tuple[float, float]:
     """Return the paired bootstrap 95% interval of our recovered quality less the other's.
 
-    Quality is the area under quality against calls, in points of accuracy, so a data set whose
-    tiers are equally good (where APGR divides by zero) still compares.
+    Quality is the mean over all budgets, in points of accuracy, so a data set whose tiers are
+    equally good (where APGR divides by zero) still compares.
     """
 
-    def area(candidate: Candidate, i: NDArray[np.int64]) -> float:
-        found = curve(candidate.gain[i], outcomes.small[i], outcomes.large[i])
-        return float(np.trapezoid(found.quality, found.calls) / 100.0)
+    def gap(i: NDArray[np.int64]) -> float:
+        small, large = outcomes.small[i], outcomes.large[i]
+        return area(ours.gain[i], small, large) - area(other.gain[i], small, large)
 
-    return interval(lambda i: area(ours, i) - area(other, i), outcomes.rows, draws=400)
+    return interval(gap, outcomes.rows, draws=400)

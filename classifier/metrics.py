@@ -51,6 +51,12 @@ def curve(scores: Floats, small: Floats, large: Floats) -> Curve:
     return Curve(calls, quality, float(small.mean()), float(large.mean()))
 
 
+def area(scores: Floats, small: Floats, large: Floats) -> float:
+    """Return the mean quality over all budgets: defined also where the tiers are equally good."""
+    found = curve(scores, small, large)
+    return float(np.trapezoid(found.quality, found.calls) / 100.0)
+
+
 def accuracy_at(scores: Floats, small: Floats, large: Floats, share: float) -> float:
     """Return the mean quality with the top ``share`` of the scores sent large, ties averaged."""
     count = round(share * len(scores))

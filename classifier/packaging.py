@@ -96,7 +96,7 @@ def _training(trained: Trained) -> dict[str, Any]:
         },
         "proven": trained.proven,
         "advantage": {name: list(pair) for name, pair in trained.advantage.items()},
-        "ladder": {name: {"area": a, "error": e} for name, (a, e) in trained.ladder.items()},
+        "ladder": {name: {"behind": b, "error": e} for name, (b, e) in trained.ladder.items()},
         "test": [
             judge(c, test, draws=100) for c in (trained.ours, *trained.baselines, oracle(test))
         ],

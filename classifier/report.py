@@ -9,7 +9,7 @@ from classifier import plots
 from classifier.fit_lexical import fit_lexical
 from classifier.judging import judge, oracle
 from classifier.lexical import Lexical
-from classifier.metrics import curve
+from classifier.metrics import area
 from classifier.training import Trained
 
 #: Columns shown, and how.
@@ -90,8 +90,8 @@ def _lines(trained: Trained, judged: str, show_prompts: bool) -> list[str]:
         "## Advantage over the baselines, in points of mean quality",
         *(f"- {n}: {100 * a:+.2f} to {100 * b:+.2f}" for n, (a, b) in trained.advantage.items()),
         "",
-        "## The ladder, on the calibration rows",
-        *(f"- {n}: {a:.4f} +- {e:.4f}" for n, (a, e) in trained.ladder.items()),
+        "## The ladder: points of quality behind the best, on the calibration rows",
+        *(f"- {n}: {100 * a:.2f} +- {100 * e:.2f}" for n, (a, e) in trained.ladder.items()),
         "",
         *(f"![{n}]({n}.png)" for n in ("cost-quality", "reliability", "gain", "learning")),
         "",
@@ -128,6 +128,5 @@ def learning_curve(trained: Trained) -> dict[int, float]:
         logits = Lexical(fit_lexical(*examples)).logits(texts, vectors)
         p = 1.0 / (1.0 + np.exp(-logits.astype(np.float64)))
         large = np.ones(len(p)) if trained.options.objective == "fail" else p[:, 1]
-        found = curve(large - p[:, 0], test.small, test.large)
-        points[rows] = float(np.trapezoid(found.quality, found.calls) / 100.0)
+        points[rows] = area(large - p[:, 0], test.small, test.large)
     return points

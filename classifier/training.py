@@ -16,7 +16,7 @@ from classifier.fit_calibration import fit_calibrator
 from classifier.headed import Headed
 from classifier.judging import Candidate, Outcomes, advantage, baselines
 from classifier.ladder import RUNGS, Fitted, Training, available, fit_rungs
-from classifier.metrics import curve
+from classifier.metrics import area
 from classifier.recipe import Recipe, recipe_for
 from classifier.rows import Objective, Row, labels, weights
 from classifier.splits import duplicate_clusters, split_by_cluster
@@ -83,7 +83,8 @@ class Trained:
     rungs: dict[str, Headed]
     files: dict[str, dict[str, bytes | Arrays]]
     chosen: str
-    #: Area under quality against calls on the calibration rows, and its standard error.
+    #: How far each rung lies behind the best on the calibration rows, in mean quality over all
+    #: budgets, and the standard error of that difference; in order of cost.
     ladder: dict[str, tuple[float, float]]
     ours: Candidate
     baselines: list[Candidate]
@@ -108,8 +109,8 @@ def train(rows: Sequence[Row], options: Options) -> Trained:
     fitted = list(_fit(data, options))
     rungs = {f.name: _calibrate(f, data, options.objective) for f in fitted}
     files = {f.name: f.files for f in fitted}
-    ladder = {name: _area(data, rung, options.objective) for name, rung in rungs.items()}
-    chosen = _cheapest(ladder)
+    ladder = _compare(data, rungs, options.objective)
+    chosen = next(name for name, (behind, error) in ladder.items() if behind <= error)
     small, large = rungs[chosen].probabilities(
         data.texts_at(data.test_on), data.vectors[data.test_on]
     )
@@ -185,23 +186,22 @@ def _calibrate(fitted: Fitted, data: Prepared, objective: Objective) -> Headed:
     return Headed(fitted.rung, (small, large), objective)
 
 
-def _area(data: Prepared, rung: Headed, objective: Objective) -> tuple[float, float]:
-    """Return the mean quality over all budgets on the calibration rows, and its standard error."""
+def _compare(
+    data: Prepared, rungs: dict[str, Headed], objective: Objective
+) -> dict[str, tuple[float, float]]:
+    """Return each rung's distance from the best, paired over the same bootstrap draws.
+
+    The first rung no farther than its standard error is the cheapest that is good enough.
+    """
     index = data.calibrate_on
-    small, large = rung.probabilities(data.texts_at(index), data.vectors[index])
-    gain, outcome = large - small, data.outcomes(index, objective)
-    rng = np.random.default_rng(0)
-
-    def area(i: Indices) -> float:
-        found = curve(gain[i], outcome.small[i], outcome.large[i])
-        return float(np.trapezoid(found.quality, found.calls) / 100.0)
-
-    n = len(index)
-    draws = [area(rng.integers(0, n, n)) for _ in range(_DRAWS)]
-    return area(np.arange(n)), float(np.std(draws))
-
-
-def _cheapest(ladder: dict[str, tuple[float, float]]) -> str:
-    """Return the first rung within one standard error of the best; the ladder is in cost order."""
-    best, error = max(ladder.values())
-    return next(name for name, (value, _) in ladder.items() if value >= best - error)
+    outcome = data.outcomes(index, objective)
+    rng, n = np.random.default_rng(0), len(index)
+    draws = [np.arange(n), *(rng.integers(0, n, n) for _ in range(_DRAWS))]
+    areas = {}
+    for name, rung in rungs.items():
+        small, large = rung.probabilities(data.texts_at(index), data.vectors[index])
+        gain = large - small
+        areas[name] = np.array([area(gain[i], outcome.small[i], outcome.large[i]) for i in draws])
+    best = max(areas.values(), key=lambda found: float(found[0]))
+    behind = {name: best - found for name, found in areas.items()}
+    return {name: (float(gap[0]), float(gap[1:].std())) for name, gap in behind.items()}

@@ -9,6 +9,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,7 +117,8 @@ def _resume(source: Path, work: Path, settings: Settings, on_step: OnStep) -> di
     files = sorted([*source.glob("*.safetensors"), source / "config.json"])
     facts = {
         "source": {file.name: sha256_of(file) for file in files},
-        "settings": asdict(settings) | {"calibration": len(settings.calibration)},
+        "settings": asdict(settings)
+        | {"calibration": sha256("\0".join(settings.calibration).encode()).hexdigest()},
     }
     progress = work / "progress.json"
     if not progress.exists() or read_config(progress) != json.loads(json.dumps(facts)):

@@ -1,4 +1,4 @@
-"""What every test may count on: marks by folder, no cluster where none belongs, strict warnings."""
+"""What every test may count on: no cluster where none belongs."""
 
 from pathlib import Path
 from typing import Any
@@ -8,18 +8,6 @@ import pytest
 TESTS = Path(__file__).parent
 # Folders whose tests run in this process alone.
 WITHOUT_RAY = ("unit", "api")
-
-# Warnings are errors (pyproject.toml). These come from the import of third parties, not from us.
-THIRD_PARTY = (
-    # Ray 2.60 describes its settings with extra keywords of pydantic's `Field`.
-    "ignore:Using extra keyword arguments on `Field` is deprecated:"
-    "pydantic.warnings.PydanticDeprecatedSince20",
-)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    for line in THIRD_PARTY:
-        config.addinivalue_line("filterwarnings", line)
 
 
 @pytest.fixture(autouse=True)

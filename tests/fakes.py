@@ -1,7 +1,7 @@
 """Stand-ins for Serve's handles and the classifier: what they are told, without Ray or chance."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from classifier import Score
@@ -30,7 +30,7 @@ class FakeScorer:
 class FakeResponse:
     """What `handle.remote` gives: an iterator with `cancel`, which ends the replica's work."""
 
-    def __init__(self, items: AsyncGenerator[Any, None]) -> None:
+    def __init__(self, items: Any) -> None:
         self._items = items
         self.cancelled = False
 
@@ -45,7 +45,7 @@ class FakeResponse:
 class FakeHandle:
     """A streaming deployment handle whose replica is a function."""
 
-    def __init__(self, generate: Callable[[EngineRequest], AsyncGenerator[Any, None]]) -> None:
+    def __init__(self, generate: Callable[[EngineRequest], AsyncIterator[Any]]) -> None:
         self.generate = generate
         self.requests: list[EngineRequest] = []
         self.responses: list[FakeResponse] = []

@@ -10,7 +10,10 @@ from itertools import product
 Families = dict[str, list[str]]
 
 #: Whole families kept for evaluation.
-HELD_OUT = frozenset({"invoice", "smalltalk", "faq", "numbers", "systems", "clinical"})
+HELD_OUT = frozenset(
+    {"invoice", "smalltalk", "faq", "numbers", "systems", "clinical"}
+    | {"contest", "physics", "statistics", "argument", "planning"}
+)
 
 _MAIL = (
     "Hi team, the shipment for order 48213 left Rotterdam on Tuesday and should be with you by "

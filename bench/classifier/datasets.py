@@ -2,9 +2,7 @@
 
 import gzip
 import json
-import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +19,7 @@ LARGE = ("llama-3.1-nemotron-51b-instruct", "llama-3.3-nemotron-super-49b-v1")
 
 #: What a weak label claims: on bounded work both tiers are nearly always right, on hard work the
 #: small one mostly is not. Guesses by us, declared, and trained on at a reduced weight.
-BOUNDED_LABEL, HARD_LABEL, NOVEL_LABEL = (0.95, 0.96), (0.30, 0.80), (0.60, 0.85)
-#: Tasks whose measured outcome is mixed half and half with ``HARD_LABEL``: the large models score
-#: below chance there (0.08 on four options), which is answer parsing, not ability.
-MISREAD_TASKS = ("gpqa", "math")
+BOUNDED_LABEL, HARD_LABEL = (0.95, 0.96), (0.30, 0.80)
 
 
 def read(name: str) -> Iterator[Mapping[str, Any]]:
@@ -56,14 +51,6 @@ def llmrouter() -> list[Row]:
     ]
 
 
-def softened(row: Row) -> Row:
-    """Return a row with half of the weak label mixed in if its task is one of ``MISREAD_TASKS``."""
-    if row.group not in MISREAD_TASKS:
-        return row
-    small, large = ((a + b) / 2 for a, b in zip((row.small, row.large), HARD_LABEL, strict=True))
-    return replace(row, small=small, large=large)
-
-
 def t0_family(template: str) -> str:
     """Return the data set that a T0 template asks about: ``imdb_Movie...`` is ``imdb``."""
     return template.split("_")[0]
@@ -89,11 +76,9 @@ def hard() -> list[Row]:
     ]
 
 
-def novel(trained_on: bool) -> list[Row]:
-    """Return expert-written tasks under the weak label; half of the applications are held out."""
-    rows = read("prompts_selfinstruct_user_oriented")
-    kept = (r for r in rows if (zlib.crc32(r["app"].encode()) % 2 == 0) == trained_on)
-    return [Row(r["prompt"], *NOVEL_LABEL, group=f"novel-{r['app']}") for r in kept]
+def novel() -> list[str]:
+    """Return expert-written tasks of self-instruct's user-oriented set; never trained on."""
+    return [r["prompt"] for r in read("prompts_selfinstruct_user_oriented")]
 
 
 def sample(rows: list[Row], count: int, seed: int) -> list[Row]:

@@ -33,8 +33,7 @@ def families() -> dict[str, dict[str, list[str]]]:
         for name, texts in found.items():
             order = np.random.default_rng(0).permutation(len(texts))[:_FAMILY_ROWS]
             kinds[kind][name] = [texts[i] for i in order]
-    held = [str(row.conversation) for row in novel(trained_on=False)]
-    return kinds | {"novel expert": {"self-instruct": held}}
+    return kinds | {"novel expert": {"self-instruct": novel()}}
 
 
 def shares(classifier: Classifier, prompts: list[str]) -> dict[str, float]:

@@ -47,12 +47,7 @@ class Server:
 
     def processes(self) -> list[psutil.Process]:
         """Every process it runs in."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.environ().get(MARK) == self.mark:
-                    found.append(process)
-        return found
+        return marked_processes(self.mark)
 
     def cpu_s(self) -> dict[str, float]:
         """User and system CPU seconds of the living processes so far, by role."""
@@ -107,6 +102,8 @@ def simulated_alone(config: dict[str, Any], port: int) -> Iterator[Server]:
 @contextmanager
 def _started(arguments: Sequence[str], port: int, health: str) -> Iterator[Server]:
     mark = uuid.uuid4().hex
+    # A measurement that is cut short (`timeout`, a closing terminal) must not leave its server.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     environment = {
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
@@ -128,11 +125,22 @@ def _started(arguments: Sequence[str], port: int, health: str) -> Iterator[Serve
         yield Server(f"http://127.0.0.1:{port}/v1", mark, began, time.time() - began, log)
     finally:
         process.send_signal(signal.SIGINT)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(90)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        for left in marked_processes(mark):
+            with suppress(psutil.Error):
+                left.kill()
+        process.wait()
+
+
+def marked_processes(mark: str) -> list[psutil.Process]:
+    """Every process that was started, directly or not, with this mark in its environment."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
 
 
 def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from deployments.config import VllmConfig
 from deployments.engine import EngineRequest, Usage
 from deployments.environment import set_defaults
 from deployments.errors import ConfigError, ServingError
 from deployments.tier import vllm_environment
+from deployments.vllm_config import VllmConfig
 
 pytestmark = pytest.mark.timeout(280)
 RANK, HIDDEN, LAYERS = 4, 576, 30

@@ -96,6 +96,7 @@ def test_everyday_work_stays_small(shipped: Classifier, prompt: str) -> None:
     "prompt",
     [
         "Prove that every finite integral domain is a field, then find where finiteness is used.",
+        "Design a consensus protocol that tolerates a region loss and prove that it is safe.",
     ],
 )
 def test_hard_reasoning_goes_large(shipped: Classifier, prompt: str) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
+from classifier.calibration import Floats
 from classifier.metrics import accuracy_at, auroc, curve, ece, interval, within_group_auroc
 
 SMALL = np.array([1.0, 0.0, 0.0, 1.0] * 250)
@@ -44,11 +45,11 @@ def test_quality_at_a_share_takes_the_highest_scores_first() -> None:
 
 def test_auroc_counts_ties_half_as_mann_whitney_does() -> None:
     rng = np.random.default_rng(1)
-    scores, positive = rng.integers(0, 10, 300), rng.random(300) < 0.3
+    scores: Floats = np.floor(rng.random(300) * 10)
+    positive = rng.random(300) < 0.3
     u = mannwhitneyu(scores[positive], scores[~positive]).statistic
-    assert auroc(scores.astype(np.float64), positive) == pytest.approx(
-        u / (positive.sum() * (~positive).sum())
-    )
+    pairs = positive.sum() * (~positive).sum()
+    assert auroc(scores, positive) == pytest.approx(u / pairs)
 
 
 def test_one_class_has_no_auroc() -> None:
@@ -58,7 +59,7 @@ def test_one_class_has_no_auroc() -> None:
 def test_within_groups_a_score_that_only_knows_the_group_is_blind() -> None:
     groups = np.repeat(["a", "b"], 100)
     positive = np.r_[np.arange(100) < 80, np.arange(100) < 20]
-    by_group = (groups == "a").astype(np.float64)
+    by_group: Floats = np.where(groups == "a", 1.0, 0.0)
     assert auroc(by_group, positive) == pytest.approx(0.8)
     assert within_group_auroc(by_group, positive, groups) == pytest.approx(0.5)
 
