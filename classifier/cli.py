@@ -39,7 +39,7 @@ def _paths(data: str) -> list[Path]:
 
 
 @app.command()
-def train(  # noqa: PLR0913  # a command's options are its parameters
+def train(  # a command's options are its parameters
     data: Data,
     out_dir: Annotated[Path, typer.Option("--out", help="Folder to write the artefact to.")],
     objective: Annotated[str, typer.Option(help="gain (both tiers labelled) or fail.")] = "gain",
@@ -103,7 +103,7 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
 
 
 @app.command()
-def calibrate(  # noqa: PLR0913  # a command's options are its parameters
+def calibrate(  # a command's options are its parameters
     traffic: Annotated[Path | None, typer.Option(help="Recent prompts, no labels needed.")] = None,
     data: Annotated[str | None, typer.Option(help="Labelled rows, for --min-quality.")] = None,
     model: Model = None,

@@ -4,9 +4,9 @@ Implemented by `vllm_engine` (real weights), `simulated_engine` (rehearsals, loa
 and `upstream` (an OpenAI-compatible endpoint).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 Endpoint = Literal["chat", "completions"]
 
@@ -52,18 +52,30 @@ class EngineLoad:
     progress: int = 0
 
 
+@runtime_checkable
+class AdapterEngine(Protocol):
+    """An engine that can hold LoRA adapters beside its model."""
+
+    async def set_adapters(self, paths: dict[str, str]) -> None:
+        """Hold exactly these adapters, name to folder, from now on; nothing is restarted.
+
+        Raises: `ConfigError` naming the adapter that cannot be loaded.
+        """
+
+
 class Engine(Protocol):
     """Turns OpenAI requests into OpenAI responses."""
 
     async def start(self) -> None:
         """Load the model; return when requests can be answered."""
 
-    def generate(self, request: EngineRequest) -> AsyncIterator[bytes | Usage]:
+    def generate(self, request: EngineRequest) -> AsyncGenerator[bytes | Usage, None]:
         r"""The answer as bytes, then `Usage`.
 
         Streaming: each item is one or more whole SSE events (`data: {...}\n\n`), without the
         final `[DONE]`; the usage event only if the client asked for it. Otherwise: one JSON
-        document. Closing the iterator stops the generation.
+        document. An item holds all that is ready when it is asked for, so that a reader who asks
+        less often gets fewer, larger items. Closing the iterator stops the generation.
         Raises: `ServingError`, before or after the first item; never anything else.
         """
         ...

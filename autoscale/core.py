@@ -1,0 +1,217 @@
+"""`decide(observation, parameters, state) -> Decision`: how many replicas, and why.
+
+Pure and total: no clock, no I/O, no Ray; any numbers in, a bounded number of replicas out. The Ray
+policy, the simulator, shadow mode and replay all call this one function.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from autoscale.calm import Calm, Wish, calm_down
+from autoscale.capacity import Capacity, Priors, Service, first_capacity, learn
+from autoscale.demand import Demand, Flow, advance, broken_clock, first_demand, planned_rps
+from autoscale.observation import Observation, clean
+from autoscale.parameters import Parameters
+from autoscale.quantum import capacity_slots, replicas_for, whole_gpus
+from autoscale.schedule import scheduled_bounds
+from autoscale.staffing import required_slots
+
+_EMPTY_SLOTS = 1e-9
+_IDLE_REQUESTS = 1e-3  # a mean over a window may leave dust of the last request
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything remembered between two ticks of one deployment. JSON-able."""
+
+    demand: Demand
+    capacity: Capacity
+    calm: Calm
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The parts of one decision, in the order of the computation."""
+
+    rate_rps: float = 0.0
+    service_s: float = 0.0
+    startup_s: float = 0.0
+    burstiness: float = 1.0
+    offered_load: float = 0.0
+    backlog: float = 0.0
+    staffing_slots: float = 0.0
+    drain_slots: float = 0.0
+    kv_replicas: int = 0
+    needed_replicas: int = 0
+    wanted_replicas: int = 0
+    low: int = 0
+    high: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The number of replicas, the constraint that bound, the terms, and the next state."""
+
+    replicas: int
+    constraint: str
+    terms: Terms
+    faults: tuple[str, ...]
+    state: State | None
+
+
+def decide(seen: Observation, parameters: Parameters, state: State | None) -> Decision:
+    """The replicas to run. Unusable handle counts or a broken clock hold the target and forget."""
+    observation, faults = clean(seen)
+    low, high = scheduled_bounds(
+        parameters.schedule,
+        observation.time_s if "time_s" not in faults else 0.0,
+        observation.min_replicas,
+        observation.max_replicas,
+    )
+    if {"time_s", "total_requests", "queued"} & set(faults):
+        return _hold(observation, "metrics_unusable", faults, state)
+    if state is not None and broken_clock(state.demand, observation.time_s):
+        faults += ("clock",)
+        state = None
+    state = _observe(observation, parameters, state)
+    terms = replace(_size(observation, parameters, state), low=low, high=high)
+    wish = _wish(observation, parameters, terms, faults)
+    replicas, constraint, calm = calm_down(wish, parameters, state.calm)
+    return Decision(replicas, constraint, terms, faults, replace(state, calm=calm))
+
+
+def _hold(
+    observation: Observation, constraint: str, faults: tuple[str, ...], state: State | None
+) -> Decision:
+    low, high = observation.min_replicas, observation.max_replicas
+    kept = max(low, min(high, observation.target_replicas))
+    return Decision(kept, constraint, Terms(low=low, high=high), faults, state)
+
+
+def _in_system(observation: Observation) -> float:
+    """Requests anywhere: what handles count, or what engines hold if handles lost sight of it."""
+    engine = (observation.engine_waiting or 0.0) + (observation.engine_running or 0.0)
+    return max(observation.total_requests, observation.queued + engine)
+
+
+def _busy(observation: Observation) -> float:
+    if observation.engine_running is not None:
+        return observation.engine_running
+    return max(0.0, observation.total_requests - observation.queued)
+
+
+def _observe(observation: Observation, parameters: Parameters, state: State | None) -> State:
+    """The state with this tick booked. Without completion counters, Little's law supplies them."""
+    time_s, in_system = observation.time_s, _in_system(observation)
+    completed = observation.completed_total
+    if state is None:
+        priors = Priors(parameters.service_prior_s, parameters.startup_prior_s)
+        done = completed or 0.0
+        return State(
+            first_demand(time_s, in_system, done),
+            first_capacity(time_s, done, observation.current_replicas, priors),
+            Calm(since_s=time_s),
+        )
+    demand, capacity = state.demand, state.capacity
+    if completed is None:
+        elapsed_s = time_s - demand.time_s
+        completed = demand.completed + _busy(observation) * elapsed_s / capacity.service_s
+    completed = max(completed, demand.completed)
+    tick = Service(
+        time_s,
+        _busy(observation),
+        completed,
+        observation.current_replicas,
+        observation.target_replicas,
+    )
+    capacity = learn(capacity, tick)
+    flow = Flow(time_s, in_system, completed)
+    demand = advance(demand, flow, capacity.service_s, capacity.startup_s)
+    return State(demand, capacity, state.calm)
+
+
+def _size(observation: Observation, parameters: Parameters, state: State) -> Terms:
+    """Slots for the planned rate, plus slots to drain the backlog, and the KV floor."""
+    demand, capacity = state.demand, state.capacity
+    service_s = capacity.service_s
+    rate_rps = planned_rps(demand)
+    load = rate_rps * service_s
+    backlog = observation.queued + (observation.engine_waiting or 0.0)
+    staffing = required_slots(
+        load, parameters.late_fraction, parameters.slo_wait_s / service_s, demand.z
+    )
+    drain = _drain_slots(observation, parameters, state, backlog)
+    kv_replicas = 0
+    if observation.kv_cache_usage is not None and backlog > 0.0:
+        pressure = observation.kv_cache_usage / parameters.kv_ceiling_fraction
+        if pressure > 1.0:
+            kv_replicas = math.ceil(observation.current_replicas * pressure)
+    needed = max(replicas_for(max(staffing, load + drain), parameters), kv_replicas)
+    if demand.in_system > _IDLE_REQUESTS:
+        needed = max(needed, 1)
+    return Terms(
+        rate_rps=rate_rps,
+        service_s=service_s,
+        startup_s=capacity.startup_s,
+        burstiness=demand.z,
+        offered_load=load,
+        backlog=backlog,
+        staffing_slots=staffing,
+        drain_slots=drain,
+        kv_replicas=kv_replicas,
+        needed_replicas=needed,
+        wanted_replicas=needed,
+    )
+
+
+def _drain_slots(
+    observation: Observation, parameters: Parameters, state: State, backlog: float
+) -> float:
+    """Extra slots that work off the backlog in `drain_s`.
+
+    None if the SLO allows the backlog, or if what is already asked for drains it before another
+    replica could start: more replicas would then arrive to an empty queue.
+    """
+    rate_rps = planned_rps(state.demand)
+    service_s = state.capacity.service_s
+    if backlog <= max(1.0, rate_rps * parameters.slo_wait_s):
+        return 0.0
+    slots = capacity_slots(observation.target_replicas, parameters)
+    spare_rps = slots / service_s - rate_rps
+    if spare_rps > _EMPTY_SLOTS and backlog / spare_rps <= state.capacity.startup_s:
+        return 0.0
+    return backlog * service_s / parameters.drain_s
+
+
+def _wish(
+    observation: Observation, parameters: Parameters, terms: Terms, faults: tuple[str, ...]
+) -> Wish:
+    """What sizing asks for in whole GPUs, and which term asked."""
+    constraint = "demand"
+    if terms.drain_slots and terms.offered_load + terms.drain_slots > terms.staffing_slots:
+        constraint = "backlog"
+    if terms.kv_replicas and terms.kv_replicas == terms.needed_replicas:
+        constraint = "kv_cache"
+    spare = parameters.warm_spare_replicas
+    slots = max(terms.staffing_slots, terms.offered_load + terms.drain_slots)
+    careful = replicas_for(slots * (1.0 + parameters.tolerance_fraction), parameters)
+    unseen = (
+        parameters.require_engine_metrics
+        and observation.current_replicas > 0
+        and 2 * observation.reporting_replicas < observation.current_replicas
+    )
+    return Wish(
+        time_s=observation.time_s,
+        replicas=whole_gpus(terms.needed_replicas + spare, parameters),
+        careful_replicas=whole_gpus(max(terms.needed_replicas, careful) + spare, parameters),
+        constraint=constraint,
+        current=observation.current_replicas,
+        target=observation.target_replicas,
+        low=terms.low,
+        high=terms.high,
+        busy=_in_system(observation) > _IDLE_REQUESTS,
+        startup_s=terms.startup_s,
+        blind=bool(faults) or unseen,
+    )

@@ -1,0 +1,181 @@
+"""Demand as a rate: arrivals in 5 s buckets, a forecast over the lead time, and its error.
+
+Arrivals are not measured but conserved: arrived = completed + growth of the number in the system.
+Pure: states go in and come out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from operator import mul
+
+BUCKET_S = 5.0
+"""Seconds a bucket: one long enough to hold tens of requests at 5 rps, short enough to react."""
+
+LONG_BUCKETS = 120  # 600 s: the trend of a diurnal ramp stands out of Poisson noise at 5 rps
+_LEVEL_BUCKETS = 24  # 120 s: level of the forecast
+_CONFIRM_BUCKETS = 6  # 30 s: what a falling trend must agree with
+_TREND_MAX = 0.5  # of the level: a steeper rise is a step, and surprise answers steps
+_SHORT_BUCKETS = (1, 6)  # 5 s and 30 s: windows that may overrule the forecast upwards
+_SURPRISE = 4.0  # standard deviations; 4 gives about 1 false alarm a day at 5 s buckets
+_GROWTH_MAX = 2.0  # a surprise at most doubles the forecast, which itself follows within seconds
+_OPEN_MIN_S = 1.0  # an open bucket younger than this says nothing
+_ERROR_MEMORY_S = 1800.0  # burstiness is remembered half an hour
+_SURGE_MEMORY_S = 14_400.0  # bursty clients come back within hours; 0.5 h costs 15% more GPUs there
+_Z_MIN, _Z_MAX = 1.0, 200.0  # one spike may not dominate the memory
+_GAP_MAX_S = 60.0  # a longer silence between two ticks breaks the conservation law
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is remembered about arrivals. Rates in requests a second."""
+
+    time_s: float
+    in_system: float
+    completed: float
+    open_since_s: float
+    open_arrivals: float = 0.0
+    arrivals: tuple[float, ...] = ()
+    """Arrivals in closed buckets, oldest first, at most LONG_BUCKETS."""
+    plans_rps: tuple[float, ...] = ()
+    """The forecast made at each bucket, to be judged when its time comes."""
+    plan_rps: float = 0.0
+    """Forecast for one lead time ahead, from closed buckets."""
+    z: float = 1.0
+    """Burstiness: upward forecast-error variance over the mean, in slots; 1 is Poisson."""
+    surges_rps: tuple[float, ...] = (0.0, 0.0)
+    """The largest excess of bursts that came and went, in each of _SHORT_BUCKETS."""
+
+
+def first_demand(time_s: float, in_system: float, completed: float) -> Demand:
+    """The state before anything was seen."""
+    return Demand(time_s, in_system, completed, open_since_s=time_s)
+
+
+def broken_clock(demand: Demand, time_s: float) -> bool:
+    """True if `time_s` goes back, or so far forward that the buckets mean nothing any more."""
+    return time_s < demand.time_s or time_s - demand.time_s > _GAP_MAX_S
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One tick's counters: time, requests in the system, completed in all."""
+
+    time_s: float
+    in_system: float
+    completed: float
+
+
+def advance(demand: Demand, flow: Flow, service_s: float, lead_s: float) -> Demand:
+    """The state after one tick: arrivals booked, buckets closed, forecast renewed."""
+    arrived = (flow.completed - demand.completed) + (flow.in_system - demand.in_system)
+    booked_s, end_s = demand.time_s, demand.open_since_s + BUCKET_S
+    rate_rps = arrived / (flow.time_s - booked_s) if flow.time_s > booked_s else 0.0
+    demand = replace(demand, time_s=flow.time_s, in_system=flow.in_system, completed=flow.completed)
+    while flow.time_s >= end_s:
+        demand = _close_bucket(demand, rate_rps * (end_s - booked_s))
+        demand = _judge(demand, service_s, lead_s)
+        booked_s, end_s = end_s, end_s + BUCKET_S
+    rest = rate_rps * (flow.time_s - booked_s)
+    return replace(demand, open_arrivals=demand.open_arrivals + rest)
+
+
+def _close_bucket(demand: Demand, arrived: float) -> Demand:
+    """Close one bucket; what a negative bucket lacks (metrics lag) is owed by the next.
+
+    A tick across the boundary is shared out by time: booking it whole would make steady traffic
+    look bursty whenever ticks and buckets do not divide.
+    """
+    total = demand.open_arrivals + arrived
+    closed = max(0.0, total)
+    return replace(
+        demand,
+        open_since_s=demand.open_since_s + BUCKET_S,
+        open_arrivals=total - closed,
+        arrivals=(*demand.arrivals[1 - LONG_BUCKETS :], closed),
+    )
+
+
+def _judge(demand: Demand, service_s: float, lead_s: float) -> Demand:
+    """Compare what came with what was forecast one lead time ago; forecast anew.
+
+    The error is averaged over about one service time, because slots feel nothing faster. Only
+    too-low forecasts count, twice: the upper half variance, so that a falling night does not look
+    bursty.
+    """
+    window = max(1, min(_LEVEL_BUCKETS, round(service_s / BUCKET_S)))
+    ahead = max(1, math.ceil(lead_s / BUCKET_S))
+    z = demand.z
+    if len(demand.plans_rps) >= ahead and len(demand.arrivals) >= window:
+        planned = demand.plans_rps[-ahead]
+        came = sum(demand.arrivals[-window:]) / (window * BUCKET_S)
+        missed = max(0.0, came - planned)
+        sample = 2.0 * missed * missed * service_s / max(planned, 1.0 / BUCKET_S)
+        z += (min(sample, _Z_MAX) - z) * BUCKET_S / _ERROR_MEMORY_S
+    z = max(_Z_MIN, z)
+    plan = forecast_rps(demand.arrivals, lead_s)
+    surges = _surges(demand, plan)
+    plans = (*demand.plans_rps, plan)[-ahead:]
+    return replace(demand, z=z, surges_rps=surges, plan_rps=plan, plans_rps=plans)
+
+
+def _surges(demand: Demand, plan_rps: float) -> tuple[float, ...]:
+    """The largest excess of short windows that came and went, fading over hours.
+
+    A window 120 s ago is compared with the forecast of now: a step that lasted is in the forecast
+    and leaves nothing; a burst does. A burst no larger than an earlier one is no news, because
+    replicas asked for it would start after it has ended.
+    """
+    faded = 1.0 - BUCKET_S / _SURGE_MEMORY_S
+    past = demand.arrivals[:-_LEVEL_BUCKETS]
+    return tuple(
+        max(surge * faded, sum(past[-n:]) / (n * BUCKET_S) - plan_rps) if len(past) >= n else surge
+        for n, surge in zip(_SHORT_BUCKETS, demand.surges_rps, strict=True)
+    )
+
+
+def forecast_rps(arrivals: tuple[float, ...], lead_s: float) -> float:
+    """Expected rate one lead time after the last bucket: level of 120 s plus the 600 s trend.
+
+    The trend is used only from a full 600 s on. It adds at most half the level, and takes away no
+    more than the last 30 s confirm: after a step down the slope lives on when the fall has ended.
+    """
+    if not arrivals:
+        return 0.0
+    recent = arrivals[-_LEVEL_BUCKETS:]
+    level = sum(recent) / (len(recent) * BUCKET_S)
+    if len(arrivals) < LONG_BUCKETS:
+        return level
+    slope = math.fsum(map(mul, _TREND_WEIGHTS, arrivals))
+    change = slope * (lead_s + 0.5 * len(recent) * BUCKET_S)
+    confirmed = sum(arrivals[-_CONFIRM_BUCKETS:]) / (_CONFIRM_BUCKETS * BUCKET_S) - level
+    return level + max(min(0.0, confirmed), min(_TREND_MAX * level, change))
+
+
+def planned_rps(demand: Demand) -> float:
+    """The rate to staff for: the forecast, unless the last seconds clearly exceed it."""
+    plan = demand.plan_rps
+    open_s = demand.time_s - demand.open_since_s
+    windows = [
+        (sum(demand.arrivals[-n:]) / (n * BUCKET_S), n * BUCKET_S, surge)
+        for n, surge in zip(_SHORT_BUCKETS, demand.surges_rps, strict=True)
+        if len(demand.arrivals) >= n
+    ]
+    if open_s >= _OPEN_MIN_S:
+        windows.append((demand.open_arrivals / open_s, open_s, demand.surges_rps[0]))
+    for rate, window_s, surge in windows:
+        noise = _SURPRISE * math.sqrt(demand.z * max(plan, 1.0 / window_s) / window_s)
+        if rate > demand.plan_rps + max(noise, surge):
+            plan = max(plan, rate)
+    return min(plan, max(demand.plan_rps, _GROWTH_MAX * max(demand.plan_rps, 1.0)))
+
+
+def _trend_weights() -> tuple[float, ...]:
+    """Weights of a least-squares slope (rps per second) over LONG_BUCKETS counts."""
+    middle = (LONG_BUCKETS - 1) / 2.0
+    total = sum((index - middle) ** 2 for index in range(LONG_BUCKETS))
+    return tuple((i - middle) / (total * BUCKET_S * BUCKET_S) for i in range(LONG_BUCKETS))
+
+
+_TREND_WEIGHTS = _trend_weights()

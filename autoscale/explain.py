@@ -1,0 +1,228 @@
+"""Reads the journal back: what was decided at a time, why, why not another number, and replay.
+
+Each line carries its inputs and the state before, so every answer here comes from running the same
+`decide` again, not from a story told about it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from autoscale.calm import Calm
+from autoscale.capacity import Capacity
+from autoscale.core import Decision, State, decide
+from autoscale.demand import Demand
+from autoscale.observation import Observation
+from autoscale.parameters import Parameters
+from autoscale.quantum import capacity_slots, whole_gpus
+from autoscale.staffing import late_probability
+
+_SCALE_MAX = 16.0  # a counterfactual beyond 16 times the traffic explains nothing
+
+
+class JournalError(ValueError):
+    """The journal cannot answer; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recorded decision with everything it was made from."""
+
+    deployment: str
+    observation: Observation
+    parameters: Parameters
+    before: State | None
+    replicas: int
+    constraint: str
+    faults: tuple[str, ...]
+    terms: dict[str, float]
+
+    def again(self) -> Decision:
+        """The decision made anew from the recorded inputs."""
+        return decide(self.observation, self.parameters, self.before)
+
+    def replays(self) -> bool:
+        """True if the decision made anew is the recorded one, constraint and faults included."""
+        decision = self.again()
+        made = (decision.replicas, decision.constraint, tuple(decision.faults))
+        return made == (self.replicas, self.constraint, self.faults)
+
+
+def read_journal(path: Path) -> Iterator[Entry]:
+    """Entries in file order; a line cut short by a crash at the very end is left out.
+
+    Raises: JournalError naming the line.
+    """
+    try:
+        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise JournalError(f"{path}: no journal there; set journal_path in policy_kwargs") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            yield _entry(json.loads(line))
+        except json.JSONDecodeError:
+            if number == len(lines):
+                return
+            raise JournalError(f"{path.name}: line {number}: not JSON") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise JournalError(f"{path.name}: line {number}: {error!r}") from None
+
+
+def entry_at(path: Path, time_s: float | None, deployment: str | None) -> Entry:
+    """The last entry at or before `time_s` (the last of all if None).
+
+    Raises: JournalError if there is none.
+    """
+    found = None
+    for entry in read_journal(path):
+        if deployment is not None and entry.deployment != deployment:
+            continue
+        if time_s is None or entry.observation.time_s <= time_s:
+            found = entry
+    if found is None:
+        raise JournalError(f"{path.name}: no decision recorded before that time")
+    return found
+
+
+def _entry(record: dict[str, Any]) -> Entry:
+    state = record["state"]
+    return Entry(
+        deployment=record["deployment"],
+        observation=Observation(**record["observation"]),
+        parameters=Parameters.from_kwargs(record["parameters"]),
+        before=None if state is None else _state(state),
+        replicas=record["replicas"],
+        constraint=record["constraint"],
+        faults=tuple(record["faults"]),
+        terms=record["terms"],
+    )
+
+
+def _state(record: dict[str, Any]) -> State:
+    demand, capacity, calm = dict(record["demand"]), dict(record["capacity"]), dict(record["calm"])
+    demand["arrivals"] = tuple(demand["arrivals"])
+    demand["plans_rps"] = tuple(demand["plans_rps"])
+    demand["surges_rps"] = tuple(demand["surges_rps"])
+    capacity["starts"] = tuple((at, n) for at, n in capacity["starts"])
+    calm["peaks"] = tuple((at, n) for at, n in calm["peaks"])
+    return State(Demand(**demand), Capacity(**capacity), Calm(**calm))
+
+
+WHY = {
+    "demand": "the planned rate needs this many whole GPUs",
+    "backlog": "the queue is longer than the SLO allows and is to be drained",
+    "kv_cache": "the KV cache is full while requests wait",
+    "minimum": "the lower bound (min_replicas or the schedule) is above the need",
+    "maximum": "the upper bound (max_replicas or the schedule) is below the need",
+    "hold_down": "fewer would do now, but more was needed within hold_down_s",
+    "tolerance": "fewer would do, but without the tolerance to spare",
+    "replicas_starting": "replicas are still starting: no scale-down meanwhile",
+    "warm_up": "watching for less than hold_down_s: no scale-down yet",
+    "metrics_missing": "engine metrics are missing or were repaired: never scale down blind",
+    "metrics_unusable": "the handle counts are not numbers: the target is held",
+    "idle": "no request for idle_to_zero_s",
+}
+
+
+def explanation(entry: Entry) -> list[str]:
+    """Sentences: the decision, its terms, the binding constraint, what would have changed it."""
+    terms, seen = entry.terms, entry.observation
+    wait_s = entry.parameters.slo_wait_s
+    lines = [
+        f"{entry.deployment}: {seen.target_replicas} -> {entry.replicas} replicas "
+        f"({seen.current_replicas} running). Bound by {entry.constraint}: "
+        f"{WHY.get(entry.constraint, entry.constraint)}.",
+        f"Demand {terms['rate_rps']:.2f} rps x {terms['service_s']:.2f} s = "
+        f"{terms['offered_load']:.1f} busy slots; burstiness {terms['burstiness']:.2f} "
+        f"(1 is Poisson); backlog {terms['backlog']:.1f}.",
+        f"{terms['staffing_slots']:.1f} slots keep P(wait > {wait_s:g} s) at "
+        f"{entry.parameters.late_fraction:g}; draining adds {terms['drain_slots']:.1f}; "
+        f"start-up takes {terms['startup_s']:.0f} s.",
+    ]
+    if entry.faults:
+        lines.append(f"Unusable inputs: {', '.join(entry.faults)}.")
+    return lines + counterfactuals(entry)
+
+
+def counterfactuals(entry: Entry) -> list[str]:
+    """The nearest traffic at which the answer differs, above and below, by deciding again."""
+    lines = []
+    for direction, word in ((1, "more"), (-1, "less")):
+        scale = _flip(entry, direction)
+        if scale is None:
+            lines.append(f"No traffic up to {_SCALE_MAX:g} times {word} changes the answer.")
+            continue
+        other = _scaled(entry, scale)
+        share = abs(scale - 1.0) * 100.0
+        lines.append(f"{share:.1f}% {word} traffic: {other.replicas} ({other.constraint}).")
+    return lines
+
+
+def _flip(entry: Entry, direction: int) -> float | None:
+    """Traffic factor nearest to 1 (in log scale) with another answer; None if there is none."""
+    same, other = 1.0, _SCALE_MAX**direction
+    if _scaled(entry, other).replicas == entry.replicas:
+        return None
+    for _ in range(24):
+        middle = (same * other) ** 0.5
+        if _scaled(entry, middle).replicas == entry.replicas:
+            same = middle
+        else:
+            other = middle
+    return other
+
+
+def _scaled(entry: Entry, factor: float) -> Decision:
+    """The decision had the remembered and present traffic been `factor` times as much."""
+    if entry.before is None:
+        return entry.again()
+    demand, seen = entry.before.demand, entry.observation
+    scaled = replace(
+        demand,
+        arrivals=tuple(count * factor for count in demand.arrivals),
+        plans_rps=tuple(rate * factor for rate in demand.plans_rps),
+        plan_rps=demand.plan_rps * factor,
+        open_arrivals=demand.open_arrivals * factor,
+    )
+    observation = replace(seen, queued=seen.queued * factor)
+    return decide(observation, entry.parameters, replace(entry.before, demand=scaled))
+
+
+def why_not(entry: Entry, replicas: int) -> list[str]:
+    """Every reason against `replicas` at that time, or that nothing spoke against it."""
+    terms = entry.terms
+    if replicas == entry.replicas:
+        return [f"{replicas} is what was decided."]
+    reasons = []
+    if not terms["low"] <= replicas <= terms["high"]:
+        reasons.append(f"the bounds are {terms['low']:g} to {terms['high']:g}")
+    reasons += _too_few(entry, replicas)
+    rounded = whole_gpus(replicas, entry.parameters)
+    if rounded != replicas:
+        reasons.append(f"{replicas} leaves a paid GPU part empty; {rounded} costs the same")
+    if not reasons and replicas > entry.replicas:
+        return ["it would work, but fewer replicas meet the objective for less"]
+    return reasons or ["nothing spoke against it"]
+
+
+def _too_few(entry: Entry, replicas: int) -> list[str]:
+    """Reasons why `replicas` would be too few, or come down too soon."""
+    terms, parameters = entry.terms, entry.parameters
+    slots, load = capacity_slots(replicas, parameters), terms["offered_load"]
+    wait_services = parameters.slo_wait_s / max(terms["service_s"], 1e-9)
+    late = late_probability(slots, load, wait_services, terms["burstiness"])
+    reasons = []
+    if late > parameters.late_fraction:
+        reasons.append(
+            f"{slots:.0f} slots under a load of {load:.1f}: P(wait > {parameters.slo_wait_s:g} s) "
+            f"would be {late:.3g}, above {parameters.late_fraction:g}"
+        )
+    if terms["drain_slots"] and slots < load + terms["drain_slots"]:
+        reasons.append(f"the backlog of {terms['backlog']:.0f} would not drain in time")
+    if replicas < entry.replicas and entry.constraint not in ("demand", "backlog"):
+        reasons.append(WHY.get(entry.constraint, entry.constraint))
+    return reasons

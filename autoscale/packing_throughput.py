@@ -1,0 +1,92 @@
+"""Decode throughput bound by memory bandwidth: of k replicas on a GPU, and of one.
+
+A decode step of b requests reads the active weights once and each request's KV cache, and
+multiplies b tokens with the weights (roofline: Williams et al., CACM 52(4), 2009). k engines on one
+GPU take turns on it; while one waits for its host, another computes. An upper bound: real kernels
+reach part of the bandwidth.
+"""
+
+from dataclasses import dataclass
+
+from autoscale.gpus import Gpu
+from autoscale.packing import Footprint, GpuPlan, Overheads
+from autoscale.packing_kv import Demand, KvLayers
+
+# One engine with a bigger batch must win by this much before it is recommended over isolation.
+# Below it the difference is within the error of the assumptions above.
+WORTHWHILE_GAIN = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Decode rates of all replicas on the GPU together and of one request, in tokens/s."""
+
+    replicas_per_gpu: int
+    batch_per_replica: int
+    tokens_per_s: float
+    tokens_per_s_per_request: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """k packed replicas beside one with the whole GPU, and which to take."""
+
+    packed: Throughput
+    single: Throughput
+    replicas_per_gpu: int
+    reason: str
+
+
+def kv_read_bytes(kv_layers: tuple[KvLayers, ...], context_tokens: int) -> int:
+    """Bytes of KV cache that one decode step reads for a request of that length."""
+    return sum(
+        kind.layers
+        * kind.bytes_per_token
+        * min(context_tokens, kind.window_tokens or context_tokens)
+        for kind in kv_layers
+    )
+
+
+def gpu_step_s(footprint: Footprint, gpu: Gpu, batch: int, context_tokens: int) -> float:
+    """Least seconds of one decode step of one engine: the slower of reading and multiplying."""
+    kv_bytes = batch * kv_read_bytes(footprint.kv_layers, context_tokens)
+    read_s = (footprint.active_weights_bytes + kv_bytes) / (gpu.bandwidth_gb_per_s * 1e9)
+    # Two operations for each weight and token.
+    share = footprint.active_weights_bytes / footprint.weights_bytes
+    multiply_s = 2 * footprint.parameters * share * batch / (gpu.tflops * 1e12)
+    return max(read_s, multiply_s)
+
+
+def throughput(
+    footprint: Footprint, gpu: Gpu, plan: GpuPlan, overheads: Overheads, demand: Demand
+) -> Throughput:
+    """The plan's decode rate with every replica's batch as full as its KV cache allows."""
+    context_tokens = demand.max_model_len
+    batch = max(1, min(demand.max_num_seqs, int(plan.max_concurrency)))
+    k = plan.replicas_per_gpu
+    step_s = gpu_step_s(footprint, gpu, batch, context_tokens)
+    # k engines share the GPU: a round lasts k steps, or one step and the host's part if longer.
+    gpu_round_s = k * step_s / (overheads.colocation_efficiency if k > 1 else 1)
+    round_s = max(gpu_round_s, step_s + overheads.host_step_s)
+    return Throughput(k, batch, k * batch / round_s, 1 / round_s)
+
+
+def recommend(packed: Throughput, single: Throughput) -> Recommendation:
+    """One replica where its larger batch pays, otherwise the packed ones."""
+    gain = single.tokens_per_s / packed.tokens_per_s
+    k = packed.replicas_per_gpu
+    if k > 1 and gain >= WORTHWHILE_GAIN:
+        reason = (
+            f"one replica with a batch of {single.batch_per_replica} decodes {gain:.2f} times as "
+            f"fast as {k} with {packed.batch_per_replica} each: the weights are read once a step, "
+            f"not {k} times, and the memory they leave holds more requests. Take {k} for "
+            "different models, or to lose 1 replica and not all when an engine dies"
+        )
+        return Recommendation(packed, single, 1, reason)
+    if k > 1:
+        reason = (
+            f"{k} replicas decode {1 / gain:.2f} times as fast as one with the whole GPU: "
+            "while one waits for its host another computes, and a dead engine costs one share"
+        )
+        return Recommendation(packed, single, k, reason)
+    return Recommendation(packed, single, 1, "one replica is what fits or what was asked for")

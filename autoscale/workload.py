@@ -1,0 +1,84 @@
+"""Requests to simulate: when each arrives, how long it holds a slot, what KV cache it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What one replica and one GPU can do. Measure yours; the defaults are the pilot's.
+
+    The pilot: 16 slots, 6 s mean service, 4 replicas a GPU, 90 s start-up, an INT4 7B model.
+    """
+
+    slots: int = 16
+    service_s: float = 6.0
+    """Mean seconds a request holds a slot at a full batch, for traces without token counts."""
+    service_cv: float = 1.0
+    prefill_tokens_per_s: float = 4000.0
+    decode_tokens_per_s: float = 40.0
+    """For one request at a full batch. Used for traces with token counts."""
+    batch_slowdown: float = 0.0
+    """Part of the token time that comes from the batch: an empty batch is 1 / (1 - this) faster."""
+    kv_tokens: float = float("inf")
+    """KV cache of one replica."""
+    startup_s: float = 90.0
+    startup_cv: float = 0.2
+    replicas_per_gpu: int = 4
+    colocation_curve: tuple[float, ...] = ()
+    gpu_usd_per_hour: float = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Sorted requests from time 0 to `end_s`; `clock_s` is the Unix time of 0."""
+
+    arrival_s: Floats
+    work_s: Floats
+    kv_tokens: Floats
+    end_s: float
+    clock_s: float = 0.0
+    name: str = "trace"
+
+    @property
+    def rate_rps(self) -> float:
+        """Mean arrivals a second."""
+        return len(self.arrival_s) / self.end_s if self.end_s > 0 else 0.0
+
+    def in_flight(self, step_s: float = 1.0) -> Floats:
+        """Requests in service at each step if no one ever waited: the offered load as it came."""
+        edges = np.arange(0.0, self.end_s + step_s, step_s)
+        begun = np.searchsorted(self.arrival_s, edges, side="right")
+        ended = np.searchsorted(np.sort(self.arrival_s + self.work_s), edges, side="right")
+        return (begun - ended).astype(np.float64)
+
+
+def with_spikes(
+    workload: Workload, factor: int, times_s: tuple[float, ...], length_s: float
+) -> Workload:
+    """The workload with each request inside a spike repeated `factor` times, jittered by 1 s."""
+    rng = np.random.default_rng(len(workload.arrival_s))
+    arrivals, works, kvs = [workload.arrival_s], [workload.work_s], [workload.kv_tokens]
+    for time_s in times_s:
+        inside = (workload.arrival_s >= time_s) & (workload.arrival_s < time_s + length_s)
+        for _ in range(factor - 1):
+            jitter = rng.uniform(-0.5, 0.5, int(inside.sum()))
+            arrivals.append(np.clip(workload.arrival_s[inside] + jitter, 0.0, workload.end_s))
+            works.append(rng.permutation(workload.work_s[inside]))
+            kvs.append(rng.permutation(workload.kv_tokens[inside]))
+    arrival = np.concatenate(arrivals)
+    order = np.argsort(arrival, kind="stable")
+    return Workload(
+        arrival[order],
+        np.concatenate(works)[order],
+        np.concatenate(kvs)[order],
+        workload.end_s,
+        workload.clock_s,
+        f"{workload.name}+spikes",
+    )

@@ -1,0 +1,24 @@
+"""vLLM's own OpenAI server with exactly the options that the small tier gives its engine."""
+
+import runpy
+import sys
+
+from deployments.config import AppConfig, VllmConfig
+from deployments.environment import set_defaults
+from deployments.tier import vllm_environment
+
+
+def main(port: str) -> None:
+    """Serve the default small model as `bare` until interrupted."""
+    engine = AppConfig().small.engine
+    assert isinstance(engine, VllmConfig)
+    set_defaults(vllm_environment(engine))
+    from deployments.vllm_engine import command_line, resolve_path
+
+    options = command_line(engine, resolve_path(engine.path), "bare")
+    sys.argv = ["api_server", "--port", port, *options]
+    runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,1 @@
+"""What packing and rounding cost and bring, measured."""

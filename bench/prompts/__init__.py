@@ -1,0 +1,1 @@
+"""A hundred varied prompts through `auto`, as a table."""

@@ -1,0 +1,286 @@
+"""HTTP in, HTTP out: bodies, keys, headers, SSE, OpenAI's error envelope. Decides nothing."""
+
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route as Path
+from starlette.types import Receive
+
+from deployments.config import AppConfig, TierName
+from deployments.engine import Endpoint
+from deployments.errors import (
+    BodyTooLarge,
+    InvalidApiKey,
+    MethodNotAllowed,
+    ServingError,
+    UnknownModel,
+    UnknownPath,
+)
+from deployments.gateway import Gateway, Hints
+from deployments.headers import hints, request_id, response_headers
+from deployments.openai_types import ParsedRequest, parse
+from deployments.record import Record
+
+CLIENT_CLOSED_REQUEST = 499
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def build_api(
+    gateway: Gateway,
+    api_keys: frozenset[str],
+    running: Callable[[TierName], int],
+) -> Starlette:
+    """The ASGI application around a gateway.
+
+    `running` counts the replicas of a tier that can answer now. With no `api_keys` the endpoint is
+    open.
+    """
+    api = _Api(gateway, api_keys, running)
+    return Starlette(
+        routes=[
+            Path("/v1/chat/completions", api.guarded(api.chat), methods=["POST"]),
+            Path("/v1/completions", api.guarded(api.completions), methods=["POST"]),
+            Path("/v1/route", api.guarded(api.route), methods=["POST"]),
+            Path("/v1/models", api.guarded(api.models), methods=["GET"]),
+            Path("/v1/models/{model:path}", api.guarded(api.model), methods=["GET"]),
+            Path("/healthz", api.healthz, methods=["GET"]),
+            Path("/readyz", api.readyz, methods=["GET"]),
+        ],
+        exception_handlers={HTTPException: _http_error, Exception: _internal_error},
+    )
+
+
+class _Api:
+    def __init__(
+        self, gateway: Gateway, api_keys: frozenset[str], running: Callable[[TierName], int]
+    ) -> None:
+        self._gateway = gateway
+        self._key_hashes = [_digest(key) for key in api_keys]
+        self._running = running
+        self._models = _models(gateway.config)
+
+    def guarded(self, handler: Handler) -> Handler:
+        """The handler behind the API key, with our errors as OpenAI's envelope."""
+
+        async def guarded(request: Request) -> Response:
+            try:
+                self._authenticate(request)
+                return await handler(request)
+            except ServingError as error:
+                return error_response(error, {"x-smallfirst-request-id": request_id(request)})
+            except ClientDisconnect:
+                return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+        return guarded
+
+    async def chat(self, request: Request) -> Response:
+        """`POST /v1/chat/completions`."""
+        return await self._answer("chat", request)
+
+    async def completions(self, request: Request) -> Response:
+        """`POST /v1/completions`."""
+        return await self._answer("completions", request)
+
+    async def route(self, request: Request) -> Response:
+        """`POST /v1/route`: what a chat or completion body would do, without doing it."""
+        raw = await self._body(request)
+        endpoint: Endpoint = (
+            "completions" if b'"prompt"' in raw and b'"messages"' not in raw else "chat"
+        )
+        parsed = parse(endpoint, raw)
+        return _json(await self._gateway.dry_run(parsed, hints(request)))
+
+    async def models(self, _: Request) -> Response:
+        """`GET /v1/models`."""
+        return _json({"object": "list", "data": list(self._listed().values())})
+
+    async def model(self, request: Request) -> Response:
+        """`GET /v1/models/{model}`."""
+        name = request.path_params["model"]
+        listed = self._listed().get(name)
+        if listed is None:
+            raise UnknownModel(f"The model '{name[:100]}' does not exist.", "model")
+        return _json(listed)
+
+    async def healthz(self, _: Request) -> Response:
+        """`GET /healthz`: this process answers."""
+        return _json({"status": "ok"})
+
+    async def readyz(self, _: Request) -> Response:
+        """`GET /readyz`: every tier that must be up is up, else 503; with replica counts."""
+        tiers = {
+            name: {"up": replicas > 0 or tier.scaling.min_replicas == 0, "replicas": replicas}
+            for name, tier in self._gateway.config.tiers.items()
+            for replicas in [self._running(name)]
+        }
+        ready = all(tier["up"] for tier in tiers.values())
+        body = {"status": "ok" if ready else "unavailable", "tiers": tiers}
+        return _json(body, status=200 if ready else 503)
+
+    def _listed(self) -> dict[str, dict[str, Any]]:
+        """What `/v1/models` says of every name a client may ask for, adapters of now included."""
+        listed = dict(self._models)
+        for tier, names in self._gateway.adapters.items():
+            base = self._models[self._gateway.config.tiers[tier].model]
+            for model, domain in names.items():
+                listed[model] = {**base, "id": model, "parent": base["id"], "domain": domain}
+        return listed
+
+    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
+        parsed = parse(endpoint, await self._body(request))
+        asked = hints(request)
+        record = Record(
+            request_id=asked.request_id,
+            endpoint=endpoint,
+            asked_model=parsed.model if self._gateway.knows(parsed.model) else "unknown",
+            stream=parsed.stream,
+            started_s=time.perf_counter(),
+        )
+        debug = request.headers.get("x-smallfirst-debug") == "true"
+        try:
+            work = self._collect(parsed, asked, record)
+            answer = await _unless_disconnected(request.receive, work)
+        except ServingError as error:
+            return error_response(error, response_headers(record, parsed, debug))
+        headers = response_headers(record, parsed, debug)
+        if isinstance(answer, bytes):
+            return Response(answer, headers=headers, media_type="application/json")
+        headers["cache-control"] = "no-cache"
+        return StreamingResponse(_sse(answer), headers=headers, media_type="text/event-stream")
+
+    async def _collect(
+        self, parsed: ParsedRequest, asked: Hints, record: Record
+    ) -> bytes | AsyncIterator[bytes]:
+        """The whole JSON document, or the open stream of events."""
+        items = await self._gateway.answer(parsed, asked, record)
+        return items if parsed.stream else await _document(items)
+
+    async def _body(self, request: Request) -> bytes:
+        """The body, refused as soon as it is known to be over the limit."""
+        limit = self._gateway.config.gateway.max_body_bytes
+        too_large = BodyTooLarge(f"The body is over the limit of {limit} bytes.")
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            raise too_large
+        parts: list[bytes] = []
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise too_large
+            parts.append(part)
+        return b"".join(parts)
+
+    def _authenticate(self, request: Request) -> None:
+        if not self._key_hashes:
+            return
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not given:
+            raise InvalidApiKey("You didn't provide an API key: send 'Authorization: Bearer KEY'.")
+        digest = _digest(given.strip())
+        # Every key is compared, each in constant time: the answer's time tells nothing of a guess.
+        matches = [hmac.compare_digest(digest, known) for known in self._key_hashes]
+        if not any(matches):
+            raise InvalidApiKey("Incorrect API key provided.")
+
+
+def _models(config: AppConfig) -> dict[str, dict[str, Any]]:
+    """What `/v1/models` says of `auto`, the tiers and their models."""
+    common = {"object": "model", "created": int(time.time()), "owned_by": "smallfirst"}
+    listed: dict[str, dict[str, Any]] = {"auto": {"id": "auto", **common}}
+    for name, tier in config.tiers.items():
+        about = {"tier": name, "stand_in": tier.stand_in, "remote": tier.remote}
+        max_model_len = getattr(tier.engine, "max_model_len", None)
+        if max_model_len is not None:
+            about["max_model_len"] = max_model_len
+        for model in (name, tier.model):
+            listed[model] = {"id": model, **common, **about}
+    return listed
+
+
+def error_response(error: ServingError, headers: dict[str, str]) -> Response:
+    """OpenAI's envelope for an error."""
+    if error.retry_after_s is not None:
+        headers = {**headers, "retry-after": str(error.retry_after_s)}
+    return _json(error.envelope(), status=error.status, headers=headers)
+
+
+async def _document(items: AsyncIterator[bytes]) -> bytes:
+    """The one JSON document of an answer that is not streamed.
+
+    It is whole when it is here: a replica that dies before it has said what the answer cost has
+    still answered.
+    """
+    document = await anext(items)
+    with suppress(ServingError):
+        async for _ in items:
+            pass
+    return document
+
+
+async def _sse(items: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The events and `[DONE]`; after the first byte an error is one event and no `[DONE]`."""
+    try:
+        async for item in items:
+            yield item
+    except ServingError as error:
+        yield b"data: " + orjson.dumps(error.envelope()) + b"\n\n"
+        return
+    yield b"data: [DONE]\n\n"
+
+
+async def _unless_disconnected(
+    receive: Receive, work: Awaitable[bytes | AsyncIterator[bytes]]
+) -> bytes | AsyncIterator[bytes]:
+    """The work's result; cancelled, with `ClientDisconnect`, when the client hangs up first."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405 in OpenAI's envelope."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        wrong: ServingError = MethodNotAllowed(f"{request.method} is not allowed here.")
+    else:
+        wrong = UnknownPath(f"Unknown request URL: {request.method} {request.url.path[:200]}.")
+    return error_response(wrong, {"x-smallfirst-request-id": request_id(request)})
+
+
+async def _internal_error(request: Request, _: Exception) -> Response:
+    """A mistake of ours: the client gets the request's id, the log has the rest."""
+    broken = ServingError("Internal error; the request id helps to find it in the logs.")
+    return error_response(broken, {"x-smallfirst-request-id": request_id(request)})

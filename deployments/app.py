@@ -1,0 +1,114 @@
+"""Wires the deployments into one application. Nothing imports this module; Serve does."""
+
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+
+from deployments.classify import ClassifierReplica
+from deployments.config import AppConfig, Scaling, TierConfig
+from deployments.ingress import TIER_DEPLOYMENTS, GatewayIngress
+from deployments.tier import ModelTier
+
+# Serve rounds the surge up: one new replica is ready before an old one leaves.
+ROLL_ONE_AT_A_TIME = 1
+
+
+def build(config: AppConfig) -> Application:
+    """The application of `serve_config.yaml`: Gateway over Classifier, SmallTier and Escalation."""
+    classifier = serve.deployment(
+        ClassifierReplica,
+        name="Classifier",
+        ray_actor_options={"num_cpus": config.classifier.num_cpus},
+        max_ongoing_requests=config.classifier.max_ongoing_requests,
+        max_surge_percent=ROLL_ONE_AT_A_TIME,
+        autoscaling_config=autoscaling(
+            config.classifier.scaling, plain_policy(config.classifier.max_ongoing_requests)
+        ),
+    ).bind(config.classifier)
+    tiers = [
+        serve.deployment(ModelTier, name=TIER_DEPLOYMENTS[name], **tier_options(tier)).bind(
+            name, without_adapters(tier)
+        )
+        for name, tier in config.tiers.items()
+    ]
+    gateway = serve.deployment(
+        serve.ingress()(GatewayIngress),
+        name="Gateway",
+        ray_actor_options={"num_cpus": config.gateway.num_cpus},
+        max_ongoing_requests=config.gateway.max_ongoing_requests,
+        graceful_shutdown_timeout_s=config.gateway.max_request_s,
+        max_surge_percent=ROLL_ONE_AT_A_TIME,
+        user_config={
+            "adapters": {
+                name: {adapter: about.domain for adapter, about in tier.adapters.items()}
+                for name, tier in config.tiers.items()
+            }
+        },
+        autoscaling_config=autoscaling(
+            config.gateway.scaling, plain_policy(config.gateway.max_ongoing_requests)
+        ),
+    )
+    # What a constructor gets decides whether replicas restart; adapters travel beside it.
+    bare = {str(name): without_adapters(tier) for name, tier in config.tiers.items()}
+    return gateway.bind(config.model_copy(update=bare), classifier, *tiers)
+
+
+def without_adapters(tier: TierConfig) -> TierConfig:
+    """The same tier before any adapter is loaded."""
+    return tier.model_copy(update={"adapters": {}})
+
+
+def tier_options(tier: TierConfig) -> dict[str, Any]:
+    """The Serve options of one tier's deployment."""
+    actor: dict[str, Any] = {"num_cpus": tier.num_cpus}
+    if tier.num_gpus:
+        actor["num_gpus"] = tier.num_gpus
+    return {
+        "ray_actor_options": actor,
+        "max_ongoing_requests": tier.max_ongoing_requests,
+        "max_queued_requests": tier.max_queued_requests,
+        "graceful_shutdown_timeout_s": tier.drain_timeout_s,
+        "max_surge_percent": tier.max_surge_percent,
+        "user_config": {"adapters": {name: a.path for name, a in tier.adapters.items()}},
+        # The check itself takes microseconds and follows progress; the timeout only has to outlast
+        # an event loop that is busy with a burst.
+        "health_check_period_s": 5.0,
+        "health_check_timeout_s": 30.0,
+        "autoscaling_config": autoscaling(
+            tier.scaling,
+            {
+                "slots_per_replica": tier.slots,
+                "replicas_per_gpu": round(1 / tier.gpu_share) if tier.gpu_share else 1,
+            },
+        ),
+    }
+
+
+def plain_policy(slots: int) -> dict[str, Any]:
+    """Policy settings of a deployment without an engine: it starts in seconds and counts nothing
+    that Serve does not count."""
+    return {"slots_per_replica": slots, "startup_prior_s": 5.0, "require_engine_metrics": False}
+
+
+def autoscaling(scaling: Scaling, known: dict[str, Any]) -> AutoscalingConfig:
+    """Ray's settings around our policy: its own delays 0 and factors 1, so that ours decides.
+
+    `known` are policy settings that follow from the rest of the config; `policy_kwargs` override.
+    """
+    return AutoscalingConfig(
+        min_replicas=scaling.min_replicas,
+        max_replicas=scaling.max_replicas,
+        initial_replicas=max(scaling.min_replicas, 1),
+        metrics_interval_s=scaling.metrics_interval_s,
+        look_back_period_s=scaling.look_back_period_s,
+        upscale_delay_s=0.0,
+        downscale_delay_s=0.0,
+        upscaling_factor=1.0,
+        downscaling_factor=1.0,
+        policy=AutoscalingPolicy(
+            policy_function="autoscale.policy:QueueDepthPolicy",
+            policy_kwargs={**known, **scaling.policy_kwargs},
+        ),
+    )

@@ -1,0 +1,47 @@
+"""A circuit breaker: a dead upstream answers at once instead of after a timeout."""
+
+from collections.abc import Callable
+
+
+class Breaker:
+    """Opens after `failures` in a row; then lets one probe through every `open_s` seconds.
+
+    The pattern of M. Nygard, Release It! (2007). A probe has no end of its own: if nothing is heard
+    of it, the next one follows `open_s` later, so that a lost probe cannot keep the circuit open.
+    """
+
+    def __init__(self, failures: int, open_s: float, clock: Callable[[], float]) -> None:
+        self._limit = failures
+        self._open_s = open_s
+        self._clock = clock
+        self._failures = 0
+        self._next_probe_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are turned away, probes apart."""
+        return self._failures >= self._limit
+
+    @property
+    def retry_in_s(self) -> float:
+        """Seconds until the next probe; zero while closed."""
+        return max(0.0, self._next_probe_at - self._clock()) if self.is_open else 0.0
+
+    def allows(self) -> bool:
+        """Whether this request may go out; while open, asking takes the probe."""
+        if not self.is_open:
+            return True
+        if self.retry_in_s > 0:
+            return False
+        self._next_probe_at = self._clock() + self._open_s
+        return True
+
+    def succeeded(self) -> None:
+        """Close: the upstream answered."""
+        self._failures = 0
+
+    def failed(self) -> None:
+        """Count a failure; the one that reaches the limit, and each failed probe, opens anew."""
+        self._failures += 1
+        if self.is_open:
+            self._next_probe_at = self._clock() + self._open_s

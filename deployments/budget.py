@@ -1,0 +1,30 @@
+"""A guard on the share of requests that escalate: a token bucket fed by traffic, not by time."""
+
+from deployments.config import EscalationBudget
+
+
+class Budget:
+    """Holds the escalated share at or under `max_rate` over any stretch longer than the burst.
+
+    Each `auto` request earns `max_rate` of an escalation, up to `burst`; each escalation spends
+    one. Escalations after N requests are therefore at most `burst + max_rate x N`.
+    """
+
+    def __init__(self, config: EscalationBudget) -> None:
+        self._rate = config.max_rate
+        self._burst = float(config.burst)
+        self._left = float(config.burst) if config.max_rate > 0 else 0.0
+
+    def earn(self) -> None:
+        """Count one `auto` request."""
+        self._left = min(self._burst, self._left + self._rate)
+
+    @property
+    def left(self) -> bool:
+        """Whether one more escalation fits."""
+        # Ten times 0.1 is 0.9999…: without the slack a burst of 1 would never refill.
+        return self._left >= 1.0 - 1e-9
+
+    def spend(self) -> None:
+        """Count one escalation."""
+        self._left -= 1.0

@@ -1,0 +1,143 @@
+"""The commands that talk to a running endpoint: `route`, `chat`, `status`."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
+
+import httpx
+import openai
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deployments.environment import secret
+
+Url = Annotated[str, typer.Option(help="Where the endpoint runs.", envvar="SMALLFIRST_URL")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+DEFAULT_URL = "http://127.0.0.1:8000"
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def route(
+    prompt: Annotated[str, typer.Argument(help="The prompt; - reads standard input.")],
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> None:
+    """Which tier would answer this prompt, and why. Sends nothing to a model."""
+    content = sys.stdin.read() if prompt == "-" else prompt
+    body = {"model": "auto", "messages": [{"role": "user", "content": content}]}
+    with _client(url) as client:
+        decision = _checked(client.post("/v1/route", json=body))
+    if as_json:
+        console.print_json(json.dumps(decision))
+        return
+    table = Table(show_header=False)
+    for key in ("tier", "model", "cause", "score", "threshold"):
+        table.add_row(key, str(decision[key]))
+    for key, value in (decision["classifier"] or {}).items():
+        table.add_row(key, f"{value:.3f}" if isinstance(value, float) else str(value))
+    for change in decision["would_change"]:
+        table.add_row("would change", change)
+    console.print(table)
+
+
+def chat(
+    prompt: Annotated[
+        str | None, typer.Argument(help="One message; without it, a dialogue.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="auto, small, large or a model's name.")] = "auto",
+    max_tokens: Annotated[int, typer.Option(help="Longest answer, tokens.")] = 256,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Talk to the endpoint; each answer names its tier and cause."""
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key=_api_key() or "none", max_retries=0)
+    messages: list[Any] = []
+    while True:
+        if prompt is None:
+            try:
+                text = console.input("[bold]you:[/] ")
+            except (EOFError, KeyboardInterrupt):
+                return
+        else:
+            text = prompt
+        messages.append({"role": "user", "content": text})
+        try:
+            answer = _say(client, messages, model, max_tokens)
+        except openai.APIConnectionError:
+            _fail(f"nothing answers at {url}; start it with: smallfirst serve")
+        except openai.APIStatusError as error:
+            _fail(f"{error.status_code}: {error.message}")
+        messages.append({"role": "assistant", "content": answer})
+        if prompt is not None:
+            return
+
+
+def _say(client: openai.OpenAI, messages: list[Any], model: str, max_tokens: int) -> str:
+    """Stream one answer to the terminal; returns its text."""
+    raw = client.chat.completions.with_raw_response.create(
+        model=model, messages=messages, stream=True, max_tokens=max_tokens
+    )
+    about = {k: raw.headers.get(f"x-smallfirst-{k}") for k in ("tier", "model", "cause", "score")}
+    parts: list[str] = []
+    with raw.parse() as events:
+        for event in events:
+            text = event.choices[0].delta.content if event.choices else None
+            if text:
+                parts.append(text)
+                console.print(text, end="", markup=False, soft_wrap=True)
+    console.print()
+    score = about["score"] or "-"
+    console.print(f"[dim]{about['tier']} ({about['model']}), {about['cause']}, score {score}[/]")
+    return "".join(parts)
+
+
+def status(url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+    """Whether the endpoint is ready, and what it serves."""
+    with _client(url) as client:
+        ready = client.get("/readyz").json()
+        listed = _checked(client.get("/v1/models"))["data"]
+    if as_json:
+        console.print_json(json.dumps({"ready": ready, "models": listed}))
+    else:
+        table = Table("tier", "replicas", "model", "notes", title=f"{url}: {ready['status']}")
+        for model in listed:
+            if model["id"] in ("auto", "small", "large"):
+                continue
+            notes = [note for note in ("stand_in", "remote") if model.get(note)]
+            tier = ready["tiers"][model["tier"]]
+            replicas = str(tier["replicas"]) if tier["up"] else "[red]0, down[/]"
+            table.add_row(model["tier"], replicas, model["id"], ", ".join(notes).replace("_", "-"))
+        console.print(table)
+    if ready["status"] != "ok":
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _client(url: str) -> Iterator[httpx.Client]:
+    """An HTTP client for the endpoint; says how to start it where nothing answers."""
+    key = _api_key()
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    try:
+        with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
+            yield client
+    except httpx.TransportError:
+        _fail(f"nothing answers at {url}; start it with: smallfirst serve")
+
+
+def _checked(response: httpx.Response) -> Any:
+    if response.is_error:
+        detail = response.json().get("error", {})
+        _fail(f"{response.status_code}: {detail.get('message', 'no message')}")
+    return response.json()
+
+
+def _api_key() -> str | None:
+    return secret("SMALLFIRST_API_KEY")
+
+
+def _fail(message: str) -> NoReturn:
+    errors.print(f"[bold red]error:[/] {message}")
+    raise typer.Exit(2)

@@ -1,0 +1,324 @@
+"""Every setting of the application: frozen, unknown keys refused, defaults with unit and reason.
+
+Fed from the `args:` of `serve_config.yaml`. Secrets are not settings: they come from the
+environment (`environment.py`), and a config only names the variable.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from autoscale.packing import gpu_share
+from autoscale.parameters import Parameters
+from deployments.errors import ConfigError
+from deployments.simulated_config import SimulatedEngineConfig
+from deployments.upstream_config import UpstreamConfig
+
+Capability = Literal["tools", "json_schema", "logprobs", "vision"]
+TierName = Literal["small", "large"]
+
+
+class Settings(BaseModel):
+    """A frozen group of settings that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class VllmConfig(Settings):
+    """One vLLM engine; the names are vLLM's own."""
+
+    kind: Literal["vllm"] = "vllm"
+    path: str = "builtin:small"
+    """Checkpoint folder on every node, or `builtin:small` / `builtin:large`: the bundled SmolLM2
+    as INT4 or unquantised, converted on first use into the user's cache."""
+    max_model_len: int = Field(2048, ge=16)
+    """Context window in tokens, prompt and answer together. 2,048 holds bounded enterprise work
+    and keeps one sequence's KV cache at 45 MiB for the bundled model."""
+    max_num_seqs: int = Field(16, ge=1)
+    """Sequences decoded in one batch. On 2 CPU cores throughput is flat beyond 16 (140 tokens/s at
+    16 and at 32 clients; bench/overhead)."""
+    kv_cache_memory_bytes: int = Field(512 * 1024**2, ge=1)
+    """KV cache of one replica, bytes. Fixed, so that replicas that share a GPU never measure each
+    other's memory (vllm#55827). 512 MiB holds 11 full contexts of the bundled model."""
+    tensor_parallel_size: int = Field(1, ge=1)
+    """GPUs that one replica spans."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Activations; `auto` follows the checkpoint."""
+    enforce_eager: bool = True
+    """No graph compilation: compiled mode gave wrong text on the CPU build of vLLM 0.32. Set false
+    on GPUs."""
+    tool_call_parser: str | None = "hermes"
+    """vLLM's parser for `tool_choice: auto`; null turns automatic tool calls off."""
+    cpu_threads: str | None = None
+    """CPU build only: cores to bind OpenMP threads to (`VLLM_CPU_OMP_THREADS_BIND`), `0-31`.
+    Null leaves them unbound, so that replicas on one machine share its cores."""
+    max_loras: int = Field(0, ge=0)
+    """Adapters that one batch may mix; 0 leaves LoRA out. Each costs memory for its weights."""
+    max_lora_rank: int = Field(16, ge=1)
+    """Largest rank of an adapter; vLLM reserves room for it."""
+    start_timeout_s: float = Field(600.0, gt=0)
+    """Longest accepted engine start. A 7B INT4 model from a network disk takes 1 to 3 minutes."""
+    extra_args: dict[str, Any] = {}
+    """Further `vllm serve` options by their long names, for what this table does not list."""
+
+
+EngineConfig = Annotated[
+    VllmConfig | SimulatedEngineConfig | UpstreamConfig, Field(discriminator="kind")
+]
+
+
+class Scaling(Settings):
+    """How many replicas: bounds, and the queue-depth policy's parameters."""
+
+    min_replicas: int = Field(1, ge=0)
+    """Replicas kept while idle. 0 saves the GPU and costs a cold start."""
+    max_replicas: int = Field(1, ge=1)
+    """Replicas at most; with `gpu_share` this bounds the GPUs held."""
+    look_back_period_s: float = Field(3.0, gt=0)
+    """Window of the averaged counts, seconds. Ray's default of 30 answers a step after 31 s."""
+    metrics_interval_s: float = Field(1.0, gt=0)
+    """How often replicas and handles report, seconds. Ray's default of 10 hides a burst."""
+    policy_kwargs: dict[str, Any] = {}
+    """Settings of the queue-depth policy, explained in `autoscale/parameters.py`. What this config
+    knows already (slots per replica, replicas per GPU) is filled in."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Scaling":
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("min_replicas is above max_replicas: raise max_replicas")
+        Parameters.from_kwargs(self.policy_kwargs)
+        return self
+
+
+class AdapterConfig(Settings):
+    """A LoRA adapter on a tier's model: a fine-tuned variant under a name of its own."""
+
+    path: str = Field(min_length=1)
+    """Adapter folder on every node (`adapter_config.json`, `adapter_model.safetensors`)."""
+    domain: str | None = None
+    """`auto` requests that the classifier puts into this domain go to the adapter when they go to
+    its tier; null: only requests that name it."""
+
+
+class TierConfig(Settings):
+    """One tier: a model behind one interface, and the replicas that run it."""
+
+    model: str = Field(min_length=1, pattern=r"^[\x21-\x7e]+$")
+    """The served name: what `/v1/models` lists and a client may ask for. Printable ASCII without
+    spaces, because response headers carry it."""
+    engine: EngineConfig
+    """What a replica runs."""
+    adapters: dict[str, AdapterConfig] = {}
+    """Adapters by the name that clients ask for. Adding or removing one restarts nothing."""
+    scaling: Scaling = Scaling()
+    """How many replicas."""
+    gpu_share: float = Field(0.0, ge=0, le=1)
+    """Part of a GPU that one replica holds: 0 (no GPU) or 1/k, so that k replicas fill a GPU. Ray
+    only counts it; `kv_cache_memory_bytes` is what keeps k replicas inside the memory."""
+    num_cpus: float = Field(0.5, ge=0)
+    """Cores that Ray reserves per replica. Ray's default of 1 per deployment does not start four
+    deployments on 2 cores."""
+    max_ongoing_requests: int = Field(32, ge=1)
+    """Requests sent to one replica at a time; near the engine's useful batch, so that the rest
+    queues where the autoscaler sees it."""
+    max_queued_requests: int = Field(64, ge=0)
+    """Requests one gateway replica lets wait for this tier before the tier counts as saturated."""
+    capabilities: frozenset[Capability] = frozenset({"tools", "json_schema", "logprobs"})
+    """What the model can do; a request that needs more goes to the other tier."""
+    usd_per_million_prompt_tokens: float = Field(0.0, ge=0)
+    """Price for the ledger, USD. 0 for own GPUs until you put your cost in."""
+    usd_per_million_completion_tokens: float = Field(0.0, ge=0)
+    """Price for the ledger, USD."""
+    stand_in: bool = False
+    """True marks a model that only stands in for a real one; said in `/v1/models` and the log."""
+    max_surge_percent: int = Field(1, ge=0, le=100)
+    """Extra replicas while a changed model rolls in, percent of the replicas, rounded up. 1: one at
+    a time and never fewer than before, which needs one spare `gpu_share`. 0: stop one, then start
+    one; with a single replica the tier is away meanwhile."""
+    stall_timeout_s: float = Field(60.0, gt=0)
+    """A replica with work but no progress for this long is unhealthy. Progress, not latency: a slow
+    engine is not a dead one. Longer than the longest prefill."""
+    drain_timeout_s: float = Field(120.0, gt=0)
+    """How long a stopping replica may finish its generations."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether requests to this tier leave the cluster."""
+        return isinstance(self.engine, UpstreamConfig) and not self.engine.in_cluster
+
+    @property
+    def slots(self) -> int:
+        """Requests that one replica serves at once: its batch, or what Serve lets through."""
+        batch = getattr(self.engine, "max_num_seqs", self.max_ongoing_requests)
+        return int(min(batch, self.max_ongoing_requests))
+
+    @property
+    def num_gpus(self) -> float:
+        """GPUs that Ray reserves per replica."""
+        tensor_parallel = getattr(self.engine, "tensor_parallel_size", 1)
+        return self.gpu_share * tensor_parallel
+
+    @model_validator(mode="after")
+    def _gpu_share_divides(self) -> "TierConfig":
+        share = self.gpu_share
+        # Rounded down to Ray's ten-thousandths: 7 shares of 0.1429 are more than one GPU.
+        if share and abs(share - (whole := gpu_share(round(1 / share)))) > 1e-6:
+            raise ValueError(f"gpu_share {share} is not 1/k rounded down: use {whole}")
+        if self.adapters and not getattr(self.engine, "max_loras", 0):
+            raise ValueError("adapters need a vllm engine with max_loras above 0")
+        if 0 < share < 1 and getattr(self.engine, "tensor_parallel_size", 1) > 1:
+            raise ValueError("gpu_share must be 1 where tensor_parallel_size is above 1")
+        return self
+
+
+class ClassifierConfig(Settings):
+    """The deployment that scores every `auto` request."""
+
+    artifact: str | None = None
+    """Folder of a trained artefact on every node; null: the one in the package."""
+    threshold: float = Field(0.7, ge=0, le=1)
+    """Scores at or above it go large. 0.7 is the trained budget's threshold by construction: the
+    artefact carries the budget, this stays."""
+    timeout_s: float = Field(1.0, gt=0)
+    """Longest wait for a score before the request goes small unscored."""
+    num_cpus: float = Field(0.1, ge=0)
+    """Cores that Ray reserves; a score takes about a millisecond."""
+    max_ongoing_requests: int = Field(64, ge=1)
+    """Scores asked of one replica at a time: 64 of a millisecond each are far below `timeout_s`."""
+    scaling: Scaling = Scaling(max_replicas=2)
+    """How many replicas."""
+
+
+class GatewayConfig(Settings):
+    """The HTTP edge."""
+
+    max_body_bytes: int = Field(8 * 1024**2, ge=1024)
+    """Largest accepted body, bytes. 8 MiB holds a full 1M-token text context; beyond it, 413."""
+    max_request_s: float = Field(600.0, gt=0)
+    """Deadline of a request that names none, seconds; also the most a client may ask for."""
+    max_ongoing_requests: int = Field(512, ge=1)
+    """Open requests per gateway replica: it only shuffles bytes."""
+    num_cpus: float = Field(0.2, ge=0)
+    """Cores that Ray reserves."""
+    scaling: Scaling = Scaling(max_replicas=2)
+    """How many replicas."""
+    health_poll_s: float = Field(0.5, gt=0)
+    """How often the gateway asks the controller which tiers run, seconds: the longest a request
+    waits on a tier whose last replica died before it goes to the other."""
+    session_ttl_s: float = Field(1800.0, gt=0)
+    """How long a session that went large stays large after its last request."""
+    ledger_dir: str | None = None
+    """Folder for one JSON line per request (tier, cause, tokens, cost, TTFT; never text); null:
+    none."""
+
+
+class EscalationBudget(Settings):
+    """How much of the `auto` traffic may go large by score."""
+
+    max_rate: float = Field(0.10, ge=0, le=1)
+    """Highest share of `auto` requests sent large by the classifier. Twice the 5% the default
+    threshold aims at: a guard against drift, not the control."""
+    burst: int = Field(20, ge=1)
+    """Escalations that may run ahead of the rate; also what a fresh gateway starts with."""
+
+
+class AppConfig(Settings):
+    """The whole application."""
+
+    gateway: GatewayConfig = GatewayConfig()
+    """The HTTP edge."""
+    classifier: ClassifierConfig = ClassifierConfig()
+    """The score."""
+    escalation_budget: EscalationBudget = EscalationBudget()
+    """The guard on the share of large answers."""
+    local_only: bool = False
+    """True: no request may leave the cluster, whatever its headers say."""
+    small: TierConfig = TierConfig(
+        model="smollm2-135m-int4",
+        engine=VllmConfig(path="builtin:small"),
+        scaling=Scaling(max_replicas=2),
+    )
+    """The tier that answers most requests."""
+    large: TierConfig = TierConfig(
+        model="smollm2-135m",
+        engine=VllmConfig(path="builtin:large"),
+        stand_in=True,
+    )
+    """The tier that answers the rest; the default is a stand-in."""
+    gpus: int | None = Field(None, ge=0)
+    """GPUs in the cluster; when given, a config that cannot fit is refused at start."""
+
+    @property
+    def tiers(self) -> dict[TierName, TierConfig]:
+        """Both tiers by name."""
+        return {"small": self.small, "large": self.large}
+
+    @model_validator(mode="after")
+    def _fits(self) -> "AppConfig":
+        if self.small.model == self.large.model:
+            raise ValueError("large.model equals small.model: give each tier its own name")
+        adapters = [name for tier in self.tiers.values() for name in tier.adapters]
+        taken = {"auto", "small", "large", self.small.model, self.large.model}
+        if clash := (taken & set(adapters)) or {n for n in adapters if adapters.count(n) > 1}:
+            raise ValueError(f"adapter name {sorted(clash)[0]!r} is taken: choose another")
+        reserved = {"auto", "small", "large"} & {self.small.model, self.large.model}
+        if reserved:
+            raise ValueError(f"model name {reserved.pop()!r} is reserved: choose another")
+        needed = sum(t.num_gpus * t.scaling.min_replicas for t in self.tiers.values())
+        if self.gpus is not None and needed > self.gpus:
+            raise ValueError(
+                f"gpus: min_replicas x gpu_share of both tiers needs {needed:g} GPUs, the cluster "
+                f"has {self.gpus}: lower min_replicas or gpu_share"
+            )
+        return self
+
+
+def with_default_ledger(config: AppConfig, folder: Path) -> AppConfig:
+    """The same config with a ledger in `folder`, where none is named."""
+    if config.gateway.ledger_dir is not None:
+        return config
+    gateway = config.gateway.model_copy(update={"ledger_dir": str(folder / "ledger")})
+    return config.model_copy(update={"gateway": gateway})
+
+
+def load_app_config(path: Path) -> AppConfig:
+    """The typed config in a Serve config file's first application.
+
+    Raises: `ConfigError`, one line that names the key and the mend.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give one with --config") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    try:
+        args = document["applications"][0].get("args") or {}
+    except (TypeError, KeyError, IndexError, AttributeError):
+        raise ConfigError(f"{path}: applications: must list one application") from None
+    return parse_app_config(args, str(path))
+
+
+def parse_app_config(args: Any, source: str) -> AppConfig:
+    """`args` as a typed config. Raises: `ConfigError` in one line."""
+    try:
+        return AppConfig.model_validate(args)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_first_mistake(error)}") from None
+
+
+def _first_mistake(error: ValidationError) -> str:
+    """The first mistake of a pydantic report as `key: what is wrong`."""
+    first = error.errors(include_url=False)[0]
+    kinds = {"vllm", "simulated", "upstream"}
+    key = ".".join(str(part) for part in first["loc"] if part not in kinds)
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or check its spelling"
+    more = error.error_count() - 1
+    tail = f" (and {more} more)" if more else ""
+    return f"{key}: {message}{tail}" if key else f"{message}{tail}"

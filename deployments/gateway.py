@@ -1,0 +1,284 @@
+"""A request's way through the system, top to bottom: score, decide, open, fall back, account.
+
+Knows neither HTTP (`api.py`) nor Ray: it is handed a classifier, two tiers and their health, and
+is tested with plain objects in their place.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from classifier import Score
+from deployments.answer_check import first_content, is_empty_answer
+from deployments.budget import Budget
+from deployments.config import AppConfig, TierName
+from deployments.engine import EngineRequest, Usage
+from deployments.errors import DeadlineExceeded, ServingError, UnknownModel
+from deployments.openai_types import ParsedRequest
+from deployments.record import Record
+from deployments.route import (
+    Asked,
+    Cause,
+    Route,
+    Tiers,
+    TierState,
+    after_answer_check,
+    after_failure,
+    decide,
+    would_change,
+)
+from deployments.sessions import Sessions
+
+
+class Scorer(Protocol):
+    """Scores a conversation; None where no score came in time."""
+
+    async def score(self, conversation: Any) -> Score | None:
+        """The classifier's judgement."""
+
+
+class OpenAnswer(Protocol):
+    """An answer whose first bytes are here."""
+
+    usage: Usage
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def close(self) -> None:
+        """Stop the generation."""
+
+
+class Tier(Protocol):
+    """Opens answers on one tier."""
+
+    async def open(self, request: EngineRequest, deadline_s: float) -> OpenAnswer:
+        """The answer once its first item is here. Raises: `ServingError`."""
+
+
+class Health(Protocol):
+    """Which tiers are up."""
+
+    def up(self, tier: TierName) -> bool:
+        """Whether the tier can answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a client's headers say about one request."""
+
+    request_id: str
+    min_tier_large: bool = False
+    local_only: bool = False
+    session: str | None = None
+    timeout_s: float | None = None
+
+
+class Gateway:
+    """Answers requests from two tiers, the small one first."""
+
+    def __init__(
+        self,
+        config: AppConfig,
+        scorer: Scorer,
+        tiers: Mapping[TierName, Tier],
+        health: Health,
+        observe: Callable[[Record], None],
+    ) -> None:
+        self.config = config
+        self._scorer = scorer
+        self._tiers = tiers
+        self._health = health
+        self._observe = observe
+        self._budget = Budget(config.escalation_budget)
+        self._sessions = Sessions(config.gateway.session_ttl_s)
+        self._names: dict[str, TierName] = {"small": "small", "large": "large"}
+        self._names |= {tier.model: name for name, tier in config.tiers.items()}
+        self.adapters: dict[TierName, dict[str, str | None]] = {"small": {}, "large": {}}
+
+    def set_adapters(self, adapters: dict[TierName, dict[str, str | None]]) -> None:
+        """From now on these adapters are served, by tier: name to domain."""
+        self.adapters = adapters
+
+    async def answer(
+        self, request: ParsedRequest, hints: Hints, record: Record
+    ) -> AsyncIterator[bytes]:
+        """The answer's bytes, open: what fails before the first byte is raised here.
+
+        Fills `record` on the way and hands it to `observe` when the request is over, however it
+        ended.
+        """
+        loop = asyncio.get_running_loop()
+        limit_s = self.config.gateway.max_request_s
+        deadline_s = loop.time() + min(hints.timeout_s or limit_s, limit_s)
+        try:
+            try:
+                async with asyncio.timeout_at(deadline_s):
+                    asked = self._asked(request, hints)
+                    route = await self._route(asked, request, record)
+            except TimeoutError:
+                raise DeadlineExceeded("The deadline passed before the request began.") from None
+            answer, held = await self._open(route, asked, request, record, deadline_s)
+        except BaseException as error:
+            self._finish(record, error)
+            raise
+        if record.route is not None and record.route.tier == "large":
+            self._sessions.went_large(hints.session, loop.time())
+        return self._bytes(answer, held, record)
+
+    async def dry_run(self, request: ParsedRequest, hints: Hints) -> dict[str, Any]:
+        """What `answer` would do with the request now, and what would change it."""
+        asked = self._asked(request, hints)
+        score = await self._scorer.score(request.conversation)
+        threshold = self.config.classifier.threshold
+        complexity = score.complexity if score else None
+        route = decide(asked, self._state(), complexity, threshold, self._budget.left)
+        return {
+            "object": "smallfirst.route",
+            "tier": route.tier,
+            "model": self.config.tiers[route.tier].model,
+            "cause": route.cause.value,
+            "score": complexity,
+            "threshold": threshold,
+            "classifier": {
+                "p_small": score.p_small,
+                "p_large": score.p_large,
+                "gain": score.gain,
+                "familiar": score.familiar,
+                "domain": score.domain,
+                "artifact": score.artifact_id,
+            }
+            if score
+            else None,
+            "would_change": would_change(asked, self._state(), complexity, threshold),
+        }
+
+    def _asked(self, request: ParsedRequest, hints: Hints) -> Asked:
+        tier: TierName | None = None
+        if request.model != "auto":
+            tier = self._names.get(request.model) or self._tier_of_adapter(request.model)
+            if tier is None:
+                raise UnknownModel(
+                    f"The model '{request.model[:100]}' does not exist. Could not find it among: "
+                    f"auto, {', '.join(self._names)}.",
+                    "model",
+                )
+        now_s = asyncio.get_running_loop().time()
+        return Asked(
+            tier=tier,
+            min_tier_large=hints.min_tier_large,
+            local_only=hints.local_only or self.config.local_only,
+            session_large=self._sessions.is_large(hints.session, now_s),
+            needs=request.needs,
+        )
+
+    def knows(self, model: str) -> bool:
+        """Whether a client may ask for this name."""
+        return model == "auto" or model in self._names or self._tier_of_adapter(model) is not None
+
+    def _tier_of_adapter(self, model: str) -> TierName | None:
+        return next((tier for tier, names in self.adapters.items() if model in names), None)
+
+    def _served_model(self, request: ParsedRequest, tier: TierName, record: Record) -> str:
+        """The adapter asked for, or the one of the request's domain, else the tier's model."""
+        names = self.adapters[tier]
+        if request.model in names:
+            return request.model
+        if request.model == "auto" and record.score is not None:
+            domain = record.score.domain
+            fitting = (name for name, known in names.items() if known and known == domain)
+            return next(fitting, self.config.tiers[tier].model)
+        return self.config.tiers[tier].model
+
+    async def _route(self, asked: Asked, request: ParsedRequest, record: Record) -> Route:
+        """Score where the score can matter, then decide."""
+        if asked.tier is None:
+            started_s = time.perf_counter()
+            record.score = await self._scorer.score(request.conversation)
+            record.score_s = time.perf_counter() - started_s
+            self._budget.earn()
+        complexity = record.score.complexity if record.score else None
+        route = decide(
+            asked,
+            self._state(),
+            complexity,
+            self.config.classifier.threshold,
+            self._budget.left,
+        )
+        if route.tier == "large" and route.cause is Cause.CLASSIFIER:
+            self._budget.spend()
+        return route
+
+    async def _open(
+        self, route: Route, asked: Asked, request: ParsedRequest, record: Record, deadline_s: float
+    ) -> tuple[OpenAnswer, list[bytes]]:
+        """An answer with its held first items, from the first tier that gives one.
+
+        At most two tiers are asked: a route that is itself a fallback allows no other.
+        """
+        while True:
+            record.route, record.attempts = route, record.attempts + 1
+            record.model = self._served_model(request, route.tier, record)
+            answer: OpenAnswer | None = None
+            try:
+                answer = await self._tiers[route.tier].open(
+                    self._engine_request(request, asked, record), deadline_s
+                )
+                other = after_answer_check(route, self._state())
+                if other is None:
+                    return answer, []
+                held = await first_content(answer, request.stream)
+                if not is_empty_answer(held, request):
+                    return answer, held
+            except ServingError as error:
+                # Held items were not sent: a failure among them is one before the first byte.
+                other = after_failure(route, error, self._state())
+            if answer is not None:
+                await answer.close()
+            route = other
+
+    def _engine_request(
+        self, request: ParsedRequest, asked: Asked, record: Record
+    ) -> EngineRequest:
+        return EngineRequest(
+            endpoint=request.endpoint,
+            body={**request.body, "model": record.model},
+            request_id=record.request_id,
+            local_only=asked.local_only,
+        )
+
+    async def _bytes(
+        self, answer: OpenAnswer, held: list[bytes], record: Record
+    ) -> AsyncIterator[bytes]:
+        """The answer's bytes to the end, accounted for; errors on the way are raised."""
+        try:
+            for item in held:
+                record.first_byte()
+                yield item
+            async for item in answer:
+                record.first_byte()
+                yield item
+            record.usage = answer.usage
+            self._finish(record, None)
+        except BaseException as error:
+            record.usage = answer.usage
+            self._finish(record, error)
+            raise
+        finally:
+            await answer.close()
+
+    def _finish(self, record: Record, error: BaseException | None) -> None:
+        """Close the record, once, and hand it over."""
+        if record.total_s is not None:
+            return
+        tier = self.config.tiers[record.route.tier] if record.route is not None else None
+        record.finish(error, tier)
+        self._observe(record)
+
+    def _state(self) -> Tiers:
+        return Tiers(self._tier_state("small"), self._tier_state("large"))
+
+    def _tier_state(self, name: TierName) -> TierState:
+        tier = self.config.tiers[name]
+        return TierState(self._health.up(name), tier.remote, tier.capabilities)

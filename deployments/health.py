@@ -1,0 +1,74 @@
+"""Which tiers have a running replica, as the Serve controller last said."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from deployments.config import TierName
+
+log = logging.getLogger("ray.serve")
+
+# Replicas that can answer now, by tier.
+RunningCounts = dict[TierName, int]
+
+
+class TierHealth:
+    """Polls the controller, and wakes requests that wait on a tier whose last replica is gone.
+
+    A tier that may scale to zero is never down: its requests wait for a replica to start.
+    """
+
+    def __init__(
+        self,
+        count_running: Callable[[], RunningCounts],
+        poll_s: float,
+        may_be_zero: frozenset[TierName],
+    ) -> None:
+        self._count_running = count_running
+        self._poll_s = poll_s
+        self._may_be_zero = may_be_zero
+        self._running: RunningCounts = {}
+        self._down: dict[TierName, asyncio.Event] = {
+            "small": asyncio.Event(),
+            "large": asyncio.Event(),
+        }
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to poll, on the running event loop."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._poll_forever())
+
+    def up(self, tier: TierName) -> bool:
+        """Whether the tier can answer, or will once it has started from zero."""
+        return not self._down[tier].is_set()
+
+    def running(self, tier: TierName) -> int:
+        """Replicas that can answer now."""
+        return self._running.get(tier, 0)
+
+    async def wait_down(self, tier: TierName) -> None:
+        """Return when the tier has no running replica."""
+        await self._down[tier].wait()
+
+    async def refresh(self) -> None:
+        """Ask the controller once. A controller that does not answer changes nothing: replicas
+        serve without it."""
+        try:
+            self.update(await asyncio.to_thread(self._count_running))
+        except Exception as error:
+            log.warning("tier health unknown, keeping the last: %s", type(error).__name__)
+
+    def update(self, running: RunningCounts) -> None:
+        """Take over new counts."""
+        self._running = running
+        for tier, event in self._down.items():
+            down = running.get(tier, 0) == 0 and tier not in self._may_be_zero
+            if down and not event.is_set():
+                log.warning("tier %s has no running replica", tier)
+            (event.set if down else event.clear)()
+
+    async def _poll_forever(self) -> None:
+        while True:
+            await self.refresh()
+            await asyncio.sleep(self._poll_s)

@@ -1,0 +1,215 @@
+"""Runs the application on this machine: one Ray cluster of our own, started and stopped whole.
+
+`smallfirst serve` and the tests use it; on Kubernetes, KubeRay does this work.
+"""
+
+import logging
+import shutil
+import signal
+import socket
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import ray
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.config import HTTPOptions
+
+from deployments.app import build
+from deployments.config import AppConfig
+from deployments.environment import environment_variable, set_defaults, user_id
+from deployments.errors import ConfigError
+
+APP_NAME = "smallfirst"
+# Read by Ray when its processes start. Pushes every second: with Ray's 10 s a burst is over before
+# the policy sees it.
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Fill a GPU before the next is held (docs/decisions/0011-pack-replicas-with-serve.md).
+    "RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY": "1",
+    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+}
+# Inherited by every process of the cluster, so that stopping it finds all of them and only them.
+CLUSTER_MARK = "SMALLFIRST_CLUSTER"
+# Where `smallfirst swap` finds the cluster: Ray's own note of it is gone once a client has left.
+ADDRESS_FILE = "smallfirst-address"
+# How long the logs of a run are kept.
+KEPT_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """Where and how the local cluster runs."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    # HAProxy in front and streaming straight from the gateway: a quarter of the CPU per chunk.
+    haproxy: bool = False
+    dashboard: bool = True
+    num_cpus: int | None = None
+    num_gpus: int | None = None
+    temp_dir: Path | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def local_cluster(options: LocalOptions) -> Iterator[Path]:
+    """A Ray cluster with Serve's proxy on `options.port`; yields its log folder.
+
+    Stopped on the way out, however that comes. Never joins a cluster that is already there.
+    Raises: `ConfigError` where the port is taken.
+    """
+    require_free_port(options.host, options.port)
+    temp_dir = options.temp_dir or Path(tempfile.gettempdir()) / f"smallfirst-{user_id()}"
+    _drop_old_sessions(temp_dir)
+    set_defaults({**RAY_ENVIRONMENT, **proxy_environment(options), **options.environment})
+    mark = uuid.uuid4().hex
+    complaints = ExitStack()
+    try:
+        with environment_variable(CLUSTER_MARK, mark):
+            context = ray.init(
+                address="local",
+                num_cpus=options.num_cpus,
+                num_gpus=options.num_gpus,
+                include_dashboard=options.dashboard,
+                _temp_dir=str(temp_dir),
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        (temp_dir / ADDRESS_FILE).write_text(context.address_info["gcs_address"])
+        # Ray has put its own handler on SIGTERM, which ends the process on the spot.
+        interrupt_on_stop_signals()
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        logs = Path(context.address_info["session_dir"]) / "logs"
+        # Ray prints what its processes complain of to standard output, whatever it is told.
+        complaints.enter_context(redirect_stdout((logs / "driver.log").open("a")))
+        serve.start(http_options=HTTPOptions(host=options.host, port=options.port))
+        yield logs
+    except RayError as error:
+        raise ConfigError(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from None
+    finally:
+        (temp_dir / ADDRESS_FILE).unlink(missing_ok=True)
+        _stop(mark)
+        complaints.close()
+
+
+def interrupt_on_stop_signals() -> None:
+    """Make SIGINT and SIGTERM a `KeyboardInterrupt`, also where a shell set SIGINT to ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
+def _stop(mark: str) -> None:
+    """End the cluster, then whatever of it is left: an engine that was still starting outlives
+    the replica that started it. Stop signals wait meanwhile, so that a second Ctrl-C leaves
+    nothing behind."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        if ray.is_initialized():
+            serve.shutdown()
+    finally:
+        ray.shutdown()
+        left = marked_processes(mark)
+        _, alive = psutil.wait_procs(left, timeout=5)
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=5)
+
+
+def marked_processes(mark: str) -> list[psutil.Process]:
+    """Every process that was started, directly or not, by the cluster with this mark."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(CLUSTER_MARK) == mark:
+                found.append(process)
+    return found
+
+
+def proxy_environment(options: LocalOptions) -> dict[str, str]:
+    """Ray's switches for the fast path; its HAProxy files go to a folder of their own.
+
+    HAProxy takes socket paths of up to 97 bytes, of which Ray's node id and file name use 68.
+    """
+    if not options.haproxy:
+        return {}
+    folder = Path(tempfile.gettempdir()) / f"sf-{user_id()}-{options.port}"
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "660",
+    }
+
+
+def run_app(config: AppConfig, on_state: Callable[[dict[str, str]], None]) -> None:
+    """Deploy and wait until every deployment is healthy; reports each one's state meanwhile.
+
+    Raises: `ConfigError` with the first line of what a deployment said when it failed.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        deployed = pool.submit(
+            serve.run, build(config), name=APP_NAME, route_prefix="/", blocking=False
+        )
+        while not deployed.done():
+            on_state(deployment_states())
+            time.sleep(0.5)
+        try:
+            deployed.result()
+        except RuntimeError:
+            raise ConfigError(_failure()) from None
+    on_state(deployment_states())
+
+
+def deployment_states() -> dict[str, str]:
+    """Each deployment's state in Serve's words."""
+    app = serve.status().applications.get(APP_NAME)
+    if app is None:
+        return {}
+    return {name: status.status.value for name, status in app.deployments.items()}
+
+
+def _failure() -> str:
+    """The last words of the deployment that failed, in one line."""
+    app = serve.status().applications.get(APP_NAME)
+    for name, status in app.deployments.items() if app else ():
+        if status.status.value in ("DEPLOY_FAILED", "UNHEALTHY"):
+            lines = [line.strip() for line in status.message.splitlines() if line.strip()]
+            telling = [line for line in lines if "Error" in line] or lines
+            return f"{name} did not start: {telling[-1] if telling else 'see its log'}"
+    return "the application did not start: see the logs"
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raise `ConfigError` where another process listens on the port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"port {port} on {host}: {error.strerror}; choose another with --port"
+            ) from None
+
+
+def _drop_old_sessions(temp_dir: Path) -> None:
+    """Drop the logs of runs that ended long ago; a running cluster touches its folder."""
+    for session in temp_dir.glob("session_*"):
+        if not session.is_symlink() and time.time() - session.stat().st_mtime > KEPT_S:
+            shutil.rmtree(session, ignore_errors=True)

@@ -1,0 +1,151 @@
+"""`smallfirst plan` and `smallfirst quantize`: what fits on a GPU, and making it smaller.
+
+Figures go to standard output, everything else to standard error. Bad input is one line and exit
+code 2.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from autoscale.gpus import Gpu, find_gpu
+from autoscale.packing import needed_bytes, usable_bytes
+from autoscale.packing_fleet import Item, pack_fleet, shares
+from autoscale.packing_kv import Demand
+from deployments.plan_model import Calibration, footprint_of, make_plan, read_calibration
+from deployments.plan_output import as_yaml, print_fleet, print_plan, print_quality, tier_settings
+from models.checkpoint import CheckpointFacts, read_checkpoint
+from models.text_lines import DEFAULT_EVALUATION, read_text_lines
+
+# vLLM's default is the model's whole context, which for a 128k model leaves room for one request.
+DEFAULT_MAX_MODEL_LEN = 8192
+
+app = typer.Typer(help=__doc__, no_args_is_help=True)
+
+
+def fail(error: Exception) -> NoReturn:
+    """One line on standard error, exit code 2."""
+    Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
+    raise typer.Exit(2) from error
+
+
+@app.command()
+def plan(
+    model: Annotated[list[Path], typer.Option(help="Model folder or config.json; repeatable.")],
+    gpu: Annotated[str, typer.Option(help="GPU name (a10g, l4, h100, ...) or its GiB.")],
+    gpus: Annotated[int, typer.Option(min=1, help="How many of that GPU.")] = 1,
+    max_model_len: Annotated[int | None, typer.Option(min=1, help="Context in tokens.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Full requests in each replica.")] = 8,
+    replicas_per_gpu: Annotated[int | None, typer.Option(min=1, help="Exactly this many.")] = None,
+    block_size: Annotated[int, typer.Option(min=1, help="KV block in tokens.")] = 16,
+    kv_dtype: Annotated[str, typer.Option(help="KV cache type: auto or fp8.")] = "auto",
+    int4: Annotated[bool, typer.Option(help="Estimate the weights as if W4A16.")] = False,
+    calibration: Annotated[Path | None, typer.Option(help="Measured overheads, JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="An object for programs.")] = False,
+    emit: Annotated[
+        Literal["serve_config"] | None, typer.Option(help="Only the YAML block of the small tier.")
+    ] = None,
+) -> None:
+    """How many replicas fit on a GPU, what each may hold, and the exact settings."""
+    try:
+        card = find_gpu(gpu)
+        measured = read_calibration(calibration)
+        facts = [read_checkpoint(path, kv_dtype, int4) for path in model]
+        length = max_model_len or min(
+            [DEFAULT_MAX_MODEL_LEN, *(f.max_context_tokens for f in facts)]
+        )
+        demand = Demand(length, concurrency, block_size, replicas_per_gpu=replicas_per_gpu)
+        if len(facts) > 1:
+            _plan_fleet(facts, card, demand, measured, as_json)
+            return
+        result = make_plan(facts[0], card, gpus, demand, measured)
+        if emit and replicas_per_gpu is None and result.recommendation is not None:
+            wanted = replace(demand, replicas_per_gpu=result.recommendation.replicas_per_gpu)
+            result = make_plan(facts[0], card, gpus, wanted, measured)
+    except ValueError as error:
+        fail(error)
+    if emit:
+        typer.echo(as_yaml(tier_settings(result, model[0])), nl=False)
+    elif as_json:
+        typer.echo(json.dumps(result.as_json(), indent=2))
+    else:
+        print_plan(result, Console())
+
+
+@app.command()
+def quantize(
+    model: Annotated[Path, typer.Option(help="Hugging Face checkpoint folder.")],
+    out: Annotated[Path, typer.Option(help="Folder to make; must not exist.")],
+    scheme: Annotated[Literal["w4a16"], typer.Option(help="4-bit weights.")] = "w4a16",
+    method: Annotated[
+        Literal["rtn", "gptq", "awq"], typer.Option(help="rtn needs no data.")
+    ] = "rtn",
+    group_size: Annotated[int | None, typer.Option(min=2, help="Weights with one scale.")] = None,
+    symmetric: Annotated[bool, typer.Option(help="No zero points.")] = False,
+    calibration: Annotated[Path | None, typer.Option(help="JSON lines with 'text'.")] = None,
+    evaluate: Annotated[Path | None, typer.Option(help="JSON lines; built in if left out.")] = None,
+    max_regression: Annotated[
+        float | None, typer.Option(min=0.0, help="Largest loss allowed, as a fraction.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="An object for programs.")] = False,
+) -> None:
+    """A checkpoint to INT4 (compressed-tensors) for vLLM, measured before and after."""
+    # Here, because torch takes seconds to import and `plan` does without.
+    from models.quantise import Settings, quantise_checkpoint
+
+    try:
+        texts = tuple(read_text_lines(calibration).texts) if calibration else ()
+        lines = read_text_lines(evaluate or DEFAULT_EVALUATION)
+        settings = Settings(method, group_size, symmetric, texts, max_regression)
+        with step_bar() as on_step:
+            result = quantise_checkpoint(model, out, settings, lines, on_step)
+    except ValueError as error:
+        fail(error)
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), "scheme": scheme} | asdict(result), indent=2))
+    else:
+        print_quality(result, out, Console())
+
+
+@contextmanager
+def step_bar() -> Iterator[Callable[[str, float], None]]:
+    """A progress bar on standard error, moved by (step, finished fraction)."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=1.0)
+        yield lambda step, part: progress.update(task, description=step, completed=part)
+
+
+def _plan_fleet(
+    facts: list[CheckpointFacts],
+    gpu: Gpu,
+    demand: Demand,
+    calibration: Calibration,
+    as_json: bool,
+) -> None:
+    """One replica of each model on as few GPUs as possible."""
+    overheads = calibration.overheads()
+    items = [
+        Item(fact.name, needed_bytes(footprint_of(fact, demand, calibration), overheads, demand))
+        for fact in facts
+    ]
+    usable = usable_bytes(gpu.memory_bytes, overheads)
+    fleet = pack_fleet(items, usable)
+    if not as_json:
+        print_fleet(fleet, usable, Console())
+        return
+    placement = [
+        [
+            item._asdict() | {"gpu_share": share}
+            for item, share in zip(g, shares(g, usable), strict=True)
+        ]
+        for g in fleet.gpus
+    ]
+    document = asdict(fleet) | {"gpus": placement, "optimum_gap": fleet.optimum_gap}
+    typer.echo(json.dumps(document, indent=2))

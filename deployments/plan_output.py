@@ -1,0 +1,135 @@
+"""A plan for people: a table, and the YAML block that serves it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from autoscale.packing import GIB
+from autoscale.packing_fleet import FleetPlan, shares
+from autoscale.packing_throughput import Throughput
+from deployments.plan_model import Plan
+
+if TYPE_CHECKING:
+    from models.quantise import Result
+
+BINDING = {
+    "weights": "weights: one more replica's weights and overhead would not fit",
+    "kv_cache": "KV cache: one more replica would leave too little for the requests asked for",
+    "replicas_per_gpu": "--replicas-per-gpu: more would fit",
+    "max_replicas": "the limit of replicas on one GPU",
+}
+
+
+def gib(count: int) -> str:
+    """Bytes for people, with the exact number beside it."""
+    return f"{count / GIB:.2f} GiB ({count:,} bytes)"
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """The figures, what binds, what is assumed, and the recommendation."""
+    packed = plan.packed
+    table = Table(title=f"{plan.facts.name} on {plan.gpus} x {plan.gpu.name}", show_header=False)
+    estimated = ", estimated from config.json" if plan.facts.estimated else ""
+    length = f"{plan.demand.max_model_len:,} tokens"
+    for row in (
+        ("replicas on each GPU", f"{packed.replicas_per_gpu}"),
+        ("gpu_share of each", f"{packed.gpu_share:g}"),
+        ("weights", gib(packed.weights_bytes) + estimated),
+        ("activations, context, graphs", gib(packed.overhead_bytes)),
+        ("kv_cache_memory_bytes", gib(packed.kv_cache_memory_bytes)),
+        ("KV cache of one token", f"{packed.kv_bytes_per_token:,} bytes"),
+        ("KV cache holds", f"{packed.kv_tokens:,} tokens"),
+        (f"requests of {length}", f"{packed.max_concurrency:.2f} at a time, in each replica"),
+        ("left on each GPU", gib(packed.headroom_bytes)),
+        ("what binds", BINDING[packed.binds]),
+    ):
+        table.add_row(*row)
+    console.print(table)
+    if plan.recommendation is not None:
+        _print_rates(plan, console)
+    console.print(
+        f"Assumed, not measured on your GPU: {', '.join(plan.assumed) or 'nothing'}. "
+        "Replace them with --calibration.",
+        style="dim",
+    )
+
+
+def _print_rates(plan: Plan, console: Console) -> None:
+    recommendation = plan.recommendation
+    assert recommendation is not None
+    table = Table("replicas", "batch of each", "tokens/s at most", "of one request", title="Decode")
+    rates: list[Throughput] = [recommendation.packed]
+    if recommendation.packed != recommendation.single:
+        rates.append(recommendation.single)
+    for rate in rates:
+        table.add_row(
+            str(rate.replicas_per_gpu),
+            str(rate.batch_per_replica),
+            f"{rate.tokens_per_s:,.0f}",
+            f"{rate.tokens_per_s_per_request:,.1f}",
+        )
+    console.print(table)
+    console.print(f"Recommended: {recommendation.replicas_per_gpu} on each GPU. ", end="")
+    console.print(recommendation.reason + ".")
+
+
+def print_fleet(fleet: FleetPlan, usable_bytes: int, console: Console) -> None:
+    """Which replica goes on which GPU."""
+    table = Table("GPU", "replica", "needs", "num_gpus", title="Placement")
+    for index, gpu in enumerate(fleet.gpus):
+        for item, share in zip(gpu, shares(gpu, usable_bytes), strict=True):
+            needs = f"{item.needed_bytes / GIB:.2f} GiB"
+            table.add_row(str(index), item.name, needs, f"{share:.4f}")
+    console.print(table)
+    gap = (
+        "the fewest possible" if fleet.optimal else f"at most {fleet.optimum_gap} above the fewest"
+    )
+    console.print(f"{len(fleet.gpus)} GPUs, {gap}.")
+
+
+def print_quality(result: "Result", out: Path, console: Console) -> None:
+    """Size, perplexity and accuracy before and after."""
+    table = Table("", "before", "after", "change", title=str(out))
+    size = result.after_bytes / result.before_bytes
+    table.add_row("weights", gib(result.before_bytes), gib(result.after_bytes), f"x {size:.2f}")
+    if result.before is not None and result.after is not None:
+        for name in ("perplexity", "accuracy"):
+            old, new = getattr(result.before, name), getattr(result.after, name)
+            if old is not None and new is not None:
+                table.add_row(name, f"{old:.3f}", f"{new:.3f}", f"{new / old - 1:+.1%}")
+    console.print(table)
+
+
+def tier_settings(plan: Plan, model: Path) -> dict[str, Any]:
+    """The small tier's settings for this plan: the branch `small` of `AppConfig`."""
+    packed = plan.packed
+    return {
+        "model": plan.facts.name,
+        "engine": {
+            "kind": "vllm",
+            "path": str(model if model.is_dir() else model.parent),
+            "max_model_len": plan.demand.max_model_len,
+            "max_num_seqs": plan.max_num_seqs,
+            "kv_cache_memory_bytes": packed.kv_cache_memory_bytes,
+            "enforce_eager": False,
+            "extra_args": {
+                # vLLM checks at start that this part of the GPU is free, co-tenants included.
+                "gpu-memory-utilization": packed.gpu_memory_utilization,
+                "max-num-batched-tokens": plan.demand.max_num_batched_tokens,
+                "block-size": plan.demand.block_size,
+            },
+        },
+        "gpu_share": packed.gpu_share,
+        "scaling": {
+            "min_replicas": packed.replicas_per_gpu,
+            "max_replicas": plan.gpus * packed.replicas_per_gpu,
+        },
+    }
+
+
+def as_yaml(settings: dict[str, Any]) -> str:
+    """The block for `applications[].args` of a Serve config file."""
+    return yaml.safe_dump({"small": settings}, sort_keys=False)

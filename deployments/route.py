@@ -1,0 +1,221 @@
+"""Which tier answers, and why: pure functions of what is known about a request.
+
+`decide` runs before anything is sent, `after_failure` when a tier failed before its first byte.
+Both are total: every combination of inputs gives a `Route` or one of our errors.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from deployments.config import Capability, TierName
+from deployments.errors import (
+    ContextLengthExceeded,
+    InvalidRequest,
+    LocalOnlyConflict,
+    Overloaded,
+    ServingError,
+)
+
+
+class Cause(StrEnum):
+    """Why a request was answered where it was answered."""
+
+    CLASSIFIER = "classifier"
+    CLIENT_MODEL = "client_model"
+    CLIENT_HINT = "client_hint"
+    LOCAL_ONLY = "local_only"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    LARGE_UNAVAILABLE = "large_unavailable"
+    SMALL_UNAVAILABLE = "small_unavailable"
+    SMALL_SATURATED = "small_saturated"
+    ANSWER_CHECK = "answer_check"
+    CONTEXT_WINDOW = "context_window"
+    CAPABILITY = "capability"
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the client asked for, as far as routing cares."""
+
+    # A tier that the client named, by tier or by model; None: `auto`.
+    tier: TierName | None = None
+    min_tier_large: bool = False
+    local_only: bool = False
+    session_large: bool = False
+    needs: frozenset[Capability] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TierState:
+    """What the router knows of one tier."""
+
+    up: bool = True
+    remote: bool = False
+    capabilities: frozenset[Capability] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """Both tiers."""
+
+    small: TierState
+    large: TierState
+
+    def state(self, tier: TierName) -> TierState:
+        """The state of the named tier."""
+        return self.small if tier == "small" else self.large
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request goes, why, and whether the other tier may step in before the first byte."""
+
+    tier: TierName
+    cause: Cause
+    may_fall_back: bool
+
+    @property
+    def other(self) -> TierName:
+        """The tier that would step in."""
+        return "large" if self.tier == "small" else "small"
+
+
+def decide(
+    asked: Asked, tiers: Tiers, score: float | None, threshold: float, budget_left: bool
+) -> Route:
+    """The route of a request nobody has tried to answer yet.
+
+    `score` is the classifier's complexity in [0, 1]; None (no score came in time) counts as low:
+    small first. A score equal to the threshold goes large.
+    Raises: `LocalOnlyConflict`, `InvalidRequest` where no permitted tier can answer.
+    """
+    if asked.tier is not None:
+        return _named(asked, tiers, asked.tier)
+    small_permitted = not (asked.local_only and tiers.small.remote)
+    large_permitted = not (asked.local_only and tiers.large.remote)
+    small_able = asked.needs <= tiers.small.capabilities
+    large_able = asked.needs <= tiers.large.capabilities
+    if not (small_permitted and small_able):
+        cause = Cause.CAPABILITY if small_permitted else Cause.LOCAL_ONLY
+        return _beyond_small(asked, large_permitted, large_able, cause)
+    fallback = large_permitted and large_able
+    if not fallback:
+        cause = Cause.CAPABILITY if large_permitted else Cause.LOCAL_ONLY
+        route = Route("small", cause, may_fall_back=False)
+        if asked.min_tier_large:
+            raise _no_large(large_permitted, asked)
+        return route
+    return _avoid_down(_preferred(asked, score, threshold, budget_left), tiers)
+
+
+def _named(asked: Asked, tiers: Tiers, tier: TierName) -> Route:
+    """The client named a model: that one or an error, never another."""
+    state = tiers.state(tier)
+    if asked.local_only and state.remote:
+        raise LocalOnlyConflict(
+            "This request must stay in the cluster, but the model it names is outside. "
+            "Ask for 'auto' or 'small'.",
+            "model",
+        )
+    if not asked.needs <= state.capabilities:
+        raise _unsupported(asked.needs - state.capabilities)
+    return Route(tier, Cause.CLIENT_MODEL, may_fall_back=False)
+
+
+def _beyond_small(asked: Asked, large_permitted: bool, large_able: bool, cause: Cause) -> Route:
+    if not large_able:
+        raise _unsupported(asked.needs)
+    if not large_permitted:
+        raise _no_large(large_permitted, asked)
+    return Route("large", cause, may_fall_back=False)
+
+
+def _preferred(asked: Asked, score: float | None, threshold: float, budget_left: bool) -> Route:
+    """The route of an `auto` request that both tiers could answer, were both up."""
+    if asked.min_tier_large:
+        return Route("large", Cause.CLIENT_HINT, may_fall_back=False)
+    if asked.session_large:
+        return Route("large", Cause.SESSION, may_fall_back=True)
+    if score is None or score < threshold:
+        return Route("small", Cause.CLASSIFIER, may_fall_back=True)
+    if not budget_left:
+        return Route("small", Cause.BUDGET_EXHAUSTED, may_fall_back=True)
+    return Route("large", Cause.CLASSIFIER, may_fall_back=True)
+
+
+def _avoid_down(route: Route, tiers: Tiers) -> Route:
+    """The same route, or the other tier where the first is known to be down and the other up."""
+    if tiers.state(route.tier).up or not route.may_fall_back or not tiers.state(route.other).up:
+        return route
+    return Route(route.other, _unavailable(route.tier), may_fall_back=False)
+
+
+def after_failure(route: Route, error: ServingError, tiers: Tiers) -> Route:
+    """The next route after `error` came before the first byte.
+
+    Raises: `error` itself where no other tier may or can answer.
+    """
+    if not route.may_fall_back:
+        raise error
+    if isinstance(error, ContextLengthExceeded):
+        if route.tier == "large":
+            raise error
+        return Route("large", Cause.CONTEXT_WINDOW, may_fall_back=False)
+    if not error.retryable:
+        raise error
+    cause = _unavailable(route.tier)
+    if route.tier == "small" and isinstance(error, Overloaded):
+        cause = Cause.SMALL_SATURATED
+    if not tiers.state(route.other).up:
+        raise error
+    return Route(route.other, cause, may_fall_back=False)
+
+
+def after_answer_check(route: Route, tiers: Tiers) -> Route | None:
+    """The next route where the small answer failed its check; None: keep the answer."""
+    if route.tier == "large" or not route.may_fall_back or not tiers.large.up:
+        return None
+    return Route("large", Cause.ANSWER_CHECK, may_fall_back=False)
+
+
+def would_change(asked: Asked, tiers: Tiers, score: float | None, threshold: float) -> list[str]:
+    """What would send the same request to the other tier, in words, for `/v1/route`."""
+    if asked.tier is not None:
+        return ['model "auto" would let the score decide']
+    route = decide(asked, tiers, score, threshold, budget_left=True)
+    changes: list[str] = []
+    if score is not None and route.cause is Cause.CLASSIFIER:
+        side = "at or below" if route.tier == "small" else "above"
+        changes.append(f"a threshold {side} {score:.3f} (now {threshold:.3f})")
+    if route.tier == "small" and not asked.min_tier_large:
+        changes.append("the header x-smallfirst-min-tier: large")
+    if route.tier == "large" and tiers.large.remote:
+        changes.append("the header x-smallfirst-local-only: true")
+    if asked.session_large:
+        changes.append("another x-smallfirst-session")
+    return changes
+
+
+def _unavailable(tier: TierName) -> Cause:
+    return Cause.SMALL_UNAVAILABLE if tier == "small" else Cause.LARGE_UNAVAILABLE
+
+
+def _unsupported(needs: frozenset[Capability]) -> InvalidRequest:
+    words = {
+        "vision": "image input",
+        "tools": "tool calls",
+        "json_schema": "response_format json_schema",
+        "logprobs": "logprobs",
+    }
+    listed = ", ".join(sorted(words[need] for need in needs))
+    return InvalidRequest(f"No model that may answer this request supports: {listed}.", "messages")
+
+
+def _no_large(large_permitted: bool, asked: Asked) -> ServingError:
+    if not large_permitted:
+        return LocalOnlyConflict(
+            "This request must stay in the cluster, but it needs the large tier, which is outside.",
+            "model",
+        )
+    return _unsupported(asked.needs)

@@ -1,0 +1,182 @@
+"""What a checkpoint needs in memory: the facts that packing is computed from.
+
+Reads `config.json` and the headers of the safetensors files; never a weight.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.errors import CheckpointError
+from models.kv_layout import AttentionLayers, attention_layers, positive, text_config
+from models.parameter_count import Parameters, count_parameters, padded_vocabulary
+from models.safetensors_header import TensorFacts, read_header
+
+ELEMENT_BYTES = {"bfloat16": 2, "float16": 2, "float32": 2, "fp8": 1}
+# Bits of one INT4 weight with its group's bfloat16 scale and 4-bit zero point.
+INT4_GROUP_SIZE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFacts:
+    """One model as the packing arithmetic sees it."""
+
+    name: str
+    weights_bytes: int
+    # False: read from the weights' headers. True: counted from config.json, biases left out.
+    estimated: bool
+    # What one decode step reads; less than all only for experts that a token does not use.
+    active_weights_bytes: int
+    parameters: int
+    kv_layers: tuple[AttentionLayers, ...]
+    hidden_size: int
+    intermediate_size: int
+    vocab_size: int
+    max_context_tokens: int
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """KV cache of one token in all layers, windows not yet reached."""
+        return sum(kind.layers * kind.bytes_per_token for kind in self.kv_layers)
+
+
+def read_checkpoint(path: Path, kv_dtype: str = "auto", as_int4: bool = False) -> CheckpointFacts:
+    """The facts of a model folder, or of a lone `config.json` (then estimated).
+
+    `kv_dtype`: `auto` (the model's own) or `fp8`. `as_int4`: estimate the weights as if they had
+    been quantised to W4A16 in groups of 128.
+    Raises: `CheckpointError`, one line that names the file or key.
+    """
+    config_path = path / "config.json" if path.is_dir() else path
+    config = read_config(config_path)
+    text = text_config(config)
+    folder = config_path.parent
+    weights_files = sorted(folder.glob("*.safetensors")) if path.is_dir() else []
+    if path.is_dir() and not weights_files and not as_int4:
+        raise CheckpointError(
+            f"{path} holds no .safetensors file; give its config.json to estimate"
+        )
+    counted = _count_or_none(config)
+    if weights_files and not as_int4:
+        weights_bytes, elements = stored_weights(folder, weights_files, config)
+    else:
+        counted = counted or count_parameters(config)
+        weights_bytes = _estimated_bytes(counted, as_int4 or _is_int4(config))
+        elements = counted.linear + counted.other
+    return CheckpointFacts(
+        name=path.resolve().name if path.is_dir() else folder.resolve().name,
+        weights_bytes=weights_bytes,
+        estimated=as_int4 or not weights_files,
+        active_weights_bytes=_active_bytes(weights_bytes, counted),
+        parameters=elements,
+        kv_layers=attention_layers(config, _kv_element_bytes(text, kv_dtype)),
+        hidden_size=positive(text, "hidden_size"),
+        intermediate_size=positive(text, "intermediate_size"),
+        vocab_size=positive(text, "vocab_size"),
+        max_context_tokens=positive(text, "max_position_embeddings"),
+    )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`."""
+    try:
+        config = json.loads(path.read_text())
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} must hold a JSON object")
+    return config
+
+
+def stored_weights(folder: Path, files: list[Path], config: dict[str, Any]) -> tuple[int, int]:
+    """Bytes that vLLM loads from the files, and the number of stored weights.
+
+    A name that two shards repeat counts once, tied output embeddings count once, `weight_shape`
+    (a note of compressed-tensors) not at all, float32 weights as the 16 bits vLLM casts them to,
+    and the vocabulary as padded.
+    """
+    tensors: dict[str, TensorFacts] = {}
+    for file in files:
+        tensors |= read_header(file)
+    _check_index(folder, set(tensors))
+    text = text_config(config)
+    tied = bool(text.get("tie_word_embeddings"))
+    padding = padded_vocabulary(text) - positive(text, "vocab_size")
+    total = elements = 0
+    for name, tensor in tensors.items():
+        if name.endswith("weight_shape") or (tied and name.endswith("lm_head.weight")):
+            continue
+        total += _loaded_bytes(name, tensor)
+        if not name.endswith(("_scale", "_zero_point")):
+            packed = 8 if name.endswith("weight_packed") else 1
+            elements += math.prod(tensor.shape) * packed
+        if name.endswith(("embed_tokens.weight", "lm_head.weight")) and padding:
+            total += padding * tensor.shape[-1] * 2
+    return total, elements
+
+
+def _check_index(folder: Path, names: set[str]) -> None:
+    """Every tensor that the index names must be in some file: a missing shard is an error."""
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        weight_map = read_config(index).get("weight_map")
+        wanted = set(weight_map) if isinstance(weight_map, dict) else set()
+        if missing := sorted(wanted - names):
+            raise CheckpointError(
+                f"{folder.name}: {len(missing)} tensors of the index are in no file, first "
+                f"{missing[0]!r}; a shard is missing"
+            )
+
+
+def _loaded_bytes(name: str, tensor: TensorFacts) -> int:
+    if tensor.dtype == "F32" and name.endswith((".weight", ".bias")):
+        return tensor.stored_bytes // 2
+    return tensor.stored_bytes
+
+
+def _is_int4(config: dict[str, Any]) -> bool:
+    quantization = config.get("quantization_config")
+    if quantization is None:
+        return False
+    groups = quantization.get("config_groups") or {}
+    bits = {group.get("weights", {}).get("num_bits") for group in groups.values()}
+    if bits == {4} or quantization.get("bits") == 4 or quantization.get("w_bit") == 4:
+        return True
+    method = quantization.get("quant_method")
+    raise CheckpointError(
+        f"config.json: the weights of a {method!r} checkpoint cannot be estimated; "
+        "give the checkpoint folder"
+    )
+
+
+def _estimated_bytes(counted: Parameters, int4: bool) -> int:
+    if not int4:
+        return 2 * (counted.linear + counted.other)
+    # 4 bits each, and 20 bits (scale and zero point) for each group.
+    return counted.linear // 2 + counted.linear // INT4_GROUP_SIZE * 20 // 8 + 2 * counted.other
+
+
+def _active_bytes(weights_bytes: int, counted: Parameters | None) -> int:
+    if counted is None:
+        return weights_bytes
+    unused = counted.linear - counted.active_linear
+    return weights_bytes - round(weights_bytes * unused / (counted.linear + counted.other))
+
+
+def _count_or_none(config: dict[str, Any]) -> Parameters | None:
+    try:
+        return count_parameters(config)
+    except CheckpointError:
+        return None
+
+
+def _kv_element_bytes(text: dict[str, Any], kv_dtype: str) -> int:
+    name = text.get("dtype") or text.get("torch_dtype") or "bfloat16"
+    name = "fp8" if kv_dtype == "fp8" else name
+    if kv_dtype not in ("auto", "fp8") or name not in ELEMENT_BYTES:
+        raise CheckpointError(f"KV cache type {kv_dtype!r} of a {name!r} model: use auto or fp8")
+    return ELEMENT_BYTES[name]

@@ -1,0 +1,202 @@
+"""A Hugging Face checkpoint to a W4A16 compressed-tensors checkpoint that vLLM serves.
+
+Works in a folder beside the output and renames it at the end. Each decoder layer is one output
+file, written when it is complete, so that an interrupted run goes on where it stopped.
+"""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from models.checkpoint import read_checkpoint, read_config
+from models.errors import CheckpointError
+from models.evaluation import Quality, evaluate
+from models.int4 import Int4Scheme, packed_tensors, quantise
+from models.safetensors_header import read_header
+from models.sealed_folder import seal, sha256_of
+from models.text_lines import TextLines
+
+Method = Literal["rtn", "gptq", "awq"]
+OnStep = Callable[[str, float], None]
+# vLLM's GPU kernel for INT4 (Marlin) takes these (vLLM 0.32 `MARLIN_SUPPORTED_GROUP_SIZES`).
+GROUP_SIZES = (128, 64, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What decides the output; a run with other settings starts from the beginning."""
+
+    method: Method = "rtn"
+    group_size: int | None = None  # None: the largest of GROUP_SIZES that divides every matrix
+    symmetric: bool = False
+    calibration: tuple[str, ...] = ()
+    max_regression: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Sizes in bytes as vLLM loads them, and the quality where it was measured."""
+
+    before_bytes: int
+    after_bytes: int
+    before: Quality | None
+    after: Quality | None
+
+
+def quantise_checkpoint(
+    source: Path, out: Path, settings: Settings, lines: TextLines | None, on_step: OnStep
+) -> Result:
+    """Write the INT4 checkpoint to `out`, complete or not at all.
+
+    Raises: `CheckpointError` if the source cannot be quantised, `out` is taken, the disk is full,
+    or the model lost more than `max_regression`.
+    """
+    before_bytes = read_checkpoint(source).weights_bytes
+    scheme = scheme_for(source, settings)
+    if out.exists():
+        raise CheckpointError(f"{out} is already there; remove it or choose another --out")
+    work = out.parent / f".{out.name}.quantising"
+    try:
+        facts = _resume(source, work, settings, on_step)
+        if settings.method == "rtn":
+            _round_layers(source, work, scheme, on_step)
+            _copy_rest(source, work, scheme)
+        else:
+            from models.calibrated import compress
+
+            compress(source, work, settings.method, scheme, settings.calibration)
+        before, after = _compare(source, work, lines, on_step)
+        _refuse_regression(before, after, settings.max_regression, work)
+        quality = {"before": before and asdict(before), "after": after and asdict(after)}
+        (work / "progress.json").unlink()
+        seal(work, facts | {"quality": quality})
+        work.rename(out)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {work}: {error.strerror or error}") from error
+    on_step("done", 1.0)
+    return Result(before_bytes, read_checkpoint(out).weights_bytes, before, after)
+
+
+def scheme_for(source: Path, settings: Settings) -> Int4Scheme:
+    """The rounding, with a group size that divides the inputs of every projection."""
+    config = read_config(source / "config.json")
+    if "quantization_config" in config:
+        raise CheckpointError(f"{source.name} is quantised already")
+    widths = {
+        tensor.shape[1]
+        for file in source.glob("*.safetensors")
+        for name, tensor in read_header(file).items()
+        if is_projection(name)
+    }
+    if not widths or "vision_config" in config:
+        raise CheckpointError(f"{source.name}: only plain decoders with *_proj weights are rounded")
+    sizes = (settings.group_size,) if settings.group_size else GROUP_SIZES
+    for size in sizes:
+        if all(width % size == 0 for width in widths):
+            return Int4Scheme(size, settings.symmetric)
+    raise CheckpointError(f"no group size of {sizes} divides the inputs {sorted(widths)}")
+
+
+def is_projection(name: str) -> bool:
+    """Whether the weight is a projection inside a decoder layer; only those are rounded."""
+    return ".layers." in name and name.endswith("_proj.weight")
+
+
+def _resume(source: Path, work: Path, settings: Settings, on_step: OnStep) -> dict[str, Any]:
+    """The work folder, emptied unless it was made from the same source with the same settings."""
+    on_step("hashing the source", 0.0)
+    files = sorted([*source.glob("*.safetensors"), source / "config.json"])
+    facts = {
+        "source": {file.name: sha256_of(file) for file in files},
+        "settings": asdict(settings)
+        | {"calibration": sha256("\0".join(settings.calibration).encode()).hexdigest()},
+    }
+    progress = work / "progress.json"
+    if not progress.exists() or read_config(progress) != json.loads(json.dumps(facts)):
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        progress.write_text(json.dumps(facts))
+    return facts
+
+
+def _round_layers(source: Path, work: Path, scheme: Int4Scheme, on_step: OnStep) -> None:
+    """One output file for each decoder layer, and one for the rest; finished ones are kept."""
+    parts: dict[str, dict[str, Path]] = defaultdict(dict)
+    for file in sorted(source.glob("*.safetensors")):
+        for name in read_header(file):
+            parts[_part(name)][name] = file
+    for done, (part, names) in enumerate(sorted(parts.items())):
+        on_step(f"rounding {part}", 0.05 + 0.75 * done / len(parts))
+        target = work / f"model-{part}.safetensors"
+        if not target.exists():
+            partial = work / "partial.tmp"
+            save_file(_rounded(names, scheme), partial, metadata={"format": "pt"})
+            partial.chmod(0o644)
+            partial.rename(target)
+
+
+def _part(name: str) -> str:
+    words = name.split(".")
+    return f"layer-{int(words[words.index('layers') + 1]):05}" if "layers" in words else "rest"
+
+
+def _rounded(names: dict[str, Path], scheme: Int4Scheme) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = {}
+    for name, file in names.items():
+        with safe_open(file, framework="pt") as stored:
+            tensor = stored.get_tensor(name)
+        if is_projection(name):
+            weight = quantise(tensor, scheme)
+            tensors |= packed_tensors(name.removesuffix(".weight"), weight, scheme)
+        else:
+            tensors[name] = tensor
+    return tensors
+
+
+def _copy_rest(source: Path, work: Path, scheme: Int4Scheme) -> None:
+    """Tokenizer and settings as they are, `config.json` with the rounding, and the index."""
+    for file in source.iterdir():
+        if file.suffix in (".json", ".txt", ".model", ".jinja") and "index" not in file.name:
+            shutil.copyfile(file, work / file.name)
+    (work / "manifest.json").unlink(missing_ok=True)
+    config = read_config(source / "config.json")
+    rounding = {"quantization_config": scheme.quantization_config(ignore=["lm_head"])}
+    (work / "config.json").write_text(json.dumps(config | rounding, indent=1) + "\n")
+    weight_map = {
+        name: file.name for file in sorted(work.glob("*.safetensors")) for name in read_header(file)
+    }
+    total = sum((work / name).stat().st_size for name in set(weight_map.values()))
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    (work / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+
+def _compare(
+    source: Path, work: Path, lines: TextLines | None, on_step: OnStep
+) -> tuple[Quality | None, Quality | None]:
+    if lines is None:
+        return None, None
+    before = evaluate(source, lines, lambda part: on_step("evaluating before", 0.8 + 0.1 * part))
+    after = evaluate(work, lines, lambda part: on_step("evaluating after", 0.9 + 0.1 * part))
+    return before, after
+
+
+def _refuse_regression(
+    before: Quality | None, after: Quality | None, most: float | None, work: Path
+) -> None:
+    if most is None or before is None or after is None or after.regression(before) <= most:
+        return
+    shutil.rmtree(work)
+    raise CheckpointError(
+        f"not written: the INT4 model lost {after.regression(before):.1%}, more than "
+        f"--max-regression {most:.1%} (perplexity {before.perplexity} to {after.perplexity}, "
+        f"accuracy {before.accuracy} to {after.accuracy}); try --method gptq or --group-size 32"
+    )

@@ -1,0 +1,133 @@
+"""The whole HTTP service in this process: real gateway, real tiers, simulated engines, uvicorn."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import openai
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+
+from deployments.api import build_api
+from deployments.config import AppConfig, TierName
+from deployments.gateway import Gateway
+from deployments.health import TierHealth
+from deployments.record import Record
+from deployments.tier_client import TierClient
+from tests.fakes import FakeHandle, FakeScorer, LocalTier, local_tier
+
+# Fast enough for hundreds of requests, slow enough for a client to leave in the middle.
+ENGINE = {
+    "kind": "simulated",
+    "first_token_delay_s": 0.0,
+    "inter_token_delay_s": 0.001,
+    "mean_completion_tokens": 20,
+    "max_model_len": 200_000,
+    "kv_cache_tokens": 1_000_000,
+    "prompt_tokens_per_s": 1e9,
+}
+
+
+@dataclass
+class Service:
+    """A running service and what stands behind it."""
+
+    app: Starlette
+    scorer: FakeScorer
+    tiers: dict[TierName, LocalTier]
+    handles: dict[TierName, FakeHandle]
+    health: TierHealth
+    records: list[Record]
+    url: str = ""
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """A plain client."""
+        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30)
+
+    @property
+    def openai(self) -> openai.AsyncOpenAI:
+        """The official client."""
+        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
+
+    def asked(self) -> list[str]:
+        """The models that were asked, in no order between tiers."""
+        return [r.body["model"] for handle in self.handles.values() for r in handle.requests]
+
+    async def idle(self) -> bool:
+        """Whether no engine works on anything, soon."""
+        for _ in range(200):
+            loads = [tier.record_autoscaling_stats() for tier in self.tiers.values()]
+            if all(load["engine_running"] + load["engine_waiting"] == 0 for load in loads):
+                return True
+            await asyncio.sleep(0.01)
+        return False
+
+
+Serving = Callable[..., AbstractAsyncContextManager[Service]]
+
+
+@asynccontextmanager
+async def in_process(
+    score: float | None = 0.1, keys: frozenset[str] = frozenset(), **args: Any
+) -> AsyncIterator[Service]:
+    """The service without a socket; `small` and `large` are changes to an engine's settings."""
+    engines = {name: {**ENGINE, **args.pop(name, {})} for name in ("small", "large")}
+    tiers = {name: args.pop(f"{name}_tier", {}) for name in ("small", "large")}
+    for name, engine in engines.items():
+        args[name] = {"model": f"sim-{name}", "engine": engine, **tiers[name]}
+    config = AppConfig.model_validate(args)
+    scorer, records = FakeScorer(score), list[Record]()
+    replicas = {name: await local_tier(tier, name) for name, tier in config.tiers.items()}
+    handles = {name: FakeHandle(replica.generate) for name, replica in replicas.items()}
+    health = TierHealth(dict, 1.0, frozenset())
+    health.update({"small": 1, "large": 1})
+    clients = {name: TierClient(name, handle, health) for name, handle in handles.items()}
+    gateway = Gateway(config, scorer, clients, health, records.append)
+    app = build_api(gateway, keys, health.running)
+    try:
+        yield Service(app, scorer, replicas, handles, health, records)
+    finally:
+        for replica in replicas.values():
+            await replica.end()
+
+
+@asynccontextmanager
+async def over_http(**settings: Any) -> AsyncIterator[Service]:
+    """The service on a free port."""
+    async with in_process(**settings) as service:
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(service.app, log_level="critical"))
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:  # noqa: ASYNC110  # uvicorn has a flag and no event
+            await asyncio.sleep(0.005)
+        service.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            yield service
+        finally:
+            server.should_exit = True
+            await task
+
+
+@pytest.fixture
+def serving() -> Serving:
+    """Runs a service; gives it with its URL."""
+    return over_http
+
+
+@pytest.fixture
+def local() -> Serving:
+    """Builds a service without a socket."""
+    return in_process
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    """A service where everything works and every prompt is easy."""
+    async with over_http() as running:
+        yield running

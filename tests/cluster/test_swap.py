@@ -1,0 +1,78 @@
+"""A model is swapped under constant load, and a bad one is taken back: no request fails."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.cluster.conftest import ARGS, SMALL
+from tests.endpoint import Endpoint, running_endpoint
+
+pytestmark = pytest.mark.timeout(420)
+
+
+class ConstantLoad:
+    """One request every 100 ms to the small tier, from a thread, until stopped."""
+
+    def __init__(self, url: str) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._url = url
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(2)]
+
+    def _run(self) -> None:
+        body = {"model": "small", "messages": [{"role": "user", "content": "Hello"}]}
+        with httpx.Client(base_url=self._url, timeout=60) as client:
+            while not self._stop.is_set():
+                try:
+                    answer = client.post("/v1/chat/completions", json=body)
+                    model = answer.json().get("model", answer.text)
+                    self.outcomes[f"{answer.status_code} {model}"] += 1
+                except httpx.HTTPError as error:
+                    self.outcomes[type(error).__name__] += 1
+                time.sleep(0.2)
+
+    def __enter__(self) -> "ConstantLoad":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def swap(endpoint: Endpoint, model: str, *options: str) -> subprocess.CompletedProcess[str]:
+    work = endpoint.output.parent
+    command = [sys.executable, "-c", "from deployments.cli import main; main()", "swap", "small"]
+    command += ["--model", model, "--config", str(work / "serve.yaml"), "--url", endpoint.url]
+    command += ["--temp-dir", str(work / "r"), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_swap_and_a_rollback_under_load_lose_nothing(tmp_path: Path) -> None:
+    golden = tmp_path / "golden.jsonl"
+    golden.write_text('{"prompt": "Say it.", "matches": "no simulated engine says this"}\n')
+    small = {**SMALL, "scaling": {"min_replicas": 1, "max_replicas": 1}}
+    with running_endpoint({**ARGS, "small": small}) as endpoint, ConstantLoad(endpoint.url) as load:
+        time.sleep(2)
+        bad = swap(endpoint, "sim-bad", "--golden", str(golden))
+        assert bad.returncode == 2 and "rolled back: probe 1" in bad.stderr, bad.stderr
+        time.sleep(2)
+        before_good = Counter(load.outcomes)
+        good = swap(endpoint, "sim-newer")
+        assert good.returncode == 0, good.stderr
+        time.sleep(3)
+        seen = Counter(load.outcomes)
+        names = {model["id"] for model in httpx.get(f"{endpoint.url}/v1/models").json()["data"]}
+    assert {key.split()[0] for key in seen} == {"200"}, seen
+    # All three answered; after the rollback the old one did again, and the new one in the end.
+    assert {key.split()[1] for key in seen} == {"sim-small", "sim-bad", "sim-newer"}, seen
+    assert before_good["200 sim-small"] > 0 and "sim-newer" in names and "sim-bad" not in names

@@ -1,0 +1,82 @@
+"""Stand-ins for Serve's handles and the classifier: what they are told, without Ray or chance."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from classifier import Score
+from deployments.config import TierConfig
+from deployments.engine import EngineRequest
+from deployments.tier import ModelTier
+
+
+def score_of(complexity: float) -> Score:
+    """A score with this complexity; the other numbers follow from it."""
+    return Score(complexity, 1.0 - complexity, 1.0, complexity, 0.5, "general", "test-artifact")
+
+
+class FakeScorer:
+    """Gives every conversation the same complexity; None: no score came in time."""
+
+    def __init__(self, complexity: float | None = 0.1) -> None:
+        self.complexity = complexity
+        self.asked: list[Any] = []
+
+    async def score(self, conversation: Any) -> Score | None:
+        self.asked.append(conversation)
+        return None if self.complexity is None else score_of(self.complexity)
+
+
+class FakeResponse:
+    """What `handle.remote` gives: an iterator with `cancel`, which ends the replica's work."""
+
+    def __init__(self, items: Any) -> None:
+        self._items = items
+        self.cancelled = False
+
+    async def __anext__(self) -> Any:
+        return await anext(self._items)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self._closing = asyncio.ensure_future(self._items.aclose())
+
+
+class FakeHandle:
+    """A streaming deployment handle whose replica is a function."""
+
+    def __init__(self, generate: Callable[[EngineRequest], AsyncIterator[Any]]) -> None:
+        self.generate = generate
+        self.requests: list[EngineRequest] = []
+        self.responses: list[FakeResponse] = []
+
+    def options(self, **_: Any) -> "FakeHandle":
+        return self
+
+    def remote(self, request: EngineRequest) -> FakeResponse:
+        self.requests.append(request)
+        self.responses.append(FakeResponse(self.generate(request)))
+        return self.responses[-1]
+
+
+class LocalTier(ModelTier):
+    """A real replica in this process: where it would exit it says why, and it ends when told."""
+
+    exits: list[str]
+
+    def _exit(self, why: str) -> None:
+        self.exits.append(why)
+
+    def __del__(self) -> None:  # type: ignore[override]  # Serve awaits the parent's; nobody does here
+        """Do nothing."""
+
+    async def end(self) -> None:
+        await ModelTier.__del__(self)
+
+
+async def local_tier(config: TierConfig, name: str = "small") -> LocalTier:
+    """A started replica of this tier."""
+    tier = LocalTier.__new__(LocalTier)
+    tier.exits = []
+    await tier.__init__(name, config)  # type: ignore[misc]  # as Serve starts it
+    return tier

@@ -1,0 +1,198 @@
+"""`decide` on a small simulated deployment: claims about direction, bounds, holds and faults."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoscale.core import Decision, State, decide
+from autoscale.observation import Observation
+from autoscale.parameters import Parameters
+
+PARAMETERS = Parameters(
+    slots_per_replica=10, service_prior_s=5.0, startup_prior_s=30.0, hold_down_s=120.0
+)
+
+
+class Plant:
+    """A fluid deployment: Poisson-free arrivals, exact service, replicas start at once."""
+
+    def __init__(self, parameters: Parameters = PARAMETERS, replicas: int = 2) -> None:
+        self.parameters, self.replicas = parameters, replicas
+        self.time_s, self.queued, self.running, self.completed = 1000.0, 0.0, 0.0, 0.0
+        self.state: State | None = None
+        self.low, self.high = 1, 50
+
+    def seen(self) -> Observation:
+        return Observation(
+            time_s=self.time_s,
+            total_requests=self.queued + self.running,
+            queued=self.queued,
+            current_replicas=self.replicas,
+            target_replicas=self.replicas,
+            min_replicas=self.low,
+            max_replicas=self.high,
+            engine_waiting=0.0,
+            engine_running=self.running,
+            completed_total=self.completed,
+            reporting_replicas=self.replicas,
+        )
+
+    def run(self, rate_rps: float, for_s: float, tick_s: float = 1.0) -> Decision:
+        for _ in range(round(for_s / tick_s)):
+            done = self.running / 5.0 * tick_s
+            self.completed += done
+            self.queued += rate_rps * tick_s
+            start = min(self.queued, self.replicas * 10 - self.running + done)
+            self.queued, self.running = self.queued - start, self.running - done + start
+            if self.running < 0.01:
+                self.running = 0.0
+            self.time_s += tick_s
+            decision = decide(self.seen(), self.parameters, self.state)
+            self.state, self.replicas = decision.state, decision.replicas
+        return decision
+
+
+def test_steady_load_gets_the_offered_load_plus_a_margin() -> None:
+    decision = Plant(replicas=5).run(rate_rps=6.0, for_s=900)
+    assert decision.terms.offered_load == pytest.approx(30.0, rel=0.05)
+    assert 4 <= decision.replicas <= 5
+
+
+def test_a_tenfold_step_asks_for_more_within_5_s() -> None:
+    plant = Plant(replicas=2)
+    before = plant.run(rate_rps=1.0, for_s=600).replicas
+    assert plant.run(rate_rps=10.0, for_s=5).replicas > before
+
+
+def test_a_step_gets_its_full_staffing_and_comes_back_down() -> None:
+    plant = Plant(replicas=2)
+    plant.run(rate_rps=1.0, for_s=600)
+    assert plant.run(rate_rps=10.0, for_s=60).replicas >= 6
+    assert plant.run(rate_rps=1.0, for_s=1500).replicas <= 2
+
+
+def test_no_downscale_before_the_hold_window_has_passed() -> None:
+    plant = Plant(replicas=8)
+    plant.run(rate_rps=12.0, for_s=600)
+    peak = plant.replicas
+    for _ in range(PARAMETERS.hold_down_s.__int__() // 2):
+        assert plant.run(rate_rps=1.0, for_s=1).replicas >= peak
+
+
+def test_a_fresh_start_holds_until_a_full_window_is_seen() -> None:
+    plant = Plant(replicas=20)
+    assert plant.run(rate_rps=1.0, for_s=PARAMETERS.hold_down_s - 5).constraint == "warm_up"
+    assert plant.replicas == 20
+
+
+def test_whole_gpus_are_the_quantum_in_both_directions() -> None:
+    plant = Plant(replace(PARAMETERS, replicas_per_gpu=4), replicas=4)
+    seen = set()
+    for rate in (2.0, 9.0, 14.0, 3.0, 1.0):
+        for _ in range(60):
+            seen.add(plant.run(rate, for_s=10).replicas)
+    assert len(seen) > 2
+    assert all(replicas % 4 == 0 for replicas in seen)
+
+
+def test_missing_engine_metrics_never_scale_down() -> None:
+    plant = Plant(replicas=9)
+    plant.run(rate_rps=1.0, for_s=60)
+    seen = replace(plant.seen(), engine_running=None, completed_total=None, reporting_replicas=0)
+    for second in range(600):
+        decision = decide(replace(seen, time_s=seen.time_s + second), PARAMETERS, plant.state)
+        plant.state = decision.state
+        assert decision.replicas == 9
+    assert decision.constraint == "metrics_missing"
+
+
+def test_without_engine_metrics_handle_counts_alone_scale_both_ways() -> None:
+    parameters = replace(PARAMETERS, require_engine_metrics=False)
+    state, replicas = None, 2
+    for second in range(900):
+        busy = 40.0 if second < 300 else 5.0
+        seen = Observation(
+            1e6 + second, busy, max(0.0, busy - 10 * replicas), replicas, replicas, 1, 9
+        )
+        decision = decide(seen, parameters, state)
+        state, replicas = decision.state, decision.replicas
+        if second == 299:
+            assert replicas >= 5
+    assert replicas <= 2
+
+
+def test_replicas_that_start_block_the_downscale_but_not_for_ever() -> None:
+    plant = Plant(replicas=8)
+    plant.run(rate_rps=1.0, for_s=100)
+    seen, constraints = plant.seen(), []
+    for second in range(1, 700):
+        tick = replace(seen, time_s=seen.time_s + second, current_replicas=6, reporting_replicas=6)
+        tick = replace(tick, target_replicas=8, completed_total=plant.completed + second)
+        decision = decide(tick, PARAMETERS, plant.state)
+        plant.state = decision.state
+        constraints.append((decision.replicas, decision.constraint))
+    assert (8, "replicas_starting") in constraints
+    assert constraints[-1][0] < 8
+
+
+def test_idle_goes_to_zero_only_where_the_minimum_allows_it() -> None:
+    for low, expected in ((0, 0), (1, 1)):
+        plant = Plant(replicas=1)
+        plant.low = low
+        plant.run(rate_rps=1.0, for_s=60)
+        assert plant.run(rate_rps=0.0, for_s=900).replicas == expected
+
+
+def test_kv_pressure_with_a_backlog_asks_for_more_and_without_one_does_not() -> None:
+    plant = Plant(replicas=4)
+    plant.run(rate_rps=4.0, for_s=600)
+    full = replace(plant.seen(), kv_cache_usage=1.0, time_s=plant.time_s + 1)
+    waiting = replace(full, engine_waiting=3.0)
+    assert decide(full, PARAMETERS, plant.state).terms.kv_replicas == 0
+    assert decide(waiting, PARAMETERS, plant.state).constraint == "kv_cache"
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
+def test_a_clock_jump_never_scales_down(jump_s: float) -> None:
+    plant = Plant(replicas=8)
+    plant.run(rate_rps=12.0, for_s=600)
+    peak = plant.replicas
+    plant.time_s += jump_s
+    decision = plant.run(rate_rps=0.0, for_s=1)
+    assert "clock" in decision.faults
+    assert decision.replicas >= peak
+
+
+NUMBERS = st.one_of(
+    st.floats(allow_nan=True, allow_infinity=True), st.integers(-10, 10**6), st.none()
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(*[NUMBERS] * 12), min_size=1, max_size=5))
+def test_any_numbers_give_a_bounded_decision(rows: list[tuple[float, ...]]) -> None:
+    state = None
+    for row in rows:
+        seen = Observation(*row)  # type: ignore[arg-type]  # wrong types are the point
+        decision = decide(seen, PARAMETERS, state)
+        assert decision.replicas >= 0
+        if isinstance(seen.min_replicas, int) and seen.min_replicas >= 0:
+            assert decision.replicas >= seen.min_replicas
+        state = decision.state
+
+
+@pytest.mark.parametrize("bad", [math.nan, -1.0, math.inf])
+@pytest.mark.parametrize("field", ["total_requests", "queued", "time_s"])
+def test_unusable_handle_counts_hold_the_target(field: str, bad: float) -> None:
+    if field == "time_s" and bad == -1.0:
+        pytest.skip("a negative time is a valid clock")
+    plant = Plant(replicas=7)
+    plant.run(rate_rps=1.0, for_s=60)
+    decision = decide(replace(plant.seen(), **{field: bad}), PARAMETERS, plant.state)  # type: ignore[arg-type]  # by name
+    assert (decision.replicas, decision.constraint) == (7, "metrics_unusable")
+    assert decision.state is plant.state

@@ -1,0 +1,93 @@
+"""What the process environment says, and nothing else, decides keys and folders."""
+
+from pathlib import Path
+
+import pytest
+
+from deployments.environment import (
+    api_keys,
+    cache_dir,
+    environment_variable,
+    secret,
+    set_defaults,
+    visible_gpus,
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["SMALLFIRST_API_KEYS", "SMALLFIRST_API_KEYS_FILE", "SMALLFIRST_CACHE"]
+    for name in [*names, "XDG_CACHE_HOME", "CUDA_VISIBLE_DEVICES"]:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "keys"),
+    [("", set()), ("a", {"a"}), ("a,b", {"a", "b"}), (" a , ,b,", {"a", "b"}), (",", set())],
+)
+def test_keys_are_listed_by_commas(
+    monkeypatch: pytest.MonkeyPatch, value: str, keys: set[str]
+) -> None:
+    monkeypatch.setenv("SMALLFIRST_API_KEYS", value)
+    assert api_keys() == keys
+
+
+def test_a_file_of_keys_comes_first_and_may_hold_comments(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text("# team a\nkey-a\n\n  key-b  \n  # old\n")
+    monkeypatch.setenv("SMALLFIRST_API_KEYS_FILE", str(file))
+    monkeypatch.setenv("SMALLFIRST_API_KEYS", "ignored")
+    assert api_keys() == {"key-a", "key-b"}
+
+
+def test_a_named_file_of_keys_that_is_missing_never_opens_the_endpoint(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SMALLFIRST_API_KEYS_FILE", str(tmp_path / "absent"))
+    with pytest.raises(FileNotFoundError):
+        api_keys()
+
+
+@pytest.mark.parametrize(("value", "found"), [("s3", "s3"), ("", None), (None, None)])
+def test_an_empty_secret_is_none(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, found: str | None
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("A_SECRET", value)
+    assert secret("A_SECRET") == found
+    assert secret(None) is None
+
+
+def test_the_cache_follows_our_variable_then_xdg_then_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert cache_dir() == Path("/home/someone/.cache/smallfirst")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert cache_dir() == Path("/xdg/smallfirst")
+    monkeypatch.setenv("SMALLFIRST_CACHE", "/own")
+    assert cache_dir() == Path("/own")
+
+
+@pytest.mark.parametrize(
+    ("value", "gpus"),
+    [("", []), ("-1", []), ("0", ["0"]), ("0,1", ["0", "1"]), ("GPU-1a2b", ["GPU-1a2b"])],
+)
+def test_visible_gpus_are_rays(
+    monkeypatch: pytest.MonkeyPatch, value: str, gpus: list[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert visible_gpus() == gpus
+
+
+def test_a_default_never_overrides_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_SETTING", "the user's")
+    set_defaults({"A_SETTING": "ours"})
+    assert secret("A_SETTING") == "the user's"
+
+
+def test_a_variable_for_a_while_is_gone_after_it_even_on_failure() -> None:
+    with pytest.raises(RuntimeError), environment_variable("FOR_A_WHILE", "1"):
+        assert secret("FOR_A_WHILE") == "1"
+        raise RuntimeError
+    assert secret("FOR_A_WHILE") is None

@@ -1,0 +1,82 @@
+"""Which tiers are up: as the controller last said, and it may well stay silent."""
+
+import asyncio
+
+import pytest
+
+from deployments.config import TierName
+from deployments.health import RunningCounts, TierHealth
+
+
+def health(counts: RunningCounts, may_be_zero: frozenset[TierName] = frozenset()) -> TierHealth:
+    known = TierHealth(dict, 1.0, may_be_zero)
+    known.update(counts)
+    return known
+
+
+@pytest.mark.parametrize(("replicas", "up"), [(0, False), (1, True), (5, True)])
+def test_a_tier_with_a_running_replica_is_up(replicas: int, up: bool) -> None:
+    known = health({"small": replicas, "large": 1})
+    assert known.up("small") is up
+    assert known.up("large")
+    assert known.running("small") == replicas
+
+
+def test_a_tier_that_the_controller_does_not_name_is_down() -> None:
+    assert not health({"large": 1}).up("small")
+
+
+def test_a_tier_that_may_scale_to_zero_is_never_down() -> None:
+    assert health({"small": 1, "large": 0}, frozenset({"large"})).up("large")
+
+
+def test_before_the_first_answer_every_tier_counts_as_up() -> None:
+    assert TierHealth(dict, 1.0, frozenset()).up("small")
+
+
+def test_a_tier_comes_back() -> None:
+    known = health({"small": 0, "large": 1})
+    known.update({"small": 1, "large": 1})
+    assert known.up("small")
+
+
+async def test_a_controller_that_fails_changes_nothing() -> None:
+    def fails() -> RunningCounts:
+        raise RuntimeError("controller is gone")
+
+    known = TierHealth(fails, 1.0, frozenset())
+    known.update({"small": 2, "large": 0})
+    await known.refresh()
+    assert known.running("small") == 2
+    assert known.up("small")
+    assert not known.up("large")
+
+
+async def test_whoever_waits_for_a_tier_to_go_down_is_woken() -> None:
+    known = health({"small": 1, "large": 1})
+    waiting = asyncio.create_task(known.wait_down("small"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    known.update({"small": 0, "large": 1})
+    await asyncio.wait_for(waiting, 5)
+
+
+async def test_polling_outlives_a_controller_that_fails_once() -> None:
+    failures = iter([RuntimeError("gone")])
+    polled = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def count() -> RunningCounts:
+        for failure in failures:
+            raise failure
+        loop.call_soon_threadsafe(polled.set)
+        return {"small": 3, "large": 1}
+
+    known = TierHealth(count, 0.001, frozenset())
+    known.start()
+    known.start()  # a second start is no second poller
+    await asyncio.wait_for(polled.wait(), 5)
+    await asyncio.sleep(0.02)
+    assert known.running("small") == 3
+    assert known._task is not None
+    known._task.cancel()

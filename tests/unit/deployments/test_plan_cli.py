@@ -1,0 +1,138 @@
+"""`smallfirst plan` on the command line: figures for people and programs, one line for mistakes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from deployments.config import TierConfig, VllmConfig
+from deployments.plan_cli import app
+
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+}
+PROMISED = {
+    "replicas_per_gpu", "gpu_share", "weights_bytes", "kv_bytes_per_token",
+    "kv_cache_memory_bytes", "kv_tokens", "max_concurrency", "headroom_bytes", "binds",
+}  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "llama" / "config.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(LLAMA))
+    return path
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["plan", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result.output if code == 0 else result.stderr
+
+
+def as_json(*arguments: object) -> dict[str, Any]:
+    document = json.loads(run(*arguments, "--json"))
+    assert isinstance(document, dict)
+    return document
+
+
+def test_json_holds_what_is_promised(config: Path) -> None:
+    document = as_json("--model", config, "--gpu", "l40s", "--int4", "--gpus", 2)
+    assert document.keys() >= PROMISED
+    assert document["kv_bytes_per_token"] == 131_072
+    assert document["weights_estimated"] is True
+    assert document["replicas"] == 2 * document["replicas_per_gpu"]
+    assert "cuda_context_bytes" in document["assumed"]
+
+
+def test_the_table_says_what_binds_and_what_is_assumed(config: Path) -> None:
+    text = run("--model", config, "--gpu", "l40s", "--int4")
+    assert "what binds" in text and "estimated" in text and "--calibration" in text
+
+
+def test_the_emitted_block_holds_the_planned_settings(config: Path) -> None:
+    arguments = ("--model", config, "--gpu", "l40s", "--int4", "--replicas-per-gpu", 2)
+    block = yaml.safe_load(run(*arguments, "--emit", "serve_config"))["small"]
+    document = as_json(*arguments)
+    tier = TierConfig.model_validate(block)
+    assert isinstance(tier.engine, VllmConfig)
+    assert tier.gpu_share == document["gpu_share"] == 0.5
+    assert tier.engine.kv_cache_memory_bytes == document["kv_cache_memory_bytes"]
+    assert tier.engine.max_model_len == document["max_model_len"]
+
+
+def test_measured_overheads_replace_the_assumed_ones(config: Path, tmp_path: Path) -> None:
+    measured = tmp_path / "l4.json"
+    measured.write_text('{"cuda_graph_bytes": 0, "activation_bytes": 1000}')
+    document = as_json("--model", config, "--gpu", "l40s", "--int4", "--calibration", measured)
+    assert document["overheads"]["cuda_graph_bytes"] == 0
+    assert document["overhead_bytes"] == 1000 + (512 << 20) + (307 << 20)
+    assert "cuda_graph_bytes" not in document["assumed"]
+
+
+def test_several_models_are_placed(config: Path) -> None:
+    document = as_json("--model", config, "--model", config, "--gpu", "a100", "--int4")
+    assert [len(gpu) for gpu in document["gpus"]] == [2]
+    assert document["optimal"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gpu", "h10"], "did you mean 'h100'"),
+        (["--gpu", "-4"], "GPU memory must be"),
+        (["--gpu", "12"], "nearest that fits"),
+        (["--gpu", "80", "--replicas-per-gpu", "9", "--int4"], "nearest that fits"),
+        (["--gpu", "80", "--max-model-len", "200000"], "131072 tokens"),
+        (["--gpu", "80", "--kv-dtype", "int3"], "use auto or fp8"),
+        (["--gpu", "80", "--calibration", "nowhere.json"], "cannot read nowhere.json"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    config: Path, arguments: list[str], message: str
+) -> None:
+    text = run("--model", config, *arguments, code=2)
+    assert message in text and text.startswith("error: ") and text.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--gpus", "--max-model-len", "--concurrency", "--block-size"])
+@pytest.mark.parametrize("value", ["0", "-1"])
+def test_sizes_below_one_are_refused(config: Path, option: str, value: str) -> None:
+    assert option in run("--model", config, "--gpu", "l4", option, value, code=2)
+
+
+def test_an_unknown_calibration_key_is_named(config: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "c.json"
+    wrong.write_text('{"cuda_contex_bytes": 1}')
+    text = run("--model", config, "--gpu", "80", "--calibration", wrong, code=2)
+    assert "cuda_contex_bytes" in text
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 6, 7, 11])
+def test_every_planned_share_is_accepted_by_the_config(config: Path, replicas: int) -> None:
+    arguments = ("--model", config, "--gpu", "b200", "--int4", "--max-model-len", 2048)
+    output = run(*arguments, "--replicas-per-gpu", replicas, "--emit", "serve_config")
+    tier = TierConfig.model_validate(yaml.safe_load(output)["small"])
+    assert replicas * round(tier.gpu_share * 10_000) <= 10_000
+
+
+@pytest.mark.parametrize(("share", "mend"), [(0.1429, 0.1428), (0.3, 0.3333), (0.334, 0.3333)])
+def test_a_share_that_does_not_fit_k_times_is_refused_with_the_mend(
+    config: Path, share: float, mend: float
+) -> None:
+    block = yaml.safe_load(run("--model", config, "--gpu", "b200", "--emit", "serve_config"))
+    with pytest.raises(ValueError, match=f"use {mend}"):
+        TierConfig.model_validate(block["small"] | {"gpu_share": share})

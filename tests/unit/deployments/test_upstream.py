@@ -1,0 +1,506 @@
+"""The upstream engine against real HTTP servers: a simulated provider, and one that obeys a script.
+
+Time-outs are short so that the tests are; none of them asks how long something took.
+"""
+
+import asyncio
+import contextlib
+import json
+import pickle
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+
+from deployments.engine import EngineRequest, Usage
+from deployments.errors import (
+    ConfigError,
+    ContextLengthExceeded,
+    DeadlineExceeded,
+    EngineFailure,
+    InvalidRequest,
+    LocalOnlyConflict,
+    Overloaded,
+    ServingError,
+    TierUnavailable,
+)
+from deployments.simulated_config import SimulatedEngineConfig
+from deployments.simulated_server import SimulatedServer, SimulatedServerConfig
+from deployments.upstream import UpstreamEngine
+from deployments.upstream_config import UpstreamConfig
+
+Serving = Callable[
+    [SimulatedServerConfig], AbstractAsyncContextManager[tuple[SimulatedServer, str]]
+]
+
+PROVIDER = SimulatedServerConfig(
+    model="big-1",
+    engine=SimulatedEngineConfig(
+        first_token_delay_s=0.001, inter_token_delay_s=0.001, allow_drills=True
+    ),
+    api_key="right",
+    slow_headers_s=0.5,
+)
+
+
+def chat(*, stream: bool = True, **fields: Any) -> EngineRequest:
+    parts = {"local_only", "timeout_s"}
+    body = {"model": "large", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
+    body |= {"stream": stream} | {key: fields[key] for key in fields.keys() - parts}
+    return EngineRequest("chat", body, "r1", **{key: fields[key] for key in fields.keys() & parts})
+
+
+@contextlib.asynccontextmanager
+async def upstream(
+    url: str, key: str | None = "right", **fields: Any
+) -> AsyncIterator[UpstreamEngine]:
+    settings: dict[str, Any] = {"api_key_env": "BIG_KEY" if key else None, "retry_backoff_s": 0.001}
+    settings |= {"max_retry_wait_s": 0.5} | fields
+    engine = UpstreamEngine(UpstreamConfig(base_url=url, model="big-1", **settings), key)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.stop()
+
+
+async def answered(engine: UpstreamEngine, request: EngineRequest) -> tuple[bytes, Usage]:
+    *items, usage = [item async for item in engine.generate(request)]
+    assert isinstance(usage, Usage)
+    return b"".join(item for item in items if isinstance(item, bytes)), usage
+
+
+async def failed(engine: UpstreamEngine, request: EngineRequest) -> tuple[int, ServingError]:
+    """How many items came before the error, and the error."""
+    items = 0
+    with pytest.raises(ServingError) as caught:
+        async for _ in engine.generate(request):
+            items += 1
+    assert engine.load().running == 0
+    return items, caught.value
+
+
+def events(raw: bytes) -> list[dict[str, Any]]:
+    return [json.loads(part.removeprefix(b"data: ")) for part in raw.split(b"\n\n") if part]
+
+
+# -- a provider as it should be -------------------------------------------------------------------
+
+
+async def test_document_and_events_come_through_with_their_usage(serving: Serving) -> None:
+    async with serving(PROVIDER) as (_, url), upstream(url) as engine:
+        raw, usage = await answered(engine, chat(stream=False))
+        whole = json.loads(raw)
+        assert usage == Usage(5, 8)
+        raw, streamed_usage = await answered(engine, chat())
+        assert streamed_usage == usage
+        chunks = events(raw)
+        text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+        assert text == whole["choices"][0]["message"]["content"]
+        assert b"[DONE]" not in raw
+
+
+async def test_completions_use_their_own_path(serving: Serving) -> None:
+    async with serving(PROVIDER) as (_, url), upstream(url) as engine:
+        request = EngineRequest("completions", {"prompt": "Once", "max_tokens": 3}, "r1")
+        raw, usage = await answered(engine, request)
+        assert json.loads(raw)["object"] == "text_completion"
+        assert usage.completion_tokens == 3
+
+
+async def test_usage_event_reaches_only_a_client_that_asked(serving: Serving) -> None:
+    async with serving(PROVIDER) as (_, url), upstream(url) as engine:
+        raw, usage = await answered(engine, chat())
+        assert all(chunk["choices"] for chunk in events(raw))
+        raw, _ = await answered(engine, chat(stream_options={"include_usage": True}))
+        assert events(raw)[-1]["usage"]["completion_tokens"] == usage.completion_tokens
+
+
+async def test_load_counts_what_is_in_flight(serving: Serving) -> None:
+    async with serving(PROVIDER) as (_, url), upstream(url) as engine:
+        assert engine.load().running == 0
+        answer = engine.generate(chat(max_tokens=2000))
+        await anext(answer)
+        load = engine.load()
+        assert (load.running, load.waiting) == (1, 0)
+        await answer.aclose()
+        assert engine.load().running == 0
+        assert not engine.dead()
+
+
+async def test_slow_upstream_is_no_stalled_engine() -> None:
+    async with scripted([FOREVER]) as (engine, _):
+        waiting = asyncio.create_task(answered(engine, chat(stream=False, timeout_s=20.0)))
+        await asyncio.sleep(0.05)
+        first = engine.load()
+        assert first.running == 1
+        assert engine.load().progress > first.progress
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+
+
+async def test_closing_the_answer_stops_the_generation_upstream(serving: Serving) -> None:
+    async with serving(PROVIDER) as (provider, url), upstream(url) as engine:
+        answer = engine.generate(chat(max_tokens=4000))
+        await anext(answer)
+        assert provider.engine.load().running == 1
+        await answer.aclose()
+        for _ in range(200):
+            if provider.engine.load().running == 0:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("the upstream still generates")
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["sse", "json"])
+@pytest.mark.parametrize(
+    ("fields", "kind", "text"),
+    [
+        pytest.param({"max_tokens": 0}, InvalidRequest, "'max_tokens'", id="400"),
+        pytest.param({"max_tokens": 9999}, ContextLengthExceeded, "4096", id="context"),
+        pytest.param({"user": "drill:refuse_429"}, Overloaded, "rate limit", id="429"),
+        pytest.param({"user": "drill:refuse_503"}, TierUnavailable, "503", id="503"),
+        pytest.param({"user": "drill:http_500"}, EngineFailure, "500", id="500"),
+        pytest.param({"user": "drill:drop"}, TierUnavailable, "reached", id="drop"),
+        pytest.param(
+            {"timeout_s": 0.2, "user": "drill:stall"}, DeadlineExceeded, "", id="deadline"
+        ),
+        pytest.param(
+            {"timeout_s": 0.2, "user": "drill:slow_headers"}, DeadlineExceeded, "", id="slow"
+        ),
+        pytest.param({"local_only": True}, LocalOnlyConflict, "leave", id="local only"),
+    ],
+)
+async def test_failure_before_the_first_byte_is_a_clean_error(
+    serving: Serving, fields: dict[str, Any], kind: type[ServingError], text: str, stream: bool
+) -> None:
+    async with serving(PROVIDER) as (_, url), upstream(url) as engine:
+        items, error = await failed(engine, chat(stream=stream, **fields))
+        assert (items, type(error)) == (0, kind)
+        assert text in error.message
+        assert pickle.loads(pickle.dumps(error)).retry_after_s == error.retry_after_s
+        if "drill:stall" not in fields.values():
+            assert (await answered(engine, chat()))[1].completion_tokens == 8
+
+
+async def test_wrong_key_or_model_is_our_mistake_not_the_clients(serving: Serving) -> None:
+    async with serving(PROVIDER) as (_, url), upstream(url, key="wrong") as engine:
+        _, error = await failed(engine, chat())
+        assert type(error) is TierUnavailable
+        assert "BIG_KEY" in error.message
+    other = PROVIDER.model_copy(update={"model": "other"})
+    async with serving(other) as (_, url), upstream(url) as engine:
+        _, error = await failed(engine, chat())
+        assert type(error) is TierUnavailable
+        assert "model" in error.message
+
+
+@pytest.mark.parametrize("drill", ["cut", "malformed", "no_done"])
+async def test_failure_after_the_first_byte_is_an_engine_failure(
+    serving: Serving, drill: str
+) -> None:
+    async with serving(PROVIDER) as (_, url), upstream(url) as engine:
+        items, error = await failed(engine, chat(user=f"drill:{drill}", max_tokens=40))
+        assert type(error) is EngineFailure
+        assert items >= 1
+
+
+async def test_stalled_upstream_is_given_up_at_the_first_token_timeout(serving: Serving) -> None:
+    async with (
+        serving(PROVIDER) as (_, url),
+        upstream(url, first_token_timeout_s=0.2) as engine,
+    ):
+        items, error = await failed(engine, chat(user="drill:stall"))
+        assert (items, type(error)) == (0, TierUnavailable)
+
+
+# -- a provider that obeys a script ---------------------------------------------------------------
+
+Step = bytes | float  # bytes to write, or seconds to wait; negative: until the client leaves
+OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+FOREVER = -1.0
+
+
+def framed(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+def refused(status: int, extra: str = "") -> list[Step]:
+    return [f"HTTP/1.1 {status} No\r\ncontent-length: 0\r\n{extra}\r\n".encode()]
+
+
+def sse(*chunks: bytes) -> list[Step]:
+    return [OK, *map(framed, chunks), b"0\r\n\r\n"]
+
+
+def said(text: str, **more: Any) -> bytes:
+    chunk = {"choices": [{"index": 0, "delta": {"content": text}}]} | more
+    return b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"
+
+
+ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+class Script:
+    """One answer per request; the last one is given again. An empty answer drops the connection."""
+
+    def __init__(self, answers: Sequence[Sequence[Step]]) -> None:
+        self._answers = answers
+        self.talks: list[asyncio.Task[None]] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.heads: list[bytes] = []
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.talks.append(task)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while await self._answer(reader, writer):
+                pass
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        self.heads.append(head)
+        self.bodies.append(json.loads(await reader.readexactly(length)))
+        steps = self._answers[min(len(self.bodies), len(self._answers)) - 1]
+        for step in steps:
+            if isinstance(step, bytes):
+                writer.write(step)
+                await writer.drain()
+            elif step == FOREVER:
+                await reader.read()
+            else:
+                await asyncio.sleep(step)
+        return bool(steps)
+
+
+@contextlib.asynccontextmanager
+async def scripted(
+    *answers: Sequence[Step], **settings: Any
+) -> AsyncIterator[tuple[UpstreamEngine, Script]]:
+    script = Script(answers)
+    server = await asyncio.start_server(script.talk, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    async with server:
+        async with upstream(url, **settings) as engine:
+            yield engine, script
+        await asyncio.gather(*script.talks)
+
+
+async def test_request_carries_key_model_headers_and_the_wish_for_usage() -> None:
+    async with scripted(sse(said("a"), DONE), headers={"x-org": "acme"}) as (engine, script):
+        await answered(engine, chat(temperature=0.5, stream_options={"other": 1}))
+        assert script.bodies[0] == chat(temperature=0.5).body | {
+            "model": "big-1",
+            "stream_options": {"other": 1, "include_usage": True},
+        }
+        head = script.heads[0].lower()
+        for line in (
+            b"post /v1/chat/completions",
+            b"bearer right",
+            b"x-org: acme",
+            b"x-request-id: r1",
+        ):
+            assert line in head
+
+
+async def test_local_only_request_never_touches_the_network() -> None:
+    async with scripted(sse(said("a"), DONE)) as (engine, script):
+        _, error = await failed(engine, chat(local_only=True))
+        assert type(error) is LocalOnlyConflict
+        assert len(script.talks) == 0
+
+
+async def test_local_only_request_may_go_to_an_upstream_inside_the_cluster() -> None:
+    async with scripted(sse(said("a"), DONE), in_cluster=True) as (engine, _):
+        assert (await answered(engine, chat(local_only=True)))[0] == said("a")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param([], id="dropped"),
+        pytest.param(refused(502), id="502"),
+        pytest.param(refused(503), id="503"),
+        pytest.param(refused(429, "retry-after: 0\r\n"), id="429"),
+    ],
+)
+async def test_passing_failure_is_tried_again(first: list[Step]) -> None:
+    async with scripted(first, first, sse(said("a"), DONE)) as (engine, script):
+        raw, _ = await answered(engine, chat())
+        assert raw == said("a")
+        assert len(script.bodies) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "settings", "tries"),
+    [
+        pytest.param(refused(503), {"max_retries": 2}, 3, id="no tries left"),
+        pytest.param(refused(503), {"max_retries": 0}, 1, id="no retries wanted"),
+        pytest.param(refused(500), {}, 1, id="500 is not passing"),
+        pytest.param(refused(400), {}, 1, id="400 is not passing"),
+        pytest.param(refused(429, "retry-after: 60\r\n"), {}, 1, id="asked to wait for too long"),
+        pytest.param(
+            refused(503, "retry-after: 1\r\n"), {"first_token_timeout_s": 0.5}, 1, id="deadline"
+        ),
+    ],
+)
+async def test_no_try_is_made_in_vain(
+    answer: list[Step], settings: dict[str, Any], tries: int
+) -> None:
+    async with scripted(answer, **settings) as (engine, script):
+        await failed(engine, chat())
+        assert len(script.bodies) == tries
+
+
+async def test_upstreams_retry_after_reaches_the_client() -> None:
+    async with scripted(refused(429, "retry-after: 61.5\r\n")) as (engine, _):
+        _, error = await failed(engine, chat())
+        assert error.retry_after_s == 62
+
+
+async def test_answer_survives_any_framing() -> None:
+    whole = b": hello\r\n\r\n" + (ROLE + said("é") + said("漢字")).replace(b"\n", b"\r\n")
+    whole += b": ping\r\n\r\n" + DONE.replace(b"\n", b"\r\n")
+    pieces = [whole[i : i + 1] for i in range(len(whole))]
+    async with scripted(sse(*pieces)) as (engine, _):
+        raw, _ = await answered(engine, chat())
+        assert raw == ROLE + said("é") + said("漢字")
+
+
+async def test_nothing_is_committed_by_a_role_without_a_token() -> None:
+    async with scripted([OK, framed(ROLE), FOREVER], first_token_timeout_s=0.1) as (engine, _):
+        items, error = await failed(engine, chat())
+        assert (items, type(error)) == (0, TierUnavailable)
+
+
+async def test_silence_after_a_token_ends_the_answer() -> None:
+    async with scripted([OK, framed(said("a")), FOREVER], read_timeout_s=0.1) as (engine, _):
+        items, error = await failed(engine, chat())
+        assert (items, type(error)) == (1, EngineFailure)
+
+
+async def test_deadline_ends_an_answer_that_still_flows() -> None:
+    drip: list[Step] = [framed(said("a")), 0.02]
+    drip = [OK, *drip * 500]
+    async with scripted(drip) as (engine, _):
+        items, error = await failed(engine, chat(timeout_s=1.0))
+        assert type(error) is DeadlineExceeded
+        assert items >= 1
+
+
+async def test_error_event_ends_the_answer_and_its_text_stays_here() -> None:
+    secret = b'data: {"error": {"message": "account acme-42 is out of money"}}\n\n'
+    async with scripted(sse(said("a"), secret)) as (engine, _):
+        _, error = await failed(engine, chat())
+        assert type(error) is EngineFailure
+        assert "acme" not in error.message
+
+
+@pytest.mark.parametrize(
+    "raw", [b"<html>", b"[]", b"{}", b'{"choices": 3}'], ids=["html", "list", "empty", "shape"]
+)
+async def test_document_of_another_shape_is_a_failure(raw: bytes) -> None:
+    head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(raw)}\r\n\r\n".encode()
+    async with scripted([head + raw]) as (engine, _):
+        items, error = await failed(engine, chat(stream=False))
+        assert (items, type(error)) == (0, EngineFailure)
+
+
+async def test_usage_is_estimated_when_the_upstream_counts_nothing() -> None:
+    async with scripted(sse(said("a"), said("b"), DONE)) as (engine, _):
+        _, usage = await answered(engine, chat())
+        assert usage.completion_tokens == 2
+        assert usage.prompt_tokens > 0
+
+
+async def test_finished_answer_leaves_its_connection_to_the_next() -> None:
+    late: list[Step] = [OK, framed(said("a") + DONE), 0.02, b"0\r\n\r\n"]
+    async with scripted(late) as (engine, script):
+        for _ in range(3):
+            await answered(engine, chat())
+        assert len(script.talks) == 1
+
+
+async def test_full_pool_is_an_overload() -> None:
+    held: list[Step] = [OK, framed(said("a")), FOREVER]
+    async with scripted(held, max_connections=1, connect_timeout_s=0.5) as (engine, _):
+        first = engine.generate(chat())
+        await anext(first)
+        with pytest.raises(Overloaded):
+            await anext(engine.generate(chat()))
+        await first.aclose()
+
+
+async def test_any_text_can_be_sent() -> None:
+    async with scripted(sse(said("a"), DONE)) as (engine, script):
+        message = {"role": "user", "content": "lone \ud800 and 漢字"}
+        await answered(engine, chat(messages=[message]))
+        assert script.bodies[0]["messages"] == [message]
+
+
+# -- the breaker ----------------------------------------------------------------------------------
+
+
+async def test_dead_upstream_answers_at_once_and_a_probe_brings_it_back() -> None:
+    settings = {"max_retries": 0, "breaker_failures": 2, "breaker_open_s": 1.0}
+    async with scripted([], [], sse(said("a"), DONE), **settings) as (engine, script):
+        for _ in range(2):
+            await failed(engine, chat())
+        for _ in range(3):
+            _, error = await failed(engine, chat())
+            assert type(error) is TierUnavailable
+            assert error.retry_after_s == 1
+        assert len(script.bodies) == 2
+        await asyncio.sleep(1.05)
+        assert (await answered(engine, chat()))[0] == said("a")
+        assert (await answered(engine, chat()))[0] == said("a")
+
+
+async def test_refused_connections_open_the_breaker() -> None:
+    listener = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    listener.close()
+    await listener.wait_closed()
+    async with upstream(f"http://127.0.0.1:{port}/v1", breaker_failures=3) as engine:
+        _, first = await failed(engine, chat())
+        _, second = await failed(engine, chat())
+        assert "reached" in first.message
+        assert "down" in second.message
+
+
+async def test_clients_mistakes_do_not_open_the_breaker() -> None:
+    async with scripted(refused(400), breaker_failures=1) as (engine, script):
+        for _ in range(3):
+            await failed(engine, chat())
+        assert len(script.bodies) == 3
+
+
+# -- configuration --------------------------------------------------------------------------------
+
+
+def test_missing_key_is_told_by_the_name_of_its_variable() -> None:
+    config = UpstreamConfig(base_url="http://x/v1", model="m", api_key_env="BIG_KEY")
+    with pytest.raises(ConfigError, match="BIG_KEY"):
+        UpstreamEngine(config, None)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"base_url": "ftp://x"}, {"model": ""}, {"surprise": 1}, {"max_retries": -1}]
+)
+def test_bad_configuration_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        UpstreamConfig(**({"base_url": "http://x/v1", "model": "m"} | fields))
+
+
+async def test_request_before_the_start_is_turned_away() -> None:
+    engine = UpstreamEngine(UpstreamConfig(base_url="http://x/v1", model="m"), None)
+    with pytest.raises(TierUnavailable):
+        await anext(engine.generate(chat()))

@@ -1,0 +1,203 @@
+"""Quantising a checkpoint: complete or absent, resumed where it stopped, measured and refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from models import quantise as quantise_module
+from models.checkpoint import read_checkpoint
+from models.errors import CheckpointError
+from models.evaluation import Quality, unpack_all
+from models.int4 import Int4Scheme, Int4Weight, quantise
+from models.quantise import Settings, quantise_checkpoint, scheme_for
+from models.sealed_folder import is_intact, manifest_of
+from models.text_lines import TextLines
+
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "vocab_size": 64,
+    "max_position_embeddings": 128,
+    "torch_dtype": "bfloat16",
+}
+NO_LINES = TextLines([], [])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "tokenizer.json").write_text("{}")
+    generator = torch.Generator().manual_seed(3)
+    for layer in range(2):
+        stem = f"model.layers.{layer}"
+        tensors = {
+            f"{stem}.self_attn.q_proj.weight": torch.randn(64, 64, generator=generator),
+            f"{stem}.mlp.down_proj.weight": torch.randn(64, 96, generator=generator),
+            f"{stem}.input_layernorm.weight": torch.ones(64),
+        }
+        save_file(
+            {k: v.bfloat16() for k, v in tensors.items()}, folder / f"part-{layer}.safetensors"
+        )
+    save_file(
+        {"model.embed_tokens.weight": torch.ones(64, 64).bfloat16()}, folder / "e.safetensors"
+    )
+    return folder
+
+
+def run(source: Path, out: Path, **settings: Any) -> list[str]:
+    steps: list[str] = []
+    quantise_checkpoint(source, out, Settings(**settings), None, lambda s, _: steps.append(s))
+    return steps
+
+
+def test_projections_are_rounded_and_the_rest_is_kept(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(source, out)
+    stored: dict[str, torch.Tensor] = {}
+    for file in out.glob("*.safetensors"):
+        stored |= load_file(file)
+    plain = unpack_all(stored)
+    original = load_file(source / "part-1.safetensors")
+    name = "model.layers.1.mlp.down_proj.weight"
+    assert torch.equal(plain[name], quantise(original[name], Int4Scheme(32)).dequantise())
+    norm = "model.layers.1.input_layernorm.weight"
+    assert torch.equal(plain[norm], original[norm])
+    config = json.loads((out / "config.json").read_text())
+    assert config["quantization_config"]["format"] == "pack-quantized"
+    assert (out / "tokenizer.json").exists()
+    assert is_intact(out)
+
+
+def test_the_index_names_every_tensor(source: Path, tmp_path: Path) -> None:
+    run(source, tmp_path / "out")
+    assert read_checkpoint(tmp_path / "out").weights_bytes < read_checkpoint(source).weights_bytes
+
+
+def test_the_manifest_says_from_what_and_how(source: Path, tmp_path: Path) -> None:
+    run(source, tmp_path / "out", group_size=32)
+    manifest = manifest_of(tmp_path / "out")
+    assert manifest is not None
+    assert set(manifest["source"]) >= {"config.json", "e.safetensors"}
+    assert manifest["settings"]["group_size"] == 32
+
+
+class Interrupt:
+    """Stops the run like Ctrl-C when the given step begins."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+
+    def __call__(self, step: str, part: float) -> None:
+        if step == self.step:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        quantise_checkpoint(source, out, Settings(), None, Interrupt("rounding rest"))
+    assert not out.exists()
+    rounded: list[torch.Tensor] = []
+
+    def counted(weight: torch.Tensor, scheme: Int4Scheme) -> Int4Weight:
+        rounded.append(weight)
+        return quantise(weight, scheme)
+
+    monkeypatch.setattr(quantise_module, "quantise", counted)
+    run(source, out)
+    assert rounded == [] and is_intact(out)
+
+
+def test_other_settings_start_again(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        quantise_checkpoint(source, out, Settings(), None, Interrupt("rounding rest"))
+    run(source, out, symmetric=True)
+    config = json.loads((out / "config.json").read_text())
+    assert config["quantization_config"]["config_groups"]["group_0"]["weights"]["symmetric"] is True
+    name = "model.layers.0.mlp.down_proj.weight_zero_point"
+    assert name not in load_file(out / "model-layer-00000.safetensors")
+
+
+@pytest.mark.parametrize(("lost", "refused"), [(0.03, True), (0.01, False)])
+def test_a_model_that_lost_too_much_is_not_written(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: float, refused: bool
+) -> None:
+    quality = {source: Quality(10.0, 0.5)}
+    after = Quality(10.0 * (1 + lost), 0.5)
+    monkeypatch.setattr(quantise_module, "evaluate", lambda path, *_: quality.get(path, after))
+    out = tmp_path / "out"
+    settings = Settings(max_regression=0.02)
+    if refused:
+        with pytest.raises(CheckpointError, match=r"lost 3\.0%, more than --max-regression 2\.0%"):
+            quantise_checkpoint(source, out, settings, NO_LINES, lambda *_: None)
+    else:
+        quantise_checkpoint(source, out, settings, NO_LINES, lambda *_: None)
+    assert out.exists() is not refused
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_accuracy_counts_as_a_loss_too() -> None:
+    assert Quality(10.0, 0.5).regression(Quality(10.0, 0.75)) == 0.25
+    assert Quality(9.0, 0.8).regression(Quality(10.0, 0.75)) == 0.0
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq"])
+def test_calibrated_methods_name_what_they_need(source: Path, tmp_path: Path, method: str) -> None:
+    with pytest.raises(CheckpointError, match="needs --calibration"):
+        run(source, tmp_path / "out", method=method)
+
+
+def test_a_missing_extra_is_named(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name=name)
+
+    monkeypatch.setattr("models.calibrated.import_module", missing)
+    with pytest.raises(CheckpointError, match=r"smallfirst\[quantize\]"):
+        run(source, tmp_path / "out", method="gptq", calibration=("text",))
+
+
+def test_a_taken_output_is_left_alone(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(CheckpointError, match="already there"):
+        run(source, tmp_path / "out")
+
+
+def test_a_quantised_source_is_refused(source: Path, tmp_path: Path) -> None:
+    run(source, tmp_path / "out")
+    with pytest.raises(CheckpointError, match="quantised already"):
+        run(tmp_path / "out", tmp_path / "again")
+
+
+def test_the_group_size_divides_every_matrix(source: Path) -> None:
+    assert scheme_for(source, Settings()).group_size == 32  # 64 and 96 inputs
+    with pytest.raises(CheckpointError, match="no group size"):
+        scheme_for(source, Settings(group_size=128))
+
+
+def test_a_full_disk_is_one_line_and_nothing_half_written(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(quantise_module, "save_file", full)
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        run(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

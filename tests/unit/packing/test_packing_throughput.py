@@ -1,0 +1,70 @@
+"""The roofline by hand, and which of packing and batching it recommends."""
+
+import pytest
+
+from autoscale.gpus import Gpu
+from autoscale.packing import GIB, Footprint, Overheads, pack
+from autoscale.packing_kv import Demand, KvLayers
+from autoscale.packing_throughput import (
+    Throughput,
+    gpu_step_s,
+    kv_read_bytes,
+    recommend,
+    throughput,
+)
+
+GPU = Gpu("test", 80, 1000, 100, "made up")
+MODEL = Footprint("m", 4 * 10**9, (KvLayers(32, 4096),), 0, 4 * 10**9, 7 * 10**9)
+
+
+def test_a_window_bounds_what_a_step_reads() -> None:
+    layers = (KvLayers(1, 10), KvLayers(2, 10, 100))
+    assert kv_read_bytes(layers, 50) == 3 * 500
+    assert kv_read_bytes(layers, 1000) == 10_000 + 2 * 1000
+
+
+@pytest.mark.parametrize(
+    ("batch", "context", "step_s"),
+    [
+        # (4e9 + 1 x 1000 x 131072) / 1e12
+        (1, 1000, 4.131072e-3),
+        (10, 1000, 5.31072e-3),
+        # 2 x 7e9 x 1000 / 1e14 is more than (4e9 + 1000 x 131072) / 1e12
+        (1000, 1, 0.14),
+    ],
+)
+def test_a_step_takes_the_slower_of_reading_and_multiplying(
+    batch: int, context: int, step_s: float
+) -> None:
+    assert gpu_step_s(MODEL, GPU, batch, context) == pytest.approx(step_s)
+
+
+def rate(k: int, demand: Demand, **overheads: float) -> Throughput:
+    # Keyword overheads replace the assumptions.
+    costs = Overheads(0, 0, 0, 0.0, **overheads)
+    demand = Demand(demand.max_model_len, demand.concurrency, replicas_per_gpu=k)
+    plan = pack(MODEL, 80 * GIB, costs, demand)
+    return throughput(MODEL, GPU, plan, costs, demand)
+
+
+def test_one_large_batch_beats_four_replicas_when_memory_bandwidth_binds() -> None:
+    packed, single = (rate(k, Demand(8192), host_step_s=0.0) for k in (4, 1))
+    advice = recommend(packed, single)
+    assert single.batch_per_replica > 4 * packed.batch_per_replica
+    assert advice.replicas_per_gpu == 1
+    assert "not 4 times" in advice.reason
+
+
+def test_packing_pays_when_the_host_is_slow_and_batches_are_full() -> None:
+    # 256 short requests are vLLM's limit either way: four replicas hold four times as many.
+    packed, single = (rate(k, Demand(256), host_step_s=1.0) for k in (4, 1))
+    assert packed.batch_per_replica == single.batch_per_replica == 256
+    assert packed.tokens_per_s == pytest.approx(4 * single.tokens_per_s, rel=0.01)
+    assert recommend(packed, single).replicas_per_gpu == 4
+
+
+def test_measured_contention_counts_against_packing() -> None:
+    whole, half = (
+        rate(4, Demand(8192), host_step_s=0.0, colocation_efficiency=c) for c in (1.0, 0.5)
+    )
+    assert half.tokens_per_s == pytest.approx(whole.tokens_per_s / 2)
