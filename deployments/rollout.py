@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from deployments.config import AppConfig, TierName, parse_app_config
+from deployments.environment import set_defaults
 from deployments.errors import ConfigError
 from deployments.vllm_config import VllmConfig
 
@@ -110,6 +111,9 @@ def _answer(client: httpx.Client, tier: TierName, probe: Probe) -> tuple[bool, s
 @contextmanager
 def joined_cluster(temp_dir: Path) -> Iterator[None]:
     """This process as a client of the running cluster whose sockets are in `temp_dir`."""
+    # Ray 2.60 guards a local cluster with a token, but a client that names the address does not
+    # send it unless it is told so before it is imported.
+    set_defaults({"RAY_AUTH_MODE": "token"})
     import ray
 
     from deployments.local_cluster import ADDRESS_FILE

@@ -37,8 +37,8 @@ class VllmConfig(BaseModel):
     Null leaves them unbound, so that replicas on one machine share its cores."""
     max_loras: int = Field(0, ge=0)
     """Adapters that one batch may mix; 0 leaves LoRA out. Each costs memory for its weights."""
-    max_lora_rank: int = Field(16, ge=1)
-    """Largest rank of an adapter; vLLM reserves room for it."""
+    max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256] = 16
+    """Largest rank of an adapter, one of vLLM's sizes; vLLM reserves room for it."""
     start_timeout_s: float = Field(600.0, gt=0)
     """Longest accepted engine start. A 7B INT4 model from a network disk takes 1 to 3 minutes."""
     extra_args: dict[str, Any] = {}

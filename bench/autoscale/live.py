@@ -4,7 +4,7 @@
 
 Replicas are real Ray Serve actors that hold a slot for each request's work; the policy is the one
 of `serve_config.yaml`. Compared: replica-hours and waits. Start-up is measured live and given to
-the simulator. Writes bench/autoscale/results/live.json.
+the simulator. Appends to bench/autoscale/results/live.json.
 """
 
 from __future__ import annotations
@@ -229,7 +229,9 @@ def main(
         "simulated_targets": run.targets[::20].tolist(),
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "live.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    path = RESULTS / "live.json"
+    runs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    path.write_text(json.dumps([*runs, result], indent=1) + "\n", encoding="utf-8")
     print(json.dumps({k: v for k, v in result.items() if not isinstance(v, list)}, indent=1))
 
 

@@ -15,7 +15,8 @@ from deployments.errors import ConfigError, ServingError
 from deployments.tier import vllm_environment
 from deployments.vllm_config import VllmConfig
 
-pytestmark = pytest.mark.timeout(280)
+# vLLM, imported into the test, warns of much that is not ours.
+pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore")]
 RANK, HIDDEN, LAYERS = 4, 576, 30
 BASE = "base"
 CONFIG = VllmConfig(max_model_len=256, max_num_seqs=4, max_loras=2, max_lora_rank=8)

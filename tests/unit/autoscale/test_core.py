@@ -196,3 +196,59 @@ def test_unusable_handle_counts_hold_the_target(field: str, bad: float) -> None:
     decision = decide(replace(plant.seen(), **{field: bad}), PARAMETERS, plant.state)  # type: ignore[arg-type]  # by name
     assert (decision.replicas, decision.constraint) == (7, "metrics_unusable")
     assert decision.state is plant.state
+
+
+def with_backlog(waiting: float, startup_s: float) -> Decision:
+    """Five replicas at 60% use for ten minutes, then `waiting` requests in the engines."""
+    plant = Plant(replace(PARAMETERS, startup_prior_s=startup_s), replicas=5)
+    plant.low = 5
+    plant.run(rate_rps=6.0, for_s=600)
+    seen = plant.seen()
+    flooded = replace(
+        seen,
+        time_s=seen.time_s + 0.1,
+        engine_waiting=waiting,
+        total_requests=seen.total_requests + waiting,
+    )
+    assert plant.state is not None
+    demand = plant.state.demand
+    seen_before = replace(demand, in_system=demand.in_system + waiting)
+    return decide(flooded, plant.parameters, replace(plant.state, demand=seen_before))
+
+
+def test_a_backlog_that_spare_capacity_drains_before_a_start_asks_for_nothing() -> None:
+    assert with_backlog(waiting=200.0, startup_s=60.0).terms.drain_slots == 0.0
+
+
+def test_a_backlog_that_outlasts_a_start_asks_for_the_slots_to_drain_it() -> None:
+    decision = with_backlog(waiting=200.0, startup_s=10.0)
+    assert decision.constraint == "backlog"
+    assert decision.terms.drain_slots == pytest.approx(200.0 * 5.0 / 30.0, rel=0.1)
+    assert decision.replicas > 5
+
+
+def test_requests_that_handles_lost_sight_of_still_count() -> None:
+    """A restarted handle reports nothing while engines are full: that is no fall in demand."""
+    plant = Plant(replicas=5)
+    plant.run(rate_rps=8.0, for_s=600)
+    seen = replace(plant.seen(), time_s=plant.time_s + 1, total_requests=0.0)
+    after = decide(seen, PARAMETERS, plant.state)
+    assert after.state is not None
+    assert after.state.demand.in_system == pytest.approx(40.0, rel=0.05)
+
+
+def test_warm_spares_come_on_top() -> None:
+    plain = Plant(replicas=8).run(rate_rps=4.0, for_s=900).replicas
+    spare = replace(PARAMETERS, warm_spare_replicas=3)
+    assert Plant(spare, replicas=8).run(rate_rps=4.0, for_s=900).replicas == plain + 3
+
+
+def test_survivors_of_a_downscale_keep_the_tolerance_to_spare() -> None:
+    """At a load where n replicas just do, a wide tolerance keeps one more."""
+    rates = [3.0 + 0.05 * step for step in range(30)]
+    kept = []
+    for tolerance in (0.0, 0.25):
+        parameters = replace(PARAMETERS, tolerance_fraction=tolerance)
+        kept.append([Plant(parameters, replicas=9).run(rate, 400).replicas for rate in rates[::6]])
+    assert all(wide >= narrow for narrow, wide in zip(*kept, strict=True))
+    assert sum(kept[1]) > sum(kept[0])
