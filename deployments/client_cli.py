@@ -53,26 +53,26 @@ def chat(
     url: Url = DEFAULT_URL,
 ) -> None:
     """Talk to the endpoint; each answer names its tier and cause."""
-    client = openai.OpenAI(base_url=f"{url}/v1", api_key=_api_key() or "none", max_retries=0)
-    messages: list[Any] = []
-    while True:
-        if prompt is None:
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=_api_key() or "none", max_retries=0) as client:
+        messages: list[Any] = []
+        while True:
+            if prompt is None:
+                try:
+                    text = console.input("[bold]you:[/] ")
+                except (EOFError, KeyboardInterrupt):
+                    return
+            else:
+                text = prompt
+            messages.append({"role": "user", "content": text})
             try:
-                text = console.input("[bold]you:[/] ")
-            except (EOFError, KeyboardInterrupt):
+                answer = _say(client, messages, model, max_tokens)
+            except openai.APIConnectionError:
+                _fail(f"nothing answers at {url}; start it with: smallfirst serve")
+            except openai.APIStatusError as error:
+                _fail(f"{error.status_code}: {error.message}")
+            messages.append({"role": "assistant", "content": answer})
+            if prompt is not None:
                 return
-        else:
-            text = prompt
-        messages.append({"role": "user", "content": text})
-        try:
-            answer = _say(client, messages, model, max_tokens)
-        except openai.APIConnectionError:
-            _fail(f"nothing answers at {url}; start it with: smallfirst serve")
-        except openai.APIStatusError as error:
-            _fail(f"{error.status_code}: {error.message}")
-        messages.append({"role": "assistant", "content": answer})
-        if prompt is not None:
-            return
 
 
 def _say(client: openai.OpenAI, messages: list[Any], model: str, max_tokens: int) -> str:
@@ -128,10 +128,13 @@ def _client(url: str) -> Iterator[httpx.Client]:
 
 
 def _checked(response: httpx.Response) -> Any:
-    if response.is_error:
-        detail = response.json().get("error", {})
-        _fail(f"{response.status_code}: {detail.get('message', 'no message')}")
-    return response.json()
+    try:
+        body = response.json()
+        if response.is_error:
+            _fail(f"{response.status_code}: {body['error']['message']}")
+    except (ValueError, LookupError, TypeError):
+        _fail(f"{response.status_code} from {response.url}: this is not a smallfirst endpoint")
+    return body
 
 
 def _api_key() -> str | None:
