@@ -138,9 +138,11 @@ async def test_every_answer_names_tier_model_cause_score_and_request(service: Se
 async def test_debug_adds_what_was_ignored_tried_and_scored(service: Service) -> None:
     async with service.http as http:
         answer = await http.post(
-            CHAT, json=chat(wibble=1, **{"wob\nble": 2}), headers={"x-smallfirst-debug": "true"}
+            CHAT,
+            json=chat(wibble=1, **{"wob\nble": 2, "a,b": 3}),
+            headers={"x-smallfirst-debug": "true"},
         )
-    assert answer.headers["x-smallfirst-ignored-fields"] == "wibble,wob?ble"
+    assert answer.headers["x-smallfirst-ignored-fields"] == "wibble,wob?ble,a?b"
     assert answer.headers["x-smallfirst-attempts"] == "1"
     assert float(answer.headers["x-smallfirst-score-ms"]) >= 0
     assert answer.headers["x-smallfirst-artifact"] == "test-artifact"
