@@ -157,8 +157,7 @@ def simulate(
     heap, state = np.empty((2, count + 1)), np.zeros(8)
     fleet = Fleet(profile, limits.initial_replicas or first_replicas(workload, profile), seed)
     history = History(np.zeros(ticks), np.zeros(ticks), np.zeros(ticks), tick_s=limits.tick_s)
-    targets = np.zeros(ticks, dtype=np.int64)
-    gpu_s = replica_s = 0.0
+    targets, gpu_s, replica_s = np.zeros(ticks, dtype=np.int64), 0.0, 0.0
     pool, pooled = fleet.pool(), fleet.running
     for tick in range(ticks):
         now_s = (tick + 1) * limits.tick_s

@@ -1,6 +1,5 @@
 """HTTP in, HTTP out: bodies, keys, headers, SSE, OpenAI's error envelope. Decides nothing."""
 
-import asyncio
 import hashlib
 import hmac
 import time
@@ -14,9 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as Path
-from starlette.types import Receive
 
 from deployments.config import AppConfig, TierName
+from deployments.disconnect import unless_disconnected
 from deployments.engine import Endpoint
 from deployments.errors import (
     BodyTooLarge,
@@ -150,7 +149,7 @@ class _Api:
         debug = request.headers.get("x-smallfirst-debug") == "true"
         try:
             work = self._collect(parsed, asked, record)
-            answer = await _unless_disconnected(request.receive, work)
+            answer = await unless_disconnected(request.receive, work)
         except ServingError as error:
             return error_response(error, response_headers(record, parsed, debug))
         headers = response_headers(record, parsed, debug)
@@ -238,29 +237,6 @@ async def _sse(items: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b"data: " + orjson.dumps(error.envelope()) + b"\n\n"
         return
     yield b"data: [DONE]\n\n"
-
-
-async def _unless_disconnected(
-    receive: Receive, work: Awaitable[bytes | AsyncIterator[bytes]]
-) -> bytes | AsyncIterator[bytes]:
-    """The work's result; cancelled, with `ClientDisconnect`, when the client hangs up first."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(receive))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
-    finally:
-        gone.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _digest(key: str) -> bytes:

@@ -15,11 +15,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 import autoscale.cli
 import classifier.cli
 from deployments.client_cli import chat, route, status
-from deployments.config import AppConfig, VllmConfig, load_app_config, with_default_ledger
+from deployments.config import AppConfig, load_app_config, with_default_ledger
 from deployments.environment import cache_dir
 from deployments.errors import ConfigError
 from deployments.plan_cli import plan, quantize
 from deployments.swap_cli import apply, swap
+from deployments.vllm_config import VllmConfig
 from models import default_model
 
 app = typer.Typer(

@@ -8,15 +8,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from classifier import Score
 from deployments.answer_check import first_content, is_empty_answer
 from deployments.budget import Budget
 from deployments.config import AppConfig, TierName
-from deployments.engine import EngineRequest, Usage
+from deployments.engine import EngineRequest
 from deployments.errors import DeadlineExceeded, ServingError, UnknownModel
 from deployments.openai_types import ParsedRequest
+from deployments.ports import Health, OpenAnswer, Scorer, Tier
 from deployments.record import Record
 from deployments.route import (
     Asked,
@@ -30,38 +30,6 @@ from deployments.route import (
     would_change,
 )
 from deployments.sessions import Sessions
-
-
-class Scorer(Protocol):
-    """Scores a conversation; None where no score came in time."""
-
-    async def score(self, conversation: Any) -> Score | None:
-        """The classifier's judgement."""
-
-
-class OpenAnswer(Protocol):
-    """An answer whose first bytes are here."""
-
-    usage: Usage
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
-
-    async def close(self) -> None:
-        """Stop the generation."""
-
-
-class Tier(Protocol):
-    """Opens answers on one tier."""
-
-    async def open(self, request: EngineRequest, deadline_s: float) -> OpenAnswer:
-        """The answer once its first item is here. Raises: `ServingError`."""
-
-
-class Health(Protocol):
-    """Which tiers are up."""
-
-    def up(self, tier: TierName) -> bool:
-        """Whether the tier can answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from deployments.config import AppConfig, TierName, VllmConfig, parse_app_config
+from deployments.config import AppConfig, TierName, parse_app_config
 from deployments.environment import set_defaults
 from deployments.errors import ConfigError
+from deployments.vllm_config import VllmConfig
 
 # How long one probe may take: a cold engine's first answer on a busy CPU.
 PROBE_TIMEOUT_S = 60.0

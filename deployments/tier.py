@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from deployments.config import TierConfig, VllmConfig
+from deployments.config import TierConfig
 from deployments.engine import AdapterEngine, Engine, EngineRequest, Usage
 from deployments.environment import secret, set_defaults, visible_gpus
 from deployments.errors import ConfigError, EngineDead, ServingError
@@ -15,6 +15,7 @@ from deployments.simulated_config import SimulatedEngineConfig
 from deployments.simulated_engine import SimulatedEngine
 from deployments.start_lock import start_lock
 from deployments.upstream import UpstreamEngine
+from deployments.vllm_config import VllmConfig
 
 log = logging.getLogger("ray.serve")
 

@@ -73,6 +73,7 @@ class TierClient:
             try:
                 return await self._open_once(request, deadline_s)
             except TierUnavailable:
+                self._health.suspect()
                 if not self._health.up(self._name):
                     raise
         return await self._open_once(request, deadline_s)

@@ -27,7 +27,6 @@ from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.loggers import StatLoggerBase
 
-from deployments.config import VllmConfig
 from deployments.engine import EngineLoad, EngineRequest, Usage
 from deployments.environment import cache_dir
 from deployments.errors import (
@@ -38,6 +37,7 @@ from deployments.errors import (
     ServingError,
     by_status,
 )
+from deployments.vllm_config import VllmConfig
 from models import default_model
 
 # The first bytes of a streamed error, and a mark that only the final usage event carries: inside

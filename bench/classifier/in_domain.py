@@ -4,8 +4,6 @@ The split is made again from the same seed; only rows whose outcomes were measur
 the weak labels judge nothing.
 """
 
-import numpy as np
-
 from bench.classifier.results import save
 from bench.classifier.train_default import divide
 from classifier import load
@@ -23,7 +21,7 @@ def main() -> None:
     table = evaluate(classifier, exam)
     ours = table[0]
     save("in-domain", {"artifact_id": classifier.artifact_id, "n": len(exam), "table": table})
-    print({key: np.round(ours[key], 3) for key in ("apgr", "ece", "auroc_small_fails")})
+    print({key: ours[key] for key in ("apgr", "ece", "auroc_small_fails")})
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 import runpy
 import sys
 
-from deployments.config import AppConfig, VllmConfig
+from deployments.config import AppConfig
 from deployments.environment import set_defaults
 from deployments.tier import vllm_environment
+from deployments.vllm_config import VllmConfig
 
 
 def main(port: str) -> None:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from deployments.config import VllmConfig
 from deployments.engine import EngineRequest, Usage
 from deployments.environment import set_defaults
 from deployments.errors import ConfigError, ServingError
 from deployments.tier import vllm_environment
+from deployments.vllm_config import VllmConfig
 
 # vLLM, imported into the test, warns of much that is not ours.
 pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore")]

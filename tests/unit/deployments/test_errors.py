@@ -21,9 +21,10 @@ from deployments.errors import (
     by_status,
 )
 
-# vllm_engine loads vLLM, seconds of imports; it defines no error of its own.
+# Importing these costs seconds (vLLM) or builds an application; they define no error.
+HEAVY = {"vllm_engine", "default_app"}
 for found in pkgutil.iter_modules(deployments.__path__):
-    if found.name != "vllm_engine":
+    if found.name not in HEAVY:
         importlib.import_module(f"deployments.{found.name}")
 
 EVERY = pytest.mark.parametrize("cls", all_errors(), ids=lambda cls: cls.__name__)

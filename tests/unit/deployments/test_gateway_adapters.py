@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from classifier import Score
-from deployments.config import AppConfig, VllmConfig, parse_app_config
+from deployments.config import AppConfig, parse_app_config
 from deployments.engine import EngineRequest, Usage
 from deployments.errors import ConfigError, UnknownModel
 from deployments.gateway import Gateway, Hints
 from deployments.openai_types import parse
 from deployments.record import Record
+from deployments.vllm_config import VllmConfig
 
 
 class Answer:

@@ -80,3 +80,25 @@ async def test_polling_outlives_a_controller_that_fails_once() -> None:
     assert known.running("small") == 3
     assert known._task is not None
     known._task.cancel()
+
+
+@pytest.mark.parametrize("cause", ["a failure", "a long wait", None])
+async def test_the_controller_is_asked_again_only_with_a_cause(cause: str | None) -> None:
+    asked = 0
+
+    def count() -> RunningCounts:
+        nonlocal asked
+        asked += 1
+        return {"small": 1, "large": 1}
+
+    known = TierHealth(count, 0.01, frozenset())
+    known.start()
+    await asyncio.sleep(0.2)
+    before = asked
+    waiting = asyncio.create_task(known.wait_down("small")) if cause == "a long wait" else None
+    if cause == "a failure":
+        known.suspect()
+    await asyncio.sleep(0.5)
+    assert (asked > before) is (cause is not None)
+    if waiting is not None:
+        waiting.cancel()

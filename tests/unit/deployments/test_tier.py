@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployments.config import TierConfig, VllmConfig
+from deployments.config import TierConfig
 from deployments.engine import EngineLoad, EngineRequest, Usage
 from deployments.errors import BY_NAME, ConfigError, EngineDead
 from deployments.simulated_engine import SimulatedEngine
@@ -22,6 +22,7 @@ from deployments.tier import (
     vllm_environment,
 )
 from deployments.upstream import UpstreamEngine
+from deployments.vllm_config import VllmConfig
 from tests.fakes import LocalTier, local_tier
 
 

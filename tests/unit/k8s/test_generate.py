@@ -12,10 +12,10 @@ from deployments.config import (
     ClassifierConfig,
     GatewayConfig,
     TierConfig,
-    VllmConfig,
     parse_app_config,
 )
 from deployments.errors import ConfigError
+from deployments.vllm_config import VllmConfig
 from k8s import generate
 
 ROOT = Path(__file__).parents[3]
