@@ -71,6 +71,8 @@ def tier_options(tier: TierConfig) -> dict[str, Any]:
         "max_queued_requests": tier.max_queued_requests,
         "graceful_shutdown_timeout_s": tier.drain_timeout_s,
         "max_surge_percent": tier.max_surge_percent,
+        # Serve's 20 tries keep a model that cannot start from being rolled back for many minutes.
+        "max_constructor_retry_count": 3,
         "user_config": {"adapters": {name: a.path for name, a in tier.adapters.items()}},
         # The check itself takes microseconds and follows progress; the timeout only has to outlast
         # an event loop that is busy with a burst.

@@ -1,6 +1,7 @@
 """The Classifier deployment: scores conversations, several at a time while they queue."""
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,26 @@ import classifier
 from classifier import Score
 from deployments.config import ClassifierConfig
 
+log = logging.getLogger("ray.serve")
+
 
 class ClassifierReplica:
     """Holds one artefact; scores in a thread, so that the event loop stays free."""
 
     def __init__(self, config: ClassifierConfig) -> None:
         path = Path(config.artifact) if config.artifact else None
-        self._classifier = classifier.load(path)
+        self._classifier = classifier.load(path, config.domains)
+        low, high = self._classifier.reachable
+        log.info(
+            "classifier %s: scores reach %.3f to %.3f, threshold %.3f",
+            self._classifier.artifact_id,
+            low,
+            high,
+            config.threshold,
+        )
+        # 0 and 1 are said on purpose: everything, nothing. Anything else must be able to fire.
+        if 0 < config.threshold < 1:
+            self._classifier.check_threshold(config.threshold)
 
     # A wait of 0: a lone request is scored at once, a batch forms only while one is being scored.
     @serve.batch(max_batch_size=32, batch_wait_timeout_s=0)

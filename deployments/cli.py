@@ -15,9 +15,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 import autoscale.cli
 import classifier.cli
 from deployments.client_cli import chat, route, status
-from deployments.config import AppConfig, load_app_config, with_default_ledger
+from deployments.config import AppConfig, load_app_config
 from deployments.environment import cache_dir
 from deployments.errors import ConfigError
+from deployments.local_files import with_local_files
 from deployments.plan_cli import plan, quantize
 from deployments.swap_cli import apply, swap
 from deployments.vllm_config import VllmConfig
@@ -59,7 +60,7 @@ def serve(
 
     interrupt_on_stop_signals()
     try:
-        settings = _with_gpus(with_default_ledger(load_app_config(config), cache_dir()))
+        settings = _with_gpus(with_local_files(load_app_config(config), cache_dir()))
         _check_paths(settings)
         _prepare_models(settings)
         where = {"host": host, "port": port, "temp_dir": temp_dir}

@@ -142,6 +142,8 @@ class ClassifierConfig(Settings):
 
     artifact: str | None = None
     """Folder of a trained artefact on every node; null: the one in the package."""
+    domains: dict[str, list[str]] = {}
+    """Domains to recognise, each with a few example prompts; an adapter may name one."""
     threshold: float = Field(0.7, ge=0, le=1)
     """Scores at or above it go large. 0.7 is the trained budget's threshold by construction: the
     artefact carries the budget, this stays."""
@@ -237,14 +239,6 @@ class AppConfig(Settings):
                 f"has {self.gpus}: lower min_replicas or gpu_share"
             )
         return self
-
-
-def with_default_ledger(config: AppConfig, folder: Path) -> AppConfig:
-    """The same config with a ledger in `folder`, where none is named."""
-    if config.gateway.ledger_dir is not None:
-        return config
-    gateway = config.gateway.model_copy(update={"ledger_dir": str(folder / "ledger")})
-    return config.model_copy(update={"gateway": gateway})
 
 
 def load_app_config(path: Path) -> AppConfig:

@@ -19,7 +19,7 @@ def ledger_line(record: Record, threshold: float, now_s: float) -> dict[str, Any
     """The request as one flat JSON object; times in ms, cost in USD."""
     route, score = record.route, record.score
     return {
-        "ts": round(now_s, 3),
+        "time_s": round(now_s, 3),
         "request_id": record.request_id,
         "endpoint": record.endpoint,
         "stream": record.stream,

@@ -32,7 +32,9 @@ APP_NAME = "smallfirst"
 # the policy sees it.
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Fill a GPU before the next is held (docs/decisions/0011-pack-replicas-with-serve.md).
+    # Ray's 5 s are too short for HAProxy on a busy machine: the proxy is killed before it is up.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    # Fill a GPU before the next is held (docs/decisions/0006-pack-replicas-with-serve.md).
     "RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY": "1",
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",

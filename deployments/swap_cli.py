@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deployments.config import AppConfig, TierName, load_app_config, with_default_ledger
+from deployments.config import AppConfig, TierName, load_app_config
 from deployments.environment import cache_dir, user_id
 from deployments.errors import ConfigError
+from deployments.local_files import with_local_files
 from deployments.rollout import (
     RolledBack,
     changed_model,
@@ -68,7 +69,7 @@ def apply(
 
 
 def _load(config: Path) -> AppConfig:
-    return with_default_ledger(load_app_config(config), cache_dir())
+    return with_local_files(load_app_config(config), cache_dir())
 
 
 def _roll(

@@ -76,7 +76,7 @@ def test_a_line_tells_where_a_request_went_and_what_it_cost() -> None:
     assert (line["prompt_tokens"], line["completion_tokens"]) == (1000, 100)
     assert line["cost_usd"] == pytest.approx(0.003)
     assert (line["ttft_ms"], line["total_ms"]) == (12.35, 2500.0)
-    assert line["ts"] == 1000.0
+    assert line["time_s"] == 1000.0
 
 
 def test_a_line_has_the_same_keys_however_early_a_request_failed() -> None:
