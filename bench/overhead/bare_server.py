@@ -13,7 +13,8 @@ def main(port: str) -> None:
     """Serve the default small model as `bare` until interrupted."""
     engine = AppConfig().small.engine
     assert isinstance(engine, VllmConfig)
-    set_defaults(vllm_environment(engine))
+    # Ray gives a replica of half a core one OpenMP thread; vLLM alone would take both cores here.
+    set_defaults({"OMP_NUM_THREADS": "1", **vllm_environment(engine)})
     from deployments.vllm_engine import command_line, resolve_path
 
     options = command_line(engine, resolve_path(engine.path), "bare")
