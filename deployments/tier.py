@@ -24,8 +24,8 @@ log = logging.getLogger("ray.serve")
 DEATH_WATCH_S = 0.2
 # Chunks a second that one replica sends at most while it is busy, and the longest it waits to merge
 # tokens. A Ray hop costs about 0.5 ms of CPU whether it carries one token or twenty.
-BUSY_CHUNKS_PER_S = 200.0
-MAX_MERGE_S = 0.05
+BUSY_CHUNKS_PER_S = 120.0
+MAX_MERGE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def merge_pause_s(running: int) -> float:
 
     Each of `running` streams gets its share of `BUSY_CHUNKS_PER_S`.
     >>> merge_pause_s(1), merge_pause_s(8), merge_pause_s(100)
-    (0.0, 0.04, 0.05)
+    (0.0, 0.06666666666666667, 0.1)
     """
     return 0.0 if running <= 1 else min(MAX_MERGE_S, running / BUSY_CHUNKS_PER_S)
 
