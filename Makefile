@@ -55,6 +55,10 @@ check: $(DEVELOPMENT)  ## format, lint, types, import contracts: seconds
 test: check  ## everything: check, then unit, api, cluster and e2e tests
 	$(BIN)/pytest tests
 
+.PHONY: test-live
+test-live: $(DEVELOPMENT)  ## the autoscaling policy's drills on a live cluster: about 8 minutes
+	$(BIN)/pytest tests/cluster -m live
+
 .PHONY: test-fast
 test-fast: $(DEVELOPMENT)  ## unit and api tests only: no Ray, no model
 	$(BIN)/pytest tests/unit tests/api

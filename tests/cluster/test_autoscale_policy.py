@@ -15,6 +15,8 @@ import pytest
 from bench.autoscale import drills
 from bench.autoscale.live import cluster, deploy, policy_kwargs
 
+pytestmark = pytest.mark.live
+
 HOLD_S = 8.0
 
 
