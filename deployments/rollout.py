@@ -35,6 +35,10 @@ class Probe(NamedTuple):
 ANSWERS_AT_ALL = [Probe("Say hello.", r"\S")]
 
 
+# Deploys a config and waits until it is healthy; is told each deployment's state meanwhile.
+RunApp = Callable[[AppConfig, Callable[[dict[str, str]], None]], None]
+
+
 class RolledBack(Exception):
     """The new application did not hold, and the old one runs again; the message says why."""
 
@@ -109,14 +113,17 @@ def _answer(client: httpx.Client, tier: TierName, probe: Probe) -> tuple[bool, s
 
 
 @contextmanager
-def joined_cluster(temp_dir: Path) -> Iterator[None]:
-    """This process as a client of the running cluster whose sockets are in `temp_dir`."""
+def joined_cluster(temp_dir: Path) -> Iterator[RunApp]:
+    """This process as a client of the running cluster whose sockets are in `temp_dir`.
+
+    Yields what deploys an application there. Raises: `ConfigError` where no cluster runs.
+    """
     # Ray 2.60 guards a local cluster with a token, but a client that names the address does not
-    # send it unless it is told so before it is imported.
+    # send it unless it is told so before Ray is imported: nothing above may import it.
     set_defaults({"RAY_AUTH_MODE": "token"})
     import ray
 
-    from deployments.local_cluster import ADDRESS_FILE
+    from deployments.local_cluster import ADDRESS_FILE, run_app
 
     try:
         address = (temp_dir / ADDRESS_FILE).read_text()
@@ -126,7 +133,7 @@ def joined_cluster(temp_dir: Path) -> Iterator[None]:
             f"no cluster runs from {temp_dir}; start one, or give its --temp-dir"
         ) from None
     try:
-        yield
+        yield run_app
     finally:
         ray.shutdown()
 

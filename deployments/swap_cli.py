@@ -78,15 +78,12 @@ def _roll(
     url, golden, temp_dir = where
     probes = read_golden_set(golden)
     folder = temp_dir or Path(tempfile.gettempdir()) / f"smallfirst-{user_id()}"
-    # Imported here: it brings Ray.
-    from deployments.local_cluster import run_app
-
     rolling = console.status("rolling out")
 
     def show(states: dict[str, str]) -> None:
         rolling.update(" · ".join(f"{name} {state.lower()}" for name, state in states.items()))
 
-    with joined_cluster(folder), rolling:
+    with joined_cluster(folder) as run_app, rolling:
         try:
             roll_out(
                 lambda config: run_app(config, show),
