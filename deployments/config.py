@@ -14,8 +14,8 @@ from autoscale.packing import gpu_share
 from autoscale.parameters import Parameters
 from deployments.config_mistake import first_mistake
 from deployments.errors import ConfigError
-from deployments.simulated_config import SimulatedEngineConfig
-from deployments.upstream_config import UpstreamConfig
+from deployments.simulated.config import SimulatedEngineConfig
+from deployments.upstream.config import UpstreamConfig
 from deployments.vllm_config import VllmConfig
 
 Capability = Literal["tools", "json_schema", "logprobs", "vision"]

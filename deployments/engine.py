@@ -1,7 +1,7 @@
 """What a tier runs: the one interface between a replica and the thing that makes tokens.
 
-Implemented by `vllm_engine` (real weights), `simulated_engine` (rehearsals, load and fault tests)
-and `upstream` (an OpenAI-compatible endpoint).
+Implemented by `vllm_engine` (real weights), `simulated.engine` (rehearsals, load and fault tests)
+and `upstream.engine` (an OpenAI-compatible endpoint).
 """
 
 from collections.abc import AsyncGenerator

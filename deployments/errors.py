@@ -4,6 +4,7 @@ Raise a subclass anywhere on the request's path; the gateway turns it into a res
 written for the client: no traceback, no upstream body, no secret ever goes into one.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -155,6 +156,28 @@ def all_errors() -> list[type[ServingError]]:
 
 
 BY_NAME = {cls.__name__: cls for cls in all_errors()}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """An error as data, from a replica to the gateway: raising it through Ray would log a traceback
+    and cost milliseconds for what may be a client's typing mistake."""
+
+    name: str
+    message: str
+    param: str | None
+    retry_after_s: int | None
+
+    @classmethod
+    def of(cls, error: ServingError) -> "ErrorReply":
+        """The reply that stands for an error."""
+        return cls(type(error).__name__, error.message, error.param, error.retry_after_s)
+
+    def error(self) -> ServingError:
+        """The error again, in the process that got the reply."""
+        error = BY_NAME[self.name](self.message, self.param)
+        error.retry_after_s = self.retry_after_s
+        return error
 
 
 def by_status(status: int) -> type[ServingError]:

@@ -5,16 +5,15 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from deployments.config import TierConfig
 from deployments.engine import AdapterEngine, Engine, EngineRequest, Usage
 from deployments.environment import secret, set_defaults, visible_gpus
-from deployments.errors import ConfigError, EngineDead, ServingError
-from deployments.simulated_config import SimulatedEngineConfig
-from deployments.simulated_engine import SimulatedEngine
+from deployments.errors import ConfigError, EngineDead, ErrorReply, ServingError
+from deployments.simulated.config import SimulatedEngineConfig
+from deployments.simulated.engine import SimulatedEngine
 from deployments.start_lock import start_lock
-from deployments.upstream import UpstreamEngine
+from deployments.upstream.engine import UpstreamEngine
 from deployments.vllm_config import VllmConfig
 
 log = logging.getLogger("ray.serve")
@@ -26,17 +25,6 @@ DEATH_WATCH_S = 0.2
 # tokens. A Ray hop costs about 0.5 ms of CPU whether it carries one token or twenty.
 BUSY_CHUNKS_PER_S = 120.0
 MAX_MERGE_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorReply:
-    """An error as data: raising it through Ray would log a traceback and cost milliseconds for what
-    may be a client's typing mistake."""
-
-    name: str
-    message: str
-    param: str | None
-    retry_after_s: int | None
 
 
 class ModelTier:
@@ -81,7 +69,7 @@ class ModelTier:
         except ServingError as error:
             if self._engine.dead():
                 self._exit("engine died while answering")
-            yield ErrorReply(type(error).__name__, error.message, error.param, error.retry_after_s)
+            yield ErrorReply.of(error)
         finally:
             self._completed += 1
 

@@ -16,15 +16,14 @@ from ray.serve.handle import DeploymentHandle
 from deployments.config import TierName
 from deployments.engine import EngineRequest, Usage
 from deployments.errors import (
-    BY_NAME,
     DeadlineExceeded,
     EngineFailure,
+    ErrorReply,
     Overloaded,
     ServingError,
     TierUnavailable,
 )
 from deployments.health import TierHealth
-from deployments.tier import ErrorReply
 
 # A request whose replica died before its first byte is sent again to the same tier this often: the
 # second replica may be dying too, a third time the tier is not to be trusted.
@@ -124,7 +123,7 @@ async def _items(
                 return
             if isinstance(item, ErrorReply):
                 finished = True
-                raise _error(item)
+                raise item.error()
             yield item
     except TimeoutError:
         raise DeadlineExceeded("The deadline passed before the answer was complete.") from None
@@ -136,12 +135,6 @@ async def _items(
     finally:
         if not finished:
             response.cancel()
-
-
-def _error(reply: ErrorReply) -> ServingError:
-    error = BY_NAME[reply.name](reply.message, reply.param)
-    error.retry_after_s = reply.retry_after_s
-    return error
 
 
 def _from_ray(error: Exception) -> ServingError:

@@ -94,7 +94,7 @@ def simulated_alone(config: dict[str, Any], port: int) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "simulated.yaml"
         file.write_text(yaml.safe_dump({"engine": config}))
-        command = ["-m", "deployments.simulated_server", "--port", str(port)]
+        command = ["-m", "deployments.simulated.server", "--port", str(port)]
         with _started([*command, "--config", str(file)], port, "/health") as server:
             yield server
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from bench.overhead import report
 from deployments.engine import EngineRequest
-from deployments.simulated_config import SimulatedEngineConfig
-from deployments.simulated_engine import SimulatedEngine
+from deployments.simulated.config import SimulatedEngineConfig
+from deployments.simulated.engine import SimulatedEngine
 
 COMMAND = "python -m bench.overhead.simulated_cost"
 ROUNDS = 5

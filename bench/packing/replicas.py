@@ -22,7 +22,7 @@ from autoscale.gpus import Gpu
 from autoscale.packing import Overheads
 from autoscale.packing_kv import Demand
 from autoscale.packing_throughput import gpu_step_s
-from deployments.plan_model import Calibration, footprint_of
+from deployments.commands.plan_model import Calibration, footprint_of
 from models.checkpoint import read_checkpoint
 
 RESULTS = Path(__file__).parent / "replicas.json"

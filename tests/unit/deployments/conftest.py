@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 import uvicorn
 
-from deployments.simulated_server import AbortableHttp, SimulatedServer, SimulatedServerConfig
+from deployments.simulated.server import AbortableHttp, SimulatedServer, SimulatedServerConfig
 
 Serving = Callable[
     [SimulatedServerConfig], AbstractAsyncContextManager[tuple[SimulatedServer, str]]

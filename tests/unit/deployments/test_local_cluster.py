@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from deployments.errors import ConfigError
-from deployments.local_cluster import (
+from deployments.commands.local_cluster import (
     KEPT_S,
     LocalOptions,
     _drop_old_sessions,
     proxy_environment,
     require_free_port,
 )
+from deployments.errors import ConfigError
 
 
 def test_a_port_in_use_is_refused_with_the_mend() -> None:

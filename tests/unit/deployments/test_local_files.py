@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from deployments.commands.local_files import with_local_files
 from deployments.config import AppConfig, GatewayConfig
-from deployments.local_files import with_local_files
 
 
 def test_a_local_run_keeps_a_ledger_and_a_journal() -> None:

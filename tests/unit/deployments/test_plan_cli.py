@@ -8,8 +8,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from deployments.commands.plan import app
 from deployments.config import TierConfig
-from deployments.plan_cli import app
 from deployments.vllm_config import VllmConfig
 
 LLAMA = {

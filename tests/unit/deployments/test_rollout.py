@@ -6,9 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments.config import AppConfig
-from deployments.errors import ConfigError
-from deployments.rollout import (
+from deployments.commands.rollout import (
     Probe,
     RolledBack,
     changed_model,
@@ -16,6 +14,8 @@ from deployments.rollout import (
     read_golden_set,
     roll_out,
 )
+from deployments.config import AppConfig
+from deployments.errors import ConfigError
 
 OLD = AppConfig()
 NEW = changed_model(OLD, "small", "newer", "/models/newer")

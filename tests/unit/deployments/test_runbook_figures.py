@@ -9,7 +9,7 @@ import pytest
 from autoscale.gpus import find_gpu
 from autoscale.packing import GIB
 from autoscale.packing_kv import Demand
-from deployments.plan_model import Calibration, make_plan
+from deployments.commands.plan_model import Calibration, make_plan
 from models.checkpoint import read_checkpoint
 from tests.unit.models.published_configs import MISTRAL_7B
 

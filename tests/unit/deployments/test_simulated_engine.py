@@ -23,8 +23,8 @@ from deployments.errors import (
     ServingError,
     TierUnavailable,
 )
-from deployments.simulated_config import FaultRule, SimulatedEngineConfig
-from deployments.simulated_engine import SimulatedEngine
+from deployments.simulated.config import FaultRule, SimulatedEngineConfig
+from deployments.simulated.engine import SimulatedEngine
 
 STEADY = {
     "first_token_delay_s": 1.0,

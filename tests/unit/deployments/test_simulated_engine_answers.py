@@ -14,10 +14,10 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from deployments.engine import EngineRequest, Usage
 from deployments.errors import ContextLengthExceeded, InvalidRequest
-from deployments.simulated_answer import answer
-from deployments.simulated_config import SimulatedEngineConfig
-from deployments.simulated_engine import SimulatedEngine
-from deployments.simulated_json import sample
+from deployments.simulated.answer import answer
+from deployments.simulated.config import SimulatedEngineConfig
+from deployments.simulated.engine import SimulatedEngine
+from deployments.simulated.schema_json import sample
 
 INSTANT = SimulatedEngineConfig(
     first_token_delay_s=0.0, inter_token_delay_s=0.0, prompt_tokens_per_s=1e12

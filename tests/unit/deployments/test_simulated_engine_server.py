@@ -11,8 +11,8 @@ import httpx
 import openai
 import pytest
 
-from deployments.simulated_config import FaultRule, SimulatedEngineConfig
-from deployments.simulated_server import SimulatedServer, SimulatedServerConfig
+from deployments.simulated.config import FaultRule, SimulatedEngineConfig
+from deployments.simulated.server import SimulatedServer, SimulatedServerConfig
 
 FAST = SimulatedEngineConfig(
     first_token_delay_s=0.001, inter_token_delay_s=0.001, allow_drills=True

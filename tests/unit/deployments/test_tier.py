@@ -9,19 +9,18 @@ import pytest
 
 from deployments.config import TierConfig
 from deployments.engine import EngineLoad, EngineRequest, Usage
-from deployments.errors import BY_NAME, ConfigError, EngineDead
-from deployments.simulated_engine import SimulatedEngine
+from deployments.errors import BY_NAME, ConfigError, EngineDead, ErrorReply
+from deployments.simulated.engine import SimulatedEngine
 from deployments.tier import (
     BUSY_CHUNKS_PER_S,
     DEATH_WATCH_S,
     MAX_MERGE_S,
-    ErrorReply,
     ModelTier,
     build_engine,
     merge_pause_s,
     vllm_environment,
 )
-from deployments.upstream import UpstreamEngine
+from deployments.upstream.engine import UpstreamEngine
 from deployments.vllm_config import VllmConfig
 from tests.fakes import LocalTier, local_tier
 

@@ -13,13 +13,13 @@ from deployments.errors import (
     DeadlineExceeded,
     EngineDead,
     EngineFailure,
+    ErrorReply,
     InvalidRequest,
     Overloaded,
     ServingError,
     TierUnavailable,
 )
 from deployments.health import TierHealth
-from deployments.tier import ErrorReply
 from deployments.tier_client import SAME_TIER_ATTEMPTS, TierClient
 from tests.fakes import FakeHandle
 

@@ -25,10 +25,10 @@ from deployments.errors import (
     ServingError,
     TierUnavailable,
 )
-from deployments.simulated_config import SimulatedEngineConfig
-from deployments.simulated_server import SimulatedServer, SimulatedServerConfig
-from deployments.upstream import UpstreamEngine
-from deployments.upstream_config import UpstreamConfig
+from deployments.simulated.config import SimulatedEngineConfig
+from deployments.simulated.server import SimulatedServer, SimulatedServerConfig
+from deployments.upstream.config import UpstreamConfig
+from deployments.upstream.engine import UpstreamEngine
 
 Serving = Callable[
     [SimulatedServerConfig], AbstractAsyncContextManager[tuple[SimulatedServer, str]]

@@ -13,7 +13,7 @@ from deployments.errors import (
     ServingError,
     TierUnavailable,
 )
-from deployments.upstream_errors import MAX_MESSAGE_CHARS, refusal, retry_after_s
+from deployments.upstream.errors import MAX_MESSAGE_CHARS, refusal, retry_after_s
 
 SECRET = "sk-proj-0123456789"
 

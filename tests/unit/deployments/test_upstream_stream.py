@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from deployments.engine import Usage
 from deployments.errors import EngineFailure
-from deployments.upstream_stream import MAX_EVENT_BYTES, Event, EventParser, UpstreamStream
+from deployments.upstream.stream import MAX_EVENT_BYTES, Event, EventParser, UpstreamStream
 
 
 def token(text: str) -> bytes:

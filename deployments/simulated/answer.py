@@ -14,8 +14,8 @@ from typing import Any
 
 from deployments.engine import EngineRequest
 from deployments.errors import ContextLengthExceeded, InvalidRequest
-from deployments.simulated_config import SimulatedEngineConfig
-from deployments.simulated_json import sample
+from deployments.simulated.config import SimulatedEngineConfig
+from deployments.simulated.schema_json import sample
 
 CHARS_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4

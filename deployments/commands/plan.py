@@ -19,8 +19,14 @@ from autoscale.gpus import Gpu, find_gpu
 from autoscale.packing import needed_bytes, usable_bytes
 from autoscale.packing_fleet import Item, pack_fleet, shares
 from autoscale.packing_kv import Demand
-from deployments.plan_model import Calibration, footprint_of, make_plan, read_calibration
-from deployments.plan_output import as_yaml, print_fleet, print_plan, print_quality, tier_settings
+from deployments.commands.plan_model import Calibration, footprint_of, make_plan, read_calibration
+from deployments.commands.plan_output import (
+    as_yaml,
+    print_fleet,
+    print_plan,
+    print_quality,
+    tier_settings,
+)
 from models.checkpoint import CheckpointFacts, read_checkpoint
 from models.text_lines import DEFAULT_EVALUATION, read_text_lines
 

@@ -7,11 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deployments.config import AppConfig, TierName, load_app_config
-from deployments.environment import cache_dir, user_id
-from deployments.errors import ConfigError
-from deployments.local_files import with_local_files
-from deployments.rollout import (
+from deployments.commands.local_files import with_local_files
+from deployments.commands.rollout import (
     RolledBack,
     changed_model,
     failed_probes,
@@ -19,6 +16,9 @@ from deployments.rollout import (
     read_golden_set,
     roll_out,
 )
+from deployments.config import AppConfig, TierName, load_app_config
+from deployments.environment import cache_dir, user_id
+from deployments.errors import ConfigError
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 console = Console(stderr=True, highlight=False)

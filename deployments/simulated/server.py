@@ -1,6 +1,6 @@
 """The simulated engine as an OpenAI-compatible HTTP server: a stand-in for a provider.
 
-    python -m deployments.simulated_server --port 9000 --model big --allow-drills
+    python -m deployments.simulated.server --port 9000 --model big --allow-drills
 
 It adds the faults of a network to those of an engine, named in the same way (`"user":
 "drill:drop"`) or struck on every request with `http_fault` in the configuration.
@@ -26,8 +26,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from deployments.engine import Endpoint, EngineRequest, Usage
 from deployments.errors import InvalidApiKey, InvalidRequest, ServingError, UnknownModel
-from deployments.simulated_config import SimulatedEngineConfig
-from deployments.simulated_engine import DRILL, SimulatedEngine
+from deployments.simulated.config import SimulatedEngineConfig
+from deployments.simulated.engine import DRILL, SimulatedEngine
 
 # drop: the connection closes without an answer. http_500: an error page that is not JSON.
 # slow_headers: the answer begins `slow_headers_s` late. no_done: the stream ends properly, but

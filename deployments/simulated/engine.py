@@ -22,11 +22,11 @@ from deployments.errors import (
     Overloaded,
     TierUnavailable,
 )
-from deployments.simulated_answer import Answer, answer
-from deployments.simulated_batch import Batch
-from deployments.simulated_clock import StepClock
-from deployments.simulated_config import FaultRule, SimulatedEngineConfig
-from deployments.simulated_wire import EventStream, document
+from deployments.simulated.answer import Answer, answer
+from deployments.simulated.batch import Batch
+from deployments.simulated.clock import StepClock
+from deployments.simulated.config import FaultRule, SimulatedEngineConfig
+from deployments.simulated.wire import EventStream, document
 
 DRILL = "drill:"
 

@@ -123,7 +123,7 @@ def joined_cluster(temp_dir: Path) -> Iterator[RunApp]:
     set_defaults({"RAY_AUTH_MODE": "token"})
     import ray
 
-    from deployments.local_cluster import ADDRESS_FILE, run_app
+    from deployments.commands.local_cluster import ADDRESS_FILE, run_app
 
     try:
         address = (temp_dir / ADDRESS_FILE).read_text()

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import httpx
 
-from deployments.breaker import Breaker
 from deployments.engine import EngineRequest
 from deployments.errors import LocalOnlyConflict, Overloaded, ServingError, TierUnavailable
-from deployments.upstream_config import UpstreamConfig
-from deployments.upstream_errors import BROKEN, RETRIED, refusal, retry_after_s
+from deployments.upstream.breaker import Breaker
+from deployments.upstream.config import UpstreamConfig
+from deployments.upstream.errors import BROKEN, RETRIED, refusal, retry_after_s
 
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 # Enough for an OpenAI error object; a page of HTML is not worth reading to its end.
@@ -64,7 +64,7 @@ class UpstreamClient:
     async def open(self, request: EngineRequest, until: float) -> httpx.Response:
         """The upstream's 200, its body unread, after as many tries as fit before `until`.
 
-        Raises: `ServingError`, as `upstream_errors` has it.
+        Raises: `ServingError`, as `upstream.errors` has it.
         """
         for attempt in itertools.count():
             tried = await self._try(request)

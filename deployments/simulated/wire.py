@@ -10,7 +10,7 @@ import zlib
 from typing import Any
 
 from deployments.engine import EngineRequest
-from deployments.simulated_answer import OPENING, WORDS, Answer, Choice
+from deployments.simulated.answer import OPENING, WORDS, Answer, Choice
 
 _dumps = functools.partial(json.dumps, separators=(",", ":"))  # as small as vLLM's
 _ENCODED = {word: _dumps(word).encode() for word in (*OPENING, *WORDS)}

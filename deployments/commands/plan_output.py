@@ -10,7 +10,7 @@ from rich.table import Table
 from autoscale.packing import GIB
 from autoscale.packing_fleet import FleetPlan, shares
 from autoscale.packing_throughput import Throughput
-from deployments.plan_model import Plan
+from deployments.commands.plan_model import Plan
 
 if TYPE_CHECKING:
     from models.quantise import Result
