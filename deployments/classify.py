@@ -46,6 +46,7 @@ class ClassifierClient:
     def __init__(self, handle: DeploymentHandle, timeout_s: float) -> None:
         self._handle = handle.options(method_name="score")
         self._timeout_s = timeout_s
+        self._failing = False
 
     async def score(self, conversation: Any) -> Score | None:
         """The classifier's score; a classifier that fails costs quality, never the request."""
@@ -53,10 +54,14 @@ class ClassifierClient:
         try:
             async with asyncio.timeout(self._timeout_s):
                 score: Score = await response
-                return score
         except asyncio.CancelledError:
             response.cancel()
             raise
-        except Exception:
+        except Exception as error:
             response.cancel()
+            if not self._failing:
+                log.warning("classifier: %s; requests go small unscored", type(error).__name__)
+            self._failing = True
             return None
+        self._failing = False
+        return score

@@ -42,6 +42,13 @@ class Usage(NamedTuple):
     completion_tokens: int
 
 
+class Ended(NamedTuple):
+    """The last item a replica sends: the answer's last bytes, if any are left, and its cost."""
+
+    last: bytes
+    usage: Usage
+
+
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
     """What the engine is doing now; `progress` only ever grows while it works."""

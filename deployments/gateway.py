@@ -191,7 +191,7 @@ class Gateway:
             answer: OpenAnswer | None = None
             try:
                 answer = await self._tiers[route.tier].open(
-                    self._engine_request(request, asked, record), deadline_s
+                    self._engine_request(request, asked, record, deadline_s), deadline_s
                 )
                 other = after_answer_check(route, self._state())
                 if other is None:
@@ -207,13 +207,14 @@ class Gateway:
             route = other
 
     def _engine_request(
-        self, request: ParsedRequest, asked: Asked, record: Record
+        self, request: ParsedRequest, asked: Asked, record: Record, deadline_s: float
     ) -> EngineRequest:
         return EngineRequest(
             endpoint=request.endpoint,
             body={**request.body, "model": record.model},
             request_id=record.request_id,
             local_only=asked.local_only,
+            timeout_s=max(0.0, deadline_s - asyncio.get_running_loop().time()),
         )
 
     async def _bytes(

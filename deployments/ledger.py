@@ -94,6 +94,9 @@ class RequestMetrics:
         self._cost = metrics.Counter(
             "smallfirst_cost_usd_total", "Price of finished requests, USD.", tag_keys=("tier",)
         )
+        self._unscored = metrics.Counter(
+            "smallfirst_unscored_total", "Requests that the classifier did not score in time."
+        )
         self._ttft = metrics.Histogram(
             "smallfirst_ttft_ms",
             "From request to first byte of the answer, ms.",
@@ -114,6 +117,8 @@ class RequestMetrics:
         model = record.model or "none"
         labels = {"tier": tier, "model": model, "cause": cause, "outcome": record.outcome}
         self._requests.inc(1, labels)
+        if record.score_s is not None and record.score is None:
+            self._unscored.inc()
         if record.usage.prompt_tokens:
             self._tokens.inc(record.usage.prompt_tokens, {"tier": tier, "kind": "prompt"})
         if record.usage.completion_tokens:

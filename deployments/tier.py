@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from deployments.config import TierConfig
-from deployments.engine import AdapterEngine, Engine, EngineRequest, Usage
+from deployments.engine import AdapterEngine, Ended, Engine, EngineLoad, EngineRequest, Usage
 from deployments.environment import secret, set_defaults, visible_gpus
 from deployments.errors import ConfigError, EngineDead, ErrorReply, ServingError
 from deployments.simulated.config import SimulatedEngineConfig
@@ -18,13 +19,19 @@ from deployments.vllm_config import VllmConfig
 
 log = logging.getLogger("ray.serve")
 
-# How often a replica looks whether its engine died. Serve replaces a replica whose process is gone
-# at once, but one whose health check fails only after three checks (28 s of errors, measured).
-DEATH_WATCH_S = 0.2
+# How often a replica looks whether its engine died or stands still. Serve replaces a replica whose
+# process is gone at once, but one whose health check fails only after three checks (28 s of errors,
+# measured), and then lets its requests wait until they have drained.
+WATCH_S = 0.2
+# The longest time that one look may count: a few looks of a busy event loop.
+MAX_LOOK_S = 1.0
 # Chunks a second that one replica sends at most while it is busy, and the longest it waits to merge
 # tokens. A Ray hop costs about 0.5 ms of CPU whether it carries one token or twenty.
 BUSY_CHUNKS_PER_S = 120.0
 MAX_MERGE_S = 0.1
+# In the events that end an answer: a choice's last, and the usage. In text the quotes would be
+# escaped.
+CLOSING = re.compile(rb'"finish_reason":\s*"|"choices":\s*\[\]')
 
 
 class ModelTier:
@@ -35,8 +42,7 @@ class ModelTier:
         self._config = config
         self._engine = build_engine(config)
         self._completed = 0
-        self._seen_progress = -1
-        self._progress_at_s = 0.0
+        self._progress = Progress()
         if self._config.stand_in:
             log.warning(
                 "tier %s: %r is a stand-in; set %s.engine to your model or endpoint",
@@ -47,28 +53,39 @@ class ModelTier:
         # One at a time on a GPU, so that no start measures another's memory.
         async with start_lock(visible_gpus()):
             await self._engine.start()
-        self._watch = asyncio.create_task(self._exit_on_death())
+        self._watch = asyncio.create_task(self._exit_when_useless())
 
     async def __del__(self) -> None:
         """Serve awaits it after the last request is drained."""
         self._watch.cancel()
         await self._engine.stop()
 
-    async def generate(self, request: EngineRequest) -> AsyncIterator[bytes | Usage | ErrorReply]:
-        """The engine's answer; where it fails, an `ErrorReply` is the last item.
+    async def generate(self, request: EngineRequest) -> AsyncIterator[bytes | Ended | ErrorReply]:
+        """The engine's answer; `Ended` is its last item or, where it fails, an `ErrorReply`.
 
         While the replica is busy it pulls less often, so that an item carries several tokens; the
-        first item always goes out at once.
+        first item always goes out at once. What ends an answer waits for what follows at once, so
+        that both are one item.
         """
+        held = b""
         try:
             async with aclosing(self._engine.generate(request)) as answer:
                 async for item in answer:
-                    yield item
-                    if request.stream and (pause_s := merge_pause_s(self._engine.load().running)):
+                    if isinstance(item, Usage):
+                        yield Ended(held, item)
+                        break
+                    held += item
+                    if not request.stream or CLOSING.search(item):
+                        continue
+                    yield held
+                    held = b""
+                    if pause_s := merge_pause_s(self._engine.load().running):
                         await asyncio.sleep(pause_s)
         except ServingError as error:
             if self._engine.dead():
                 self._exit("engine died while answering")
+            if held and request.stream:
+                yield held
             yield ErrorReply.of(error)
         finally:
             self._completed += 1
@@ -83,17 +100,8 @@ class ModelTier:
 
     async def check_health(self) -> None:
         """Raise where the engine is dead, or has work and makes no progress."""
-        if self._engine.dead():
-            raise EngineDead(f"the engine of tier {self._name} is dead")
-        load = self._engine.load()
-        now_s = asyncio.get_running_loop().time()
-        if load.progress != self._seen_progress or not (load.running or load.waiting):
-            self._seen_progress, self._progress_at_s = load.progress, now_s
-        elif now_s - self._progress_at_s > self._config.stall_timeout_s:
-            raise EngineDead(
-                f"tier {self._name}: {load.running} running, no progress for "
-                f"{now_s - self._progress_at_s:.0f} s"
-            )
+        if complaint := self._complaint():
+            raise EngineDead(f"tier {self._name}: {complaint}")
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What the autoscaling policy reads beside Serve's own counts."""
@@ -105,17 +113,51 @@ class ModelTier:
             "completed_total": float(self._completed),
         }
 
-    async def _exit_on_death(self) -> None:
+    def _complaint(self) -> str | None:
+        """Why this replica can answer nothing more; None while it can."""
+        if self._engine.dead():
+            return "engine died"
+        if self._progress.stalled_s > self._config.stall_timeout_s:
+            return f"no progress for {self._progress.stalled_s:.0f} s"
+        return None
+
+    async def _exit_when_useless(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(DEATH_WATCH_S)
-            if self._engine.dead():
-                self._exit("engine died")
+            await asyncio.sleep(WATCH_S)
+            self._progress.look(self._engine.load(), loop.time())
+            if complaint := self._complaint():
+                self._exit(complaint)
 
     def _exit(self, why: str) -> None:
-        """Leave at once: Serve starts a new replica now, not after three failed health checks."""
+        """Leave at once: Serve starts a new replica now, not after three failed health checks, and
+        the requests here go to another now, not after this one was given time to drain."""
         log.error("tier %s: %s; replica exits to be replaced", self._name, why)
         logging.shutdown()
         os._exit(1)
+
+
+class Progress:
+    """How long an engine with work has made no step. Progress, not latency: a slow engine is not
+    stuck."""
+
+    def __init__(self) -> None:
+        self.stalled_s = 0.0
+        self._seen = -1
+        self._looked_at_s = 0.0
+
+    def look(self, load: EngineLoad, now_s: float) -> None:
+        """Take over the engine's counts; to be called often.
+
+        Time in which nobody looked counts for one look only: a process that was stopped has not
+        seen its engine's messages, which says nothing of the engine.
+        """
+        passed_s = min(now_s - self._looked_at_s, MAX_LOOK_S)
+        self._looked_at_s = now_s
+        if load.progress != self._seen or not (load.running or load.waiting):
+            self._seen, self.stalled_s = load.progress, 0.0
+        else:
+            self.stalled_s += passed_s
 
 
 def merge_pause_s(running: int) -> float:

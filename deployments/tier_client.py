@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
-from ray.exceptions import RayActorError, RayError, TaskCancelledError
+from grpc import RpcError
+from ray.exceptions import RayActorError, TaskCancelledError
 from ray.serve.exceptions import (
     BackPressureError,
     DeploymentUnavailableError,
@@ -14,7 +15,7 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 
 from deployments.config import TierName
-from deployments.engine import EngineRequest, Usage
+from deployments.engine import Ended, EngineRequest, Usage
 from deployments.errors import (
     DeadlineExceeded,
     EngineFailure,
@@ -28,13 +29,21 @@ from deployments.health import TierHealth
 # A request whose replica died before its first byte is sent again to the same tier this often: the
 # second replica may be dying too, a third time the tier is not to be trusted.
 SAME_TIER_ATTEMPTS = 3
+# What a call raises whose replica is not there any more.
+GONE = (
+    RayActorError,
+    ReplicaUnavailableError,
+    DeploymentUnavailableError,
+    TaskCancelledError,
+    RpcError,
+)
 
 
 class Answer:
     """An answer whose first item is here: iterate for the bytes, then read `usage`."""
 
-    def __init__(self, first: bytes, rest: AsyncGenerator[bytes | Usage, None]) -> None:
-        self._first: bytes | None = first
+    def __init__(self, first: bytes | Ended, rest: AsyncGenerator[bytes | Ended, None]) -> None:
+        self._first: bytes | Ended | None = first
         self._rest = rest
         self.usage = Usage(0, 0)
 
@@ -42,12 +51,12 @@ class Answer:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        while isinstance(item := await anext(self._rest), Usage):
-            self.usage = item
-        return item
+        first, self._first = self._first, None
+        item = await anext(self._rest) if first is None else first
+        if isinstance(item, bytes):
+            return item
+        self.usage = item.usage
+        return item.last or await self.__anext__()
 
     async def close(self) -> None:
         """Stop the generation, if it still runs."""
@@ -86,7 +95,7 @@ class TierClient:
             raise
         return Answer(first, items)
 
-    async def _first(self, items: AsyncGenerator[bytes | Usage, None]) -> bytes:
+    async def _first(self, items: AsyncGenerator[bytes | Ended, None]) -> bytes | Ended:
         """The first item, or `TierUnavailable` as soon as no replica is left to send it."""
         first = asyncio.ensure_future(anext(items))
         down = asyncio.ensure_future(self._health.wait_down(self._name))
@@ -102,14 +111,14 @@ class TierClient:
             first.cancel()
             with suppress(asyncio.CancelledError, StopAsyncIteration, ServingError):
                 await first
-        if isinstance(item, Usage):
+        if isinstance(item, Ended) and not item.last:
             raise EngineFailure("The model gave no answer.")
         return item
 
 
 async def _items(
     handle: DeploymentHandle, request: EngineRequest, deadline_s: float
-) -> AsyncGenerator[bytes | Usage, None]:
+) -> AsyncGenerator[bytes | Ended, None]:
     """What the replica yields, its `ErrorReply` and Ray's exceptions raised as ours."""
     response: Any = handle.remote(request)
     finished = False
@@ -141,9 +150,6 @@ def _from_ray(error: Exception) -> ServingError:
     """Our error for a failed call; Ray's own text (with its traceback) goes nowhere."""
     if isinstance(error, BackPressureError):
         return Overloaded("Too many requests are waiting for this model.")
-    gone = (RayActorError, ReplicaUnavailableError, DeploymentUnavailableError, TaskCancelledError)
-    if isinstance(error, gone):
-        return TierUnavailable("The replica that had this request is gone.")
-    if isinstance(error, RayError) and "ActorDied" in type(error).__name__:
+    if isinstance(error, GONE):
         return TierUnavailable("The replica that had this request is gone.")
     return EngineFailure("The model's replica failed on this request.")

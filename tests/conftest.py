@@ -4,6 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# Timing never decides a test: the machine may be busy.
+settings.register_profile("smallfirst", deadline=None)
+settings.load_profile("smallfirst")
 
 TESTS = Path(__file__).parent
 # Folders whose tests run in this process alone.

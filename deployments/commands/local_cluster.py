@@ -1,11 +1,11 @@
 """Runs the application on this machine: one Ray cluster of our own, started and stopped whole.
 
-`smallfirst serve` and the tests use it; on Kubernetes, KubeRay does this work.
+`smallfirst serve` uses it; on Kubernetes, KubeRay does this work. Import it once the environment
+says what `ray_environment` holds: Ray reads that when it is imported.
 """
 
 import logging
 import shutil
-import signal
 import socket
 import tempfile
 import time
@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -23,25 +23,12 @@ from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions
 
 from deployments.app import build
+from deployments.commands.stop_signals import ignore_stop_signals, interrupt_on_stop_signals
 from deployments.config import AppConfig
-from deployments.environment import environment_variable, set_defaults, user_id
+from deployments.environment import environment_variable, user_id
 from deployments.errors import ConfigError
 
 APP_NAME = "smallfirst"
-# Read by Ray when its processes start. Pushes every second: with Ray's 10 s a burst is over before
-# the policy sees it.
-RAY_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray's 5 s are too short for HAProxy on a busy machine: the proxy is killed before it is up.
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
-    # Fill a GPU before the next is held (docs/decisions/0006-pack-replicas-with-serve.md).
-    "RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY": "1",
-    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
-    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-}
 # Inherited by every process of the cluster, so that stopping it finds all of them and only them.
 CLUSTER_MARK = "SMALLFIRST_CLUSTER"
 # Where `smallfirst swap` finds the cluster: Ray's own note of it is gone once a client has left.
@@ -56,13 +43,8 @@ class LocalOptions:
 
     host: str = "127.0.0.1"
     port: int = 8000
-    # HAProxy in front and streaming straight from the gateway: a quarter of the CPU per chunk.
-    haproxy: bool = False
     dashboard: bool = True
-    num_cpus: int | None = None
-    num_gpus: int | None = None
     temp_dir: Path | None = None
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -75,15 +57,12 @@ def local_cluster(options: LocalOptions) -> Iterator[Path]:
     require_free_port(options.host, options.port)
     temp_dir = options.temp_dir or Path(tempfile.gettempdir()) / f"smallfirst-{user_id()}"
     _drop_old_sessions(temp_dir)
-    set_defaults({**RAY_ENVIRONMENT, **proxy_environment(options), **options.environment})
     mark = uuid.uuid4().hex
     complaints = ExitStack()
     try:
         with environment_variable(CLUSTER_MARK, mark):
             context = ray.init(
                 address="local",
-                num_cpus=options.num_cpus,
-                num_gpus=options.num_gpus,
                 include_dashboard=options.dashboard,
                 _temp_dir=str(temp_dir),
                 log_to_driver=False,
@@ -106,18 +85,11 @@ def local_cluster(options: LocalOptions) -> Iterator[Path]:
         complaints.close()
 
 
-def interrupt_on_stop_signals() -> None:
-    """Make SIGINT and SIGTERM a `KeyboardInterrupt`, also where a shell set SIGINT to ignored."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-
-
 def _stop(mark: str) -> None:
     """End the cluster, then whatever of it is left: an engine that was still starting outlives
     the replica that started it. Stop signals wait meanwhile, so that a second Ctrl-C leaves
     nothing behind."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    ignore_stop_signals()
     try:
         if ray.is_initialized():
             serve.shutdown()
@@ -139,25 +111,6 @@ def marked_processes(mark: str) -> list[psutil.Process]:
             if process.environ().get(CLUSTER_MARK) == mark:
                 found.append(process)
     return found
-
-
-def proxy_environment(options: LocalOptions) -> dict[str, str]:
-    """Ray's switches for the fast path; its HAProxy files go to a folder of their own.
-
-    HAProxy takes socket paths of up to 97 bytes, of which Ray's node id and file name use 68.
-    """
-    if not options.haproxy:
-        return {}
-    folder = Path(tempfile.gettempdir()) / f"sf-{user_id()}-{options.port}"
-    return {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "660",
-    }
 
 
 def run_app(config: AppConfig, on_state: Callable[[dict[str, str]], None]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from deployments.commands.ray_environment import RAY_ENVIRONMENT
 from deployments.config import AppConfig, TierName, parse_app_config
 from deployments.environment import set_defaults
 from deployments.errors import ConfigError
@@ -120,7 +121,7 @@ def joined_cluster(temp_dir: Path) -> Iterator[RunApp]:
     """
     # Ray 2.60 guards a local cluster with a token, but a client that names the address does not
     # send it unless it is told so before Ray is imported: nothing above may import it.
-    set_defaults({"RAY_AUTH_MODE": "token"})
+    set_defaults({**RAY_ENVIRONMENT, "RAY_AUTH_MODE": "token"})
     import ray
 
     from deployments.commands.local_cluster import ADDRESS_FILE, run_app

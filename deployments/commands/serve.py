@@ -13,8 +13,10 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deployments.commands.local_files import with_local_files
+from deployments.commands.ray_environment import RAY_ENVIRONMENT, haproxy_environment
+from deployments.commands.stop_signals import interrupt_on_stop_signals
 from deployments.config import AppConfig, load_app_config
-from deployments.environment import cache_dir
+from deployments.environment import cache_dir, set_defaults
 from deployments.errors import ConfigError
 from deployments.vllm_config import VllmConfig
 from models import default_model
@@ -35,15 +37,14 @@ def serve(
     ] = None,
 ) -> None:
     """Run everything on this machine until Ctrl-C."""
-    from deployments.commands.local_cluster import interrupt_on_stop_signals
-
     interrupt_on_stop_signals()
     try:
         settings = _with_gpus(with_local_files(load_app_config(config), cache_dir()))
         _check_paths(settings)
         _prepare_models(settings)
-        where = {"host": host, "port": port, "temp_dir": temp_dir}
-        _serve(settings, {**where, "haproxy": haproxy, "dashboard": dashboard})
+        set_defaults({**RAY_ENVIRONMENT, **(haproxy_environment(port) if haproxy else {})})
+        where = {"host": host, "port": port, "temp_dir": temp_dir, "dashboard": dashboard}
+        _serve(settings, where)
     except ConfigError as error:
         console.print(f"[bold red]error:[/] {error}")
         raise typer.Exit(2) from None
@@ -107,7 +108,7 @@ def _prepare_models(settings: AppConfig) -> None:
 
 
 def _serve(settings: AppConfig, where: dict[str, Any]) -> None:
-    # Imported here: `smallfirst status` and `chat` should not wait for Ray to be imported.
+    # Imported here: Ray reads the environment when it is imported, and takes a second.
     from deployments.commands.local_cluster import LocalOptions, local_cluster, run_app
 
     started_s = time.monotonic()

@@ -186,6 +186,13 @@ async def test_a_hint_that_makes_no_sense_is_refused(
     assert service.asked() == []
 
 
+async def test_a_replica_is_told_how_long_the_client_waits(service: Service) -> None:
+    async with service.http as http:
+        await http.post(CHAT, json=chat(), headers={"x-request-timeout-seconds": "20"})
+    timeout_s = service.handles["small"].requests[0].timeout_s
+    assert timeout_s is not None and 10 < timeout_s < 20
+
+
 @pytest.mark.parametrize("value", ["large", "LARGE"])
 async def test_a_client_may_ask_for_the_large_tier(service: Service, value: str) -> None:
     async with service.http as http:

@@ -1,5 +1,6 @@
 """The fast path: HAProxy in front, the gateway replica speaking HTTP itself."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 
@@ -7,7 +8,7 @@ import httpx
 import pytest
 
 from tests.cluster.conftest import ARGS
-from tests.cluster.test_cluster import body
+from tests.cluster.test_cluster import body, outcomes, send_many
 from tests.endpoint import Endpoint, running_endpoint, wait_until
 
 pytestmark = pytest.mark.timeout(400)
@@ -60,3 +61,14 @@ def test_the_deadline_is_ours(fast: Endpoint) -> None:
     )
     assert answer.status_code == 504
     assert answer.json()["error"]["code"] == "deadline_exceeded"
+
+
+def test_no_request_is_lost_when_a_replica_is_killed(fast: Endpoint) -> None:
+    async def storm() -> list[httpx.Response | Exception]:
+        many = asyncio.create_task(send_many(fast, 120, 30, max_tokens=20))
+        await asyncio.sleep(1)
+        fast.replicas("SmallTier")[0].kill()
+        return await many
+
+    counted = outcomes(asyncio.run(storm()))
+    assert counted["200 small"] + counted["200 large"] == 120, counted

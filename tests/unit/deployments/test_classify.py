@@ -58,6 +58,21 @@ async def test_a_score_comes_in_time_or_not_at_all(
     assert handle.response.cancelled is cancelled
 
 
+async def test_a_classifier_that_fails_is_said_once_until_it_works_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    handle: Any = Handle(RuntimeError("the prompt"))
+    client = ClassifierClient(handle, 1.0)
+    for outcome in (RuntimeError("the prompt"), RuntimeError("again"), score_of(0.3), ValueError()):
+        handle.response = Response(outcome)
+        await client.score("Hello")
+    said = [record.message for record in caplog.records]
+    assert said == [
+        "classifier: RuntimeError; requests go small unscored",
+        "classifier: ValueError; requests go small unscored",
+    ]
+
+
 async def test_a_request_that_is_given_up_cancels_its_score() -> None:
     handle: Any = Handle(60.0)
     asking = asyncio.create_task(ClassifierClient(handle, 60.0).score("Hello"))

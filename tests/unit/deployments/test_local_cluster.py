@@ -2,18 +2,15 @@
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from deployments.commands.local_cluster import (
-    KEPT_S,
-    LocalOptions,
-    _drop_old_sessions,
-    proxy_environment,
-    require_free_port,
-)
+from deployments.commands.local_cluster import KEPT_S, _drop_old_sessions, require_free_port
+from deployments.commands.ray_environment import RAY_ENVIRONMENT, haproxy_environment
 from deployments.errors import ConfigError
 
 
@@ -25,20 +22,34 @@ def test_a_port_in_use_is_refused_with_the_mend() -> None:
     require_free_port("127.0.0.1", port)
 
 
-def test_haproxy_is_asked_for_or_not_mentioned() -> None:
-    assert proxy_environment(LocalOptions(haproxy=False)) == {}
-    assert proxy_environment(LocalOptions(haproxy=True))["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+def test_ray_is_not_imported_before_its_environment_is_set() -> None:
+    # A handle made by a process that imported Ray first sends every streamed item as an actor call.
+    probe = "import sys, deployments.cli; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", probe], timeout=60, check=False).returncode == 0
+
+
+def test_handles_use_grpc_where_the_environment_comes_first() -> None:
+    probe = "from ray.serve._private.handle_options import DynamicHandleOptions as D; print(D())"
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        env={**os.environ, **RAY_ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "_by_reference=False" in done.stdout
 
 
 def test_haproxys_sockets_stay_within_a_unix_sockets_length() -> None:
     # 97 bytes for HAProxy, of which Ray's node id and file name take 68.
-    told = proxy_environment(LocalOptions(haproxy=True, port=65535))
+    told = haproxy_environment(65535)
     folder = told["RAY_SERVE_HAPROXY_SERVER_STATE_BASE"].removeprefix(str(Path.cwd().anchor))
     assert len(f"/tmp/{Path(folder).name}") <= 97 - 68
 
 
 def test_two_clusters_of_a_user_do_not_share_haproxys_files() -> None:
-    told = [proxy_environment(LocalOptions(haproxy=True, port=port)) for port in (8000, 8001)]
+    told = [haproxy_environment(port) for port in (8000, 8001)]
     names = ["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC", "RAY_SERVE_HAPROXY_SERVER_STATE_FILE"]
     assert all(told[0][name] != told[1][name] for name in names)
 

@@ -1,21 +1,31 @@
 """A replica: errors as data, health by progress, an end at once when its engine is dead."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
+import orjson
 import pytest
 
 from deployments.config import TierConfig
-from deployments.engine import EngineLoad, EngineRequest, Usage
-from deployments.errors import BY_NAME, ConfigError, EngineDead, ErrorReply
+from deployments.engine import Ended, EngineLoad, EngineRequest, Usage
+from deployments.errors import (
+    BY_NAME,
+    ConfigError,
+    EngineDead,
+    EngineFailure,
+    ErrorReply,
+    ServingError,
+)
 from deployments.simulated.engine import SimulatedEngine
 from deployments.tier import (
     BUSY_CHUNKS_PER_S,
-    DEATH_WATCH_S,
+    MAX_LOOK_S,
     MAX_MERGE_S,
+    WATCH_S,
     ModelTier,
+    Progress,
     build_engine,
     merge_pause_s,
     vllm_environment,
@@ -26,10 +36,13 @@ from tests.fakes import LocalTier, local_tier
 
 
 @asynccontextmanager
-async def replica(faults: Any = (), **engine: Any) -> AsyncIterator[LocalTier]:
+async def replica(
+    faults: Any = (), stall_timeout_s: float = 60, **engine: Any
+) -> AsyncIterator[LocalTier]:
     """A started replica on a simulated engine."""
     quick = {"kind": "simulated", "first_token_delay_s": 0, "inter_token_delay_s": 0.001}
-    config = {"model": "m", "engine": {**quick, **engine, "faults": faults}, "stall_timeout_s": 60}
+    described = {**quick, **engine, "faults": faults}
+    config = {"model": "m", "engine": described, "stall_timeout_s": stall_timeout_s}
     tier = await local_tier(TierConfig.model_validate(config))
     try:
         yield tier
@@ -47,15 +60,17 @@ async def items(tier: ModelTier, asked: EngineRequest) -> list[Any]:
 
 
 class StubEngine:
-    """An engine whose load the test sets, and whose answer is `chunks` items."""
+    """An engine whose load and answer the test sets: items, or an error to raise."""
 
-    def __init__(self, load: EngineLoad, chunks: int = 0) -> None:
-        self.current, self.chunks, self.is_dead = load, chunks, False
+    def __init__(self, load: EngineLoad, *answer: bytes | ServingError) -> None:
+        self.current, self.answer, self.is_dead = load, answer, False
 
     async def generate(self, _: EngineRequest) -> AsyncIterator[bytes | Usage]:
-        for number in range(self.chunks):
-            yield b"%d" % number
-        yield Usage(1, self.chunks)
+        for item in self.answer:
+            if isinstance(item, ServingError):
+                raise item
+            yield item
+        yield Usage(1, len(self.answer))
 
     def load(self) -> EngineLoad:
         return self.current
@@ -81,7 +96,8 @@ async def test_an_answer_ends_with_its_usage(stream: bool) -> None:
     async with replica() as tier:
         got = await items(tier, request(stream))
     assert all(isinstance(item, bytes) for item in got[:-1])
-    assert got[-1].completion_tokens == 4
+    assert got[-1].usage.completion_tokens == 4
+    assert len(got) == 1 or stream
 
 
 FAULTS = {"refuse_429": "Overloaded", "refuse_503": "TierUnavailable", "cut": "EngineFailure"}
@@ -112,54 +128,53 @@ async def test_a_replica_whose_engine_dies_answering_exits_and_says_so_to_the_cl
 
 async def test_a_replica_whose_engine_dies_idle_exits_on_its_own() -> None:
     async with replica(faults=[{"fault": "die", "after_s": 0.0}]) as tier:
-        await asyncio.sleep(2 * DEATH_WATCH_S)
+        await asyncio.sleep(2 * WATCH_S)
         assert tier.exits[0] == "engine died"
         with pytest.raises(EngineDead):
             await tier.check_health()
 
 
-# load now, seconds since progress was last seen -> healthy?
-HEALTH = {
-    "busy, no progress yet": (EngineLoad(running=1, progress=5), 59.0, True),
-    "busy, at the limit": (EngineLoad(running=1, progress=5), 60.0, True),
-    "busy, no progress": (EngineLoad(running=1, progress=5), 60.1, False),
-    "all waiting, no progress": (EngineLoad(waiting=1, progress=5), 60.1, False),
-    "idle for long": (EngineLoad(progress=5), 9999.0, True),
-    "slow but working": (EngineLoad(running=1, progress=6), 9999.0, True),
+# load at a second, seconds that pass -> seconds without progress
+PROGRESS: dict[str, tuple[Callable[[int], EngineLoad], int, float]] = {
+    "busy, no progress": (lambda _: EngineLoad(running=1, progress=5), 60, 60),
+    "all waiting, no progress": (lambda _: EngineLoad(waiting=1, progress=5), 60, 60),
+    "idle for long": (lambda _: EngineLoad(progress=5), 9999, 0),
+    "slow but working": (lambda s: EngineLoad(running=1, progress=5 + s // 50), 9999, 49),
 }
 
 
-@pytest.mark.parametrize(("load", "passed_s", "healthy"), HEALTH.values(), ids=HEALTH)
-async def test_health_follows_progress_and_not_time(
-    monkeypatch: pytest.MonkeyPatch, load: EngineLoad, passed_s: float, healthy: bool
+@pytest.mark.parametrize(("load", "passed_s", "stalled_s"), PROGRESS.values(), ids=PROGRESS)
+def test_progress_is_what_counts_and_not_time(
+    load: Callable[[int], EngineLoad], passed_s: int, stalled_s: float
 ) -> None:
-    loop = asyncio.get_running_loop()
-    now_s = loop.time()
-    engine = StubEngine(EngineLoad(running=1, progress=5))
-    async with with_engine(engine) as tier:
-        monkeypatch.setattr(loop, "time", lambda: now_s)
-        await tier.check_health()
-        engine.current = load
-        monkeypatch.setattr(loop, "time", lambda: now_s + passed_s)
-        try:
+    progress = Progress()
+    for second in range(passed_s + 1):
+        progress.look(load(second), 100.0 + second)
+    assert progress.stalled_s == stalled_s
+
+
+def test_time_in_which_the_process_was_stopped_is_not_the_engines() -> None:
+    progress = Progress()
+    for now_s in (100.0, 3700.0):
+        progress.look(EngineLoad(running=1, progress=5), now_s)
+    assert progress.stalled_s == MAX_LOOK_S
+
+
+@pytest.mark.parametrize(("stalled_s", "healthy"), [(60.0, True), (60.1, False)])
+async def test_a_replica_is_unhealthy_beyond_the_stall_timeout(
+    stalled_s: float, healthy: bool
+) -> None:
+    async with replica() as tier:
+        tier._progress.stalled_s = stalled_s
+        with nullcontext() if healthy else pytest.raises(EngineDead, match="no progress for 60 s"):
             await tier.check_health()
-            assert healthy
-        except EngineDead:
-            assert not healthy
-        monkeypatch.undo()
 
 
-async def test_a_stalled_engine_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with replica(faults=[{"fault": "stall"}]) as tier:
+async def test_a_replica_whose_engine_stands_still_exits_and_frees_its_requests() -> None:
+    async with replica([{"fault": "stall"}], stall_timeout_s=0.3) as tier:
         waiting = asyncio.create_task(items(tier, request()))
-        await asyncio.sleep(0.05)
-        await tier.check_health()
-        loop = asyncio.get_running_loop()
-        later_s = loop.time() + 61
-        with monkeypatch.context() as patched:
-            patched.setattr(loop, "time", lambda: later_s)
-            with pytest.raises(EngineDead, match="1 running, no progress for 61 s"):
-                await tier.check_health()
+        await asyncio.sleep(0.3 + 3 * WATCH_S)
+        assert tier.exits[0].startswith("no progress")
         waiting.cancel()
         await asyncio.wait({waiting})
 
@@ -200,24 +215,64 @@ def test_a_busy_replica_lets_tokens_gather(running: int, pause_s: float) -> None
         assert running / merge_pause_s(running) <= BUSY_CHUNKS_PER_S + 1e-9
 
 
-@pytest.mark.parametrize(
-    ("running", "stream", "pauses"), [(8, True, 4), (1, True, 0), (8, False, 0)]
-)
-async def test_only_streams_on_a_busy_replica_wait_between_items_and_never_before_the_first(
-    monkeypatch: pytest.MonkeyPatch, running: int, stream: bool, pauses: int
-) -> None:
+async def played(
+    monkeypatch: pytest.MonkeyPatch, engine: StubEngine, stream: bool = True
+) -> list[Any]:
+    """What a replica sends, and how long it waits in between."""
     events: list[Any] = []
 
     async def sleep(pause_s: float) -> None:
         events.append(pause_s)
 
-    async with with_engine(StubEngine(EngineLoad(running=running), chunks=3)) as tier:
+    async with with_engine(engine) as tier:
         with monkeypatch.context() as patched:
             patched.setattr(asyncio, "sleep", sleep)
             async for item in tier.generate(request(stream)):
                 events.append(item)  # noqa: PERF401  # the pauses go in between
-    assert events[0] == b"0"
-    assert [e for e in events if isinstance(e, float)] == [merge_pause_s(8)] * pauses
+    return events
+
+
+BUSY, QUIET, WAIT = EngineLoad(running=8), EngineLoad(running=1), merge_pause_s(8)
+END = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+COUNTS = b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n'
+COST = Usage(1, 4)
+
+
+@pytest.mark.parametrize(
+    ("load", "stream", "expected"),
+    [
+        (BUSY, True, [b"0", WAIT, b"1", WAIT, Ended(END + COUNTS, COST)]),
+        (QUIET, True, [b"0", b"1", Ended(END + COUNTS, COST)]),
+        (BUSY, False, [Ended(b"01" + END + COUNTS, COST)]),
+    ],
+    ids=["busy", "quiet", "JSON"],
+)
+async def test_a_busy_replica_waits_between_items_but_not_before_the_first_nor_after_the_end(
+    monkeypatch: pytest.MonkeyPatch, load: EngineLoad, stream: bool, expected: list[Any]
+) -> None:
+    engine = StubEngine(load, b"0", b"1", END, COUNTS)
+    assert await played(monkeypatch, engine, stream) == expected
+
+
+async def test_a_choice_that_ends_early_does_not_hold_the_others_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = StubEngine(QUIET, END, b"other", b"other", END)
+    sent = await played(monkeypatch, engine)
+    assert sent == [END + b"other", b"other", Ended(END, COST)]
+
+
+async def test_an_end_that_was_held_is_sent_before_the_error_that_follows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent = await played(monkeypatch, StubEngine(QUIET, b"0", END, EngineFailure("broke")))
+    assert sent[:2] == [b"0", END] and isinstance(sent[2], ErrorReply)
+
+
+async def test_text_that_speaks_of_an_end_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    quoted = orjson.dumps({"content": END.decode()})
+    sent = await played(monkeypatch, StubEngine(QUIET, quoted, b"1"))
+    assert sent == [quoted, b"1", Ended(b"", Usage(1, 2))]
 
 
 async def test_a_stand_in_is_said_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

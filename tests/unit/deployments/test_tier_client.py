@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import grpc
 import pytest
 from ray.exceptions import ActorDiedError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-from deployments.engine import EngineRequest, Usage
+from deployments.engine import Ended, EngineRequest, Usage
 from deployments.errors import (
     DeadlineExceeded,
     EngineDead,
@@ -67,10 +68,11 @@ def died() -> BaseException:
     return error
 
 
-async def test_an_answer_gives_its_bytes_in_order_and_then_its_usage() -> None:
-    tier, handle = client(Script([b"1", b"2", b"3", Usage(7, 3)]))
+@pytest.mark.parametrize("last", [b"3", b""], ids=["with its end", "after its end"])
+async def test_an_answer_gives_its_bytes_in_order_and_then_its_usage(last: bytes) -> None:
+    tier, handle = client(Script([b"1", b"2", Ended(last, Usage(7, 3))]))
     answer = await tier.open(REQUEST, FOREVER)
-    assert await read(answer) == [b"1", b"2", b"3"]
+    assert b"".join(await read(answer)) == b"12" + last
     assert answer.usage == Usage(7, 3)
     assert not handle.responses[0].cancelled
 
@@ -79,14 +81,14 @@ async def test_an_answer_gives_its_bytes_in_order_and_then_its_usage() -> None:
 async def test_a_request_whose_replica_died_first_is_sent_to_another(
     failure: BaseException,
 ) -> None:
-    tier, handle = client(Script([failure], [b"1", Usage(1, 1)]))
+    tier, handle = client(Script([failure], [Ended(b"1", Usage(1, 1))]))
     assert await read(await tier.open(REQUEST, FOREVER)) == [b"1"]
     assert len(handle.requests) == 2
 
 
 async def test_an_engine_that_says_it_is_dead_is_left_for_another() -> None:
     dead = ErrorReply("EngineDead", "dead", None, 5)
-    tier, handle = client(Script([dead], [b"1", Usage(1, 1)]))
+    tier, handle = client(Script([dead], [Ended(b"1", Usage(1, 1))]))
     assert await read(await tier.open(REQUEST, FOREVER)) == [b"1"]
     assert len(handle.requests) == 2
 
@@ -139,12 +141,13 @@ async def test_a_request_that_waits_on_a_tier_is_woken_when_its_last_replica_is_
 FAILURES: dict[str, tuple[Any, type[ServingError]]] = {
     "a full queue": (BackPressureError(1, 1), Overloaded),
     "cancelled by Serve": (TaskCancelledError(), TierUnavailable),
+    "a broken connection": (grpc.RpcError(), TierUnavailable),
     "a bug": (RayTaskError("f", "Traceback: secret", ValueError("secret")), EngineFailure),
     "any exception": (ValueError("secret"), EngineFailure),
     "a wrong request": (ErrorReply("InvalidRequest", "no", "n", None), InvalidRequest),
     "an engine failure": (ErrorReply("EngineFailure", "no", None, None), EngineFailure),
     "no item at all": (None, EngineFailure),
-    "usage alone": (Usage(1, 0), EngineFailure),
+    "usage alone": (Ended(b"", Usage(1, 0)), EngineFailure),
 }
 
 

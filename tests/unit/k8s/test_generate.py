@@ -127,7 +127,7 @@ def pods(rayservice: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_every_pod_has_the_environment_of_make_serve(rayservice: dict[str, Any]) -> None:
-    from deployments.commands.local_cluster import RAY_ENVIRONMENT
+    from deployments.commands.ray_environment import RAY_ENVIRONMENT
 
     for pod in pods(rayservice):
         env = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
