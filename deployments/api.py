@@ -1,10 +1,12 @@
 """HTTP in, HTTP out: bodies, keys, headers, SSE, OpenAI's error envelope. Decides nothing."""
 
+import asyncio
 import hashlib
 import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -19,6 +21,7 @@ from deployments.disconnect import unless_disconnected
 from deployments.engine import Endpoint
 from deployments.errors import (
     BodyTooLarge,
+    DeadlineExceeded,
     InvalidApiKey,
     MethodNotAllowed,
     ServingError,
@@ -26,7 +29,7 @@ from deployments.errors import (
     UnknownPath,
 )
 from deployments.gateway import Gateway, Hints
-from deployments.headers import hints, request_id, response_headers
+from deployments.headers import bare_headers, hints, request_id, response_headers
 from deployments.openai_types import ParsedRequest, parse
 from deployments.record import Record
 
@@ -46,7 +49,7 @@ def build_api(
     open.
     """
     api = _Api(gateway, api_keys, running)
-    return Starlette(
+    app = Starlette(
         routes=[
             Path("/v1/chat/completions", api.guarded(api.chat), methods=["POST"]),
             Path("/v1/completions", api.guarded(api.completions), methods=["POST"]),
@@ -58,6 +61,9 @@ def build_api(
         ],
         exception_handlers={HTTPException: _http_error, Exception: _internal_error},
     )
+    # A redirect would be an answer of its own shape, and to plain HTTP behind a TLS proxy.
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Api:
@@ -77,11 +83,23 @@ class _Api:
                 self._authenticate(request)
                 return await handler(request)
             except ServingError as error:
-                return error_response(error, {"x-smallfirst-request-id": request_id(request)})
+                return self._refused(handler.__name__, request, error)
             except ClientDisconnect:
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
 
         return guarded
+
+    def _refused(self, endpoint: str, request: Request, error: ServingError) -> Response:
+        """The answer to a request that was wrong before anything was decided; it is counted too."""
+        record = Record(
+            request_id=request_id(request),
+            endpoint=endpoint,
+            asked_model="unknown",
+            stream=False,
+            started_s=time.perf_counter(),
+        )
+        self._gateway.refuse(record, error)
+        return error_response(error, bare_headers(record.request_id))
 
     async def chat(self, request: Request) -> Response:
         """`POST /v1/chat/completions`."""
@@ -93,12 +111,8 @@ class _Api:
 
     async def route(self, request: Request) -> Response:
         """`POST /v1/route`: what a chat or completion body would do, without doing it."""
-        raw = await self._body(request)
-        endpoint: Endpoint = (
-            "completions" if b'"prompt"' in raw and b'"messages"' not in raw else "chat"
-        )
-        parsed = parse(endpoint, raw)
-        return _json(await self._gateway.dry_run(parsed, hints(request)))
+        raw, asked = await self._body(request, hints(request))
+        return _json(await self._gateway.dry_run(parse(None, raw), asked))
 
     async def models(self, _: Request) -> Response:
         """`GET /v1/models`."""
@@ -137,8 +151,8 @@ class _Api:
         return listed
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
-        parsed = parse(endpoint, await self._body(request))
-        asked = hints(request)
+        raw, asked = await self._body(request, hints(request))
+        parsed = parse(endpoint, raw)
         record = Record(
             request_id=asked.request_id,
             endpoint=endpoint,
@@ -165,7 +179,19 @@ class _Api:
         items = await self._gateway.answer(parsed, asked, record)
         return items if parsed.stream else await _document(items)
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request, asked: Hints) -> tuple[bytes, Hints]:
+        """The body, and the hints with what its arrival left of the client's time."""
+        loop = asyncio.get_running_loop()
+        limit_s = self._gateway.config.gateway.max_request_s
+        by_s = loop.time() + min(asked.timeout_s or limit_s, limit_s)
+        try:
+            async with asyncio.timeout_at(by_s):
+                raw = await self._read(request)
+        except TimeoutError:
+            raise DeadlineExceeded("The deadline passed before the body was here.") from None
+        return raw, replace(asked, timeout_s=max(by_s - loop.time(), 1e-3))
+
+    async def _read(self, request: Request) -> bytes:
         """The body, refused as soon as it is known to be over the limit."""
         limit = self._gateway.config.gateway.max_body_bytes
         too_large = BodyTooLarge(f"The body is over the limit of {limit} bytes.")
@@ -253,10 +279,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
         wrong: ServingError = MethodNotAllowed(f"{request.method} is not allowed here.")
     else:
         wrong = UnknownPath(f"Unknown request URL: {request.method} {request.url.path[:200]}.")
-    return error_response(wrong, {"x-smallfirst-request-id": request_id(request)})
+    return error_response(wrong, bare_headers(request_id(request)))
 
 
 async def _internal_error(request: Request, _: Exception) -> Response:
     """A mistake of ours: the client gets the request's id, the log has the rest."""
     broken = ServingError("Internal error; the request id helps to find it in the logs.")
-    return error_response(broken, {"x-smallfirst-request-id": request_id(request)})
+    return error_response(broken, bare_headers(request_id(request)))

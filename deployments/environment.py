@@ -5,19 +5,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deployments.errors import ConfigError
+
 
 def api_keys() -> frozenset[str]:
-    """Keys that clients may use; empty: the endpoint is open.
+    """Keys that clients may use; empty, because neither variable is set: the endpoint is open.
 
     Source: `SMALLFIRST_API_KEYS_FILE` (one key a line, `#` comments), else `SMALLFIRST_API_KEYS`
     (comma-separated).
+    Raises: `ConfigError` where the file cannot be read, or what is set holds no key: who sets one
+    does not want an open endpoint.
     """
     file = os.environ.get("SMALLFIRST_API_KEYS_FILE")
-    if file:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-        return frozenset(k.strip() for k in lines if k.strip() and not k.lstrip().startswith("#"))
-    listed = os.environ.get("SMALLFIRST_API_KEYS", "")
-    return frozenset(key.strip() for key in listed.split(",") if key.strip())
+    listed = os.environ.get("SMALLFIRST_API_KEYS")
+    if file is None and listed is None:
+        return frozenset()
+    source = "SMALLFIRST_API_KEYS" if file is None else "SMALLFIRST_API_KEYS_FILE"
+    try:
+        lines = _key_lines(file) if file is not None else (listed or "").split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: cannot read {file}: {type(error).__name__}") from None
+    keys = frozenset(key.strip() for key in lines if key.strip())
+    if not keys:
+        raise ConfigError(f"{source} is set and holds no key: put one in, or unset it")
+    return keys
+
+
+def _key_lines(file: str) -> list[str]:
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.lstrip().startswith("#")]
 
 
 def secret(variable: str | None) -> str | None:

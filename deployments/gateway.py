@@ -31,6 +31,12 @@ from deployments.route import (
 )
 from deployments.sessions import Sessions
 
+# What a conversation needed the large model for, as against what a moment did: a full or dead small
+# tier, or one request's hint, does not bind the next request.
+KEEPS_SESSION_LARGE = frozenset(
+    {Cause.CLASSIFIER, Cause.ANSWER_CHECK, Cause.CONTEXT_WINDOW, Cause.SESSION}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Hints:
@@ -91,9 +97,13 @@ class Gateway:
         except BaseException as error:
             self._finish(record, error)
             raise
-        if record.route is not None and record.route.tier == "large":
+        if record.route is not None and record.route.cause in KEEPS_SESSION_LARGE:
             self._sessions.went_large(hints.session, loop.time())
         return self._bytes(answer, held, record)
+
+    def refuse(self, record: Record, error: ServingError) -> None:
+        """Account for a request that was wrong before it could be answered."""
+        self._finish(record, error)
 
     async def dry_run(self, request: ParsedRequest, hints: Hints) -> dict[str, Any]:
         """What `answer` would do with the request now, and what would change it."""

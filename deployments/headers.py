@@ -13,6 +13,8 @@ from deployments.record import Record
 # comes first by this share of the time, at most `PROXY_MARGIN_S`.
 PROXY_MARGIN = 0.05
 PROXY_MARGIN_S = 0.25
+# At least this, but never more than half of the time: what a gateway needs to say no.
+PROXY_MIN_MARGIN_S = 0.05
 
 
 def hints(request: Request) -> Hints:
@@ -56,19 +58,26 @@ def _timeout_s(value: str | None) -> float | None:
         timeout_s = -1.0
     if not 0 < timeout_s < float("inf"):
         raise InvalidRequest("x-request-timeout-seconds must be a positive number of seconds.")
-    return timeout_s - min(timeout_s * PROXY_MARGIN, PROXY_MARGIN_S)
+    margin_s = max(timeout_s * PROXY_MARGIN, PROXY_MIN_MARGIN_S)
+    return timeout_s - min(margin_s, PROXY_MARGIN_S, timeout_s / 2)
+
+
+def bare_headers(request_id: str) -> dict[str, str]:
+    """The headers of an answer that was given before anything was decided."""
+    names = ("tier", "model", "cause", "score")
+    return {"x-smallfirst-request-id": request_id, **{f"x-smallfirst-{n}": "" for n in names}}
 
 
 def response_headers(record: Record, parsed: ParsedRequest, debug: bool) -> dict[str, str]:
     """The headers of every answer; more of them where the client asks for debug."""
     route, score = record.route, record.score
-    headers = {
-        "x-smallfirst-request-id": record.request_id,
-        "x-smallfirst-tier": route.tier if route else "",
-        "x-smallfirst-model": record.model or "",
-        "x-smallfirst-cause": route.cause.value if route else "",
-        "x-smallfirst-score": f"{score.complexity:.4f}" if score else "",
-    }
+    headers = bare_headers(record.request_id)
+    headers["x-smallfirst-model"] = record.model or ""
+    if route:
+        headers["x-smallfirst-tier"] = route.tier
+        headers["x-smallfirst-cause"] = route.cause.value
+    if score:
+        headers["x-smallfirst-score"] = f"{score.complexity:.4f}"
     if debug:
         headers["x-smallfirst-attempts"] = str(record.attempts)
         headers["x-smallfirst-ignored-fields"] = ",".join(map(_header_safe, parsed.ignored))

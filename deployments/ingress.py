@@ -11,6 +11,7 @@ from deployments.api import build_api
 from deployments.classify import ClassifierClient
 from deployments.config import AppConfig, TierName
 from deployments.environment import api_keys
+from deployments.errors import InvalidApiKey
 from deployments.gateway import Gateway
 from deployments.health import RunningCounts, TierHealth
 from deployments.ledger import Ledger, RequestMetrics
@@ -66,7 +67,9 @@ class GatewayIngress:
         yield
 
     def _observe(self, record: Record) -> None:
-        self._ledger.write(record)
+        # Strangers may not fill the disk.
+        if record.outcome != InvalidApiKey.code:
+            self._ledger.write(record)
         self._metrics.observe(record)
 
 

@@ -173,14 +173,19 @@ class ParsedRequest(BaseModel):
         return "\n".join(part for part in prompt if isinstance(part, str))
 
 
-def parse(endpoint: Endpoint, raw: bytes) -> ParsedRequest:
-    """The request in a body. Raises: `InvalidRequest`, which names the field."""
+def parse(endpoint: Endpoint | None, raw: bytes) -> ParsedRequest:
+    """The request in a body; without an endpoint, the one whose fields the body has.
+
+    Raises: `InvalidRequest`, which names the field.
+    """
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"The body is not valid JSON: {_json_mistake(error)}.") from None
     if not isinstance(body, dict):
         raise InvalidRequest("The body must be a JSON object.")
+    if endpoint is None:
+        endpoint = "completions" if "prompt" in body and "messages" not in body else "chat"
     schema = _SCHEMAS[endpoint]
     try:
         checked = schema.model_validate(body)
@@ -213,7 +218,7 @@ def _mistake(error: ValidationError, body: dict[str, Any]) -> InvalidRequest:
     for part in first["loc"]:
         if isinstance(part, int):
             param += f"[{part}]"
-        elif part in ("str", "text") or "[" in part or part.startswith("list"):
+        elif part in ("str", "text") or "[" in part or part.startswith(("list", "_")):
             continue  # pydantic's name of a union's branch, not a field
         else:
             param += f".{part}" if param else part

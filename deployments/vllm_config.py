@@ -2,7 +2,10 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+BUILTIN = "builtin:"
+BUILTIN_MODELS = ("builtin:small", "builtin:large")
 
 
 class VllmConfig(BaseModel):
@@ -11,7 +14,7 @@ class VllmConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: Literal["vllm"] = "vllm"
-    path: str = "builtin:small"
+    path: str = Field("builtin:small", min_length=1)
     """Checkpoint folder on every node, or `builtin:small` / `builtin:large`: the bundled SmolLM2
     as INT4 or unquantised, converted on first use into the user's cache."""
     max_model_len: int = Field(2048, ge=16)
@@ -39,7 +42,12 @@ class VllmConfig(BaseModel):
     """Adapters that one batch may mix; 0 leaves LoRA out. Each costs memory for its weights."""
     max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256] = 16
     """Largest rank of an adapter, one of vLLM's sizes; vLLM reserves room for it."""
-    start_timeout_s: float = Field(600.0, gt=0)
-    """Longest accepted engine start. A 7B INT4 model from a network disk takes 1 to 3 minutes."""
     extra_args: dict[str, Any] = {}
     """Further `vllm serve` options by their long names, for what this table does not list."""
+
+    @field_validator("path")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value.startswith(BUILTIN) and value not in BUILTIN_MODELS:
+            raise ValueError(f"unknown bundled model: use {' or '.join(BUILTIN_MODELS)}")
+        return value

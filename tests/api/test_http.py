@@ -1,6 +1,7 @@
 """Keys, headers, hints, paths and limits of the HTTP API."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -63,7 +64,7 @@ async def test_a_key_opens_every_path(
         assert is_envelope(answer)
         assert answer.json()["error"]["code"] == "invalid_api_key"
         assert "wrong" not in answer.text
-        assert service.records == []
+        assert [record.outcome for record in service.records] == ["invalid_api_key"]
 
 
 async def test_the_answer_to_a_wrong_key_tells_nothing_of_it(serving: Serving) -> None:
@@ -89,6 +90,7 @@ async def test_probes_need_no_key(serving: Serving, path: str) -> None:
         ("GET", CHAT, 405, "method_not_allowed"),
         ("DELETE", "/v1/models", 405, "method_not_allowed"),
         ("POST", "/healthz", 405, "method_not_allowed"),
+        ("POST", f"{CHAT}/", 404, "unknown_url"),
     ],
 )
 async def test_a_wrong_path_or_method_is_openais_envelope(
@@ -98,6 +100,7 @@ async def test_a_wrong_path_or_method_is_openais_envelope(
         answer = await http.request(method, path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert is_envelope(answer)
+    assert answer.headers.keys() >= ALWAYS
 
 
 def sized(size: int) -> bytes:
@@ -201,6 +204,38 @@ async def test_a_client_may_ask_for_the_large_tier(service: Service, value: str)
     assert answer.headers["x-smallfirst-cause"] == "client_hint"
 
 
+async def test_a_moment_without_a_small_model_does_not_keep_a_session_large(
+    serving: Serving,
+) -> None:
+    session = {"x-smallfirst-session": "s1"}
+    busy = {"faults": [{"fault": "refuse_429", "rate": 1.0}]}
+    async with serving(small=busy) as service, service.http as http:
+        first = await http.post(CHAT, json=chat(), headers=session)
+        second = await http.post(CHAT, json=chat(), headers=session)
+    causes = [answer.headers["x-smallfirst-cause"] for answer in (first, second)]
+    assert causes == ["small_saturated"] * 2
+
+
+async def test_a_body_that_does_not_come_is_given_up_at_the_deadline(service: Service) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"model":'
+        await asyncio.sleep(5)
+
+    async with service.http as http:
+        headers = {"x-request-timeout-seconds": "0.2"}
+        answer = await http.post(CHAT, content=body(), headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"messages": []}'])
+async def test_a_wrong_request_is_counted(service: Service, content: bytes) -> None:
+    async with service.http as http:
+        answer = await http.post(CHAT, content=content)
+    assert answer.status_code == 400
+    (record,) = service.records
+    assert (record.endpoint, record.outcome) == ("chat", "invalid_request")
+
+
 async def test_a_session_that_went_large_stays_large(service: Service) -> None:
     session = {"x-smallfirst-session": "s1"}
     async with service.http as http:
@@ -287,7 +322,8 @@ async def test_dry_runs_spend_no_budget(serving: Serving) -> None:
 
 async def test_a_dry_run_takes_a_completion_too(service: Service) -> None:
     async with service.http as http:
-        answer = await http.post("/v1/route", json={"model": "auto", "prompt": "Hello"})
+        body = {"model": "auto", "prompt": "Hello", "metadata": {"messages": "none"}}
+        answer = await http.post("/v1/route", json=body)
     assert answer.json()["tier"] == "small"
     assert service.scorer.asked == ["Hello"]
 

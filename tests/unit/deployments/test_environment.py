@@ -12,6 +12,7 @@ from deployments.environment import (
     set_defaults,
     visible_gpus,
 )
+from deployments.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +24,28 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("value", "keys"),
-    [("", set()), ("a", {"a"}), ("a,b", {"a", "b"}), (" a , ,b,", {"a", "b"}), (",", set())],
+    [(None, set()), ("a", {"a"}), ("a,b", {"a", "b"}), (" a , ,b,", {"a", "b"})],
 )
 def test_keys_are_listed_by_commas(
-    monkeypatch: pytest.MonkeyPatch, value: str, keys: set[str]
+    monkeypatch: pytest.MonkeyPatch, value: str | None, keys: set[str]
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("SMALLFIRST_API_KEYS", value)
+    assert api_keys() == keys
+
+
+@pytest.mark.parametrize("value", ["", " ", ","])
+def test_who_sets_keys_and_gives_none_does_not_get_an_open_endpoint(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str
 ) -> None:
     monkeypatch.setenv("SMALLFIRST_API_KEYS", value)
-    assert api_keys() == keys
+    with pytest.raises(ConfigError, match="SMALLFIRST_API_KEYS is set and holds no key"):
+        api_keys()
+    file = tmp_path / "keys"
+    file.write_text(f"# only a comment\n{value.replace(',', '')}\n")
+    monkeypatch.setenv("SMALLFIRST_API_KEYS_FILE", str(file))
+    with pytest.raises(ConfigError, match="SMALLFIRST_API_KEYS_FILE is set and holds no key"):
+        api_keys()
 
 
 def test_a_file_of_keys_comes_first_and_may_hold_comments(
@@ -46,7 +62,7 @@ def test_a_named_file_of_keys_that_is_missing_never_opens_the_endpoint(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SMALLFIRST_API_KEYS_FILE", str(tmp_path / "absent"))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ConfigError, match=r"SMALLFIRST_API_KEYS_FILE: cannot read .*absent"):
         api_keys()
 
 

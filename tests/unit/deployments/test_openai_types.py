@@ -106,6 +106,10 @@ CHAT_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a choice without tools": ({"tool_choice": "required"}, "tool_choice"),
     "an unknown choice": ({"tools": [TOOL], "tool_choice": "perhaps"}, "tool_choice"),
+    "a choice of another type": (
+        {"tools": [TOOL], "tool_choice": {"type": "custom"}},
+        "tool_choice.type",
+    ),
     "a choice that is no tool": (
         {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "other"}}},
         "tool_choice",
