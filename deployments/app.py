@@ -5,6 +5,7 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+from ray.serve.schema import LoggingConfig
 
 from deployments.classify import ClassifierReplica
 from deployments.config import AppConfig, Scaling, TierConfig
@@ -13,6 +14,8 @@ from deployments.tier import ModelTier
 
 # Serve rounds the surge up: one new replica is ready before an old one leaves.
 ROLL_ONE_AT_A_TIME = 1
+# The ledger has a line per request; Serve would write another one in each deployment it passes.
+NO_ACCESS_LOG = LoggingConfig(enable_access_log=False)
 
 
 def build(config: AppConfig) -> Application:
@@ -20,6 +23,7 @@ def build(config: AppConfig) -> Application:
     classifier = serve.deployment(
         ClassifierReplica,
         name="Classifier",
+        logging_config=NO_ACCESS_LOG,
         ray_actor_options={"num_cpus": config.classifier.num_cpus},
         max_ongoing_requests=config.classifier.max_ongoing_requests,
         max_surge_percent=ROLL_ONE_AT_A_TIME,
@@ -36,6 +40,7 @@ def build(config: AppConfig) -> Application:
     gateway = serve.deployment(
         serve.ingress()(GatewayIngress),
         name="Gateway",
+        logging_config=NO_ACCESS_LOG,
         ray_actor_options={"num_cpus": config.gateway.num_cpus},
         max_ongoing_requests=config.gateway.max_ongoing_requests,
         graceful_shutdown_timeout_s=config.gateway.max_request_s,
@@ -66,6 +71,7 @@ def tier_options(tier: TierConfig) -> dict[str, Any]:
     if tier.num_gpus:
         actor["num_gpus"] = tier.num_gpus
     return {
+        "logging_config": NO_ACCESS_LOG,
         "ray_actor_options": actor,
         "max_ongoing_requests": tier.max_ongoing_requests,
         "max_queued_requests": tier.max_queued_requests,

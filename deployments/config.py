@@ -4,10 +4,8 @@ Fed from the `args:` of `serve_config.yaml`. Secrets are not settings: they come
 environment (`environment.py`), and a config only names the variable.
 """
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from autoscale.packing import gpu_share
@@ -239,26 +237,6 @@ class AppConfig(Settings):
                 f"has {self.gpus}: lower min_replicas or gpu_share"
             )
         return self
-
-
-def load_app_config(path: Path) -> AppConfig:
-    """The typed config in a Serve config file's first application.
-
-    Raises: `ConfigError`, one line that names the key and the mend.
-    """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; give one with --config") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    try:
-        args = document["applications"][0].get("args") or {}
-    except (TypeError, KeyError, IndexError, AttributeError):
-        raise ConfigError(f"{path}: applications: must list one application") from None
-    return parse_app_config(args, str(path))
 
 
 def parse_app_config(args: Any, source: str) -> AppConfig:

@@ -27,7 +27,7 @@ def route(
     as_json: Json = False,
 ) -> None:
     """Which tier would answer this prompt, and why. Sends nothing to a model."""
-    content = sys.stdin.read() if prompt == "-" else prompt
+    content = _text(sys.stdin.read() if prompt == "-" else prompt)
     body = {"model": "auto", "messages": [{"role": "user", "content": content}]}
     with _client(url) as client:
         decision = _checked(client.post("/v1/route", json=body))
@@ -62,17 +62,28 @@ def chat(
                 except (EOFError, KeyboardInterrupt):
                     return
             else:
-                text = prompt
+                text = _text(prompt)
             messages.append({"role": "user", "content": text})
             try:
                 answer = _say(client, messages, model, max_tokens)
             except openai.APIConnectionError:
                 _fail(f"nothing answers at {url}; start it with: smallfirst serve")
             except openai.APIStatusError as error:
-                _fail(f"{error.status_code}: {error.message}")
+                _fail(f"{error.status_code}: {_said(error)}")
             messages.append({"role": "assistant", "content": answer})
             if prompt is not None:
                 return
+
+
+def _said(error: openai.APIStatusError) -> str:
+    """The server's own message; the client library puts the status before it once more."""
+    body = error.body
+    return str(body["message"]) if isinstance(body, dict) and "message" in body else error.message
+
+
+def _text(given: str) -> str:
+    """The same text, with what a terminal sent and no encoding knows as replacement characters."""
+    return given.encode(errors="replace").decode()
 
 
 def _say(client: openai.OpenAI, messages: list[Any], model: str, max_tokens: int) -> str:
@@ -97,7 +108,7 @@ def _say(client: openai.OpenAI, messages: list[Any], model: str, max_tokens: int
 def status(url: Url = DEFAULT_URL, as_json: Json = False) -> None:
     """Whether the endpoint is ready, and what it serves."""
     with _client(url) as client:
-        ready = client.get("/readyz").json()
+        ready = _document(client.get("/readyz"))
         listed = _checked(client.get("/v1/models"))["data"]
     if as_json:
         console.print_json(json.dumps({"ready": ready, "models": listed}))
@@ -128,19 +139,34 @@ def _client(url: str) -> Iterator[httpx.Client]:
 
 
 def _checked(response: httpx.Response) -> Any:
+    body = _document(response)
     try:
-        body = response.json()
         if response.is_error:
             _fail(f"{response.status_code}: {body['error']['message']}")
-    except (ValueError, LookupError, TypeError):
-        _fail(f"{response.status_code} from {response.url}: this is not a smallfirst endpoint")
+    except (LookupError, TypeError):
+        _not_ours(response)
     return body
 
 
+def _document(response: httpx.Response) -> Any:
+    try:
+        body = response.json()
+    except ValueError:
+        _not_ours(response)
+    return body
+
+
+def _not_ours(response: httpx.Response) -> NoReturn:
+    _fail(f"{response.status_code} from {response.url}: this is not a smallfirst endpoint")
+
+
 def _api_key() -> str | None:
-    return secret("SMALLFIRST_API_KEY")
+    key = secret("SMALLFIRST_API_KEY")
+    if key is not None and not key.isascii():
+        _fail("SMALLFIRST_API_KEY: a key is ASCII text, because an HTTP header carries it")
+    return key
 
 
 def _fail(message: str) -> NoReturn:
-    errors.print(f"[bold red]error:[/] {message}")
+    errors.print(f"error: {message}", markup=False, soft_wrap=True)
     raise typer.Exit(2)

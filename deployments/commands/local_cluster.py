@@ -8,6 +8,7 @@ import logging
 import shutil
 import socket
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,18 +22,26 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions
+from ray.serve.schema import LoggingConfig
 
 from deployments.app import build
-from deployments.commands.stop_signals import ignore_stop_signals, interrupt_on_stop_signals
+from deployments.commands.stop_signals import (
+    ignore_stop_signals,
+    interrupt_on_stop_signals,
+    leave_at_once,
+)
 from deployments.config import AppConfig
 from deployments.environment import environment_variable, user_id
 from deployments.errors import ConfigError
+from deployments.serve_file import HttpOptions
 
 APP_NAME = "smallfirst"
 # Inherited by every process of the cluster, so that stopping it finds all of them and only them.
 CLUSTER_MARK = "SMALLFIRST_CLUSTER"
 # Where `smallfirst swap` finds the cluster: Ray's own note of it is gone once a client has left.
 ADDRESS_FILE = "smallfirst-address"
+# How long Serve may take to stop: its replicas drain meanwhile.
+GRACEFUL_STOP_S = 40.0
 # How long the logs of a run are kept.
 KEPT_S = 7 * 24 * 3600
 
@@ -41,20 +50,19 @@ KEPT_S = 7 * 24 * 3600
 class LocalOptions:
     """Where and how the local cluster runs."""
 
-    host: str = "127.0.0.1"
-    port: int = 8000
+    http: HttpOptions
     dashboard: bool = True
     temp_dir: Path | None = None
 
 
 @contextmanager
 def local_cluster(options: LocalOptions) -> Iterator[Path]:
-    """A Ray cluster with Serve's proxy on `options.port`; yields its log folder.
+    """A Ray cluster with Serve's proxy on `options.http`; yields its log folder.
 
     Stopped on the way out, however that comes. Never joins a cluster that is already there.
     Raises: `ConfigError` where the port is taken.
     """
-    require_free_port(options.host, options.port)
+    require_free_port(options.http.host, options.http.port)
     temp_dir = options.temp_dir or Path(tempfile.gettempdir()) / f"smallfirst-{user_id()}"
     _drop_old_sessions(temp_dir)
     mark = uuid.uuid4().hex
@@ -75,7 +83,10 @@ def local_cluster(options: LocalOptions) -> Iterator[Path]:
         logs = Path(context.address_info["session_dir"]) / "logs"
         # Ray prints what its processes complain of to standard output, whatever it is told.
         complaints.enter_context(redirect_stdout((logs / "driver.log").open("a")))
-        serve.start(http_options=HTTPOptions(host=options.host, port=options.port))
+        serve.start(
+            http_options=HTTPOptions(**options.http.model_dump()),
+            logging_config=LoggingConfig(enable_access_log=False),
+        )
         yield logs
     except RayError as error:
         raise ConfigError(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from None
@@ -90,17 +101,27 @@ def _stop(mark: str) -> None:
     the replica that started it. Stop signals wait meanwhile, so that a second Ctrl-C leaves
     nothing behind."""
     ignore_stop_signals()
+    # In a thread: where the signal went to Ray's processes too, Ray waits for them for a minute and
+    # then ends this process.
+    graceful = threading.Thread(target=_shut_down, daemon=True)
+    graceful.start()
+    graceful.join(GRACEFUL_STOP_S)
+    left = marked_processes(mark)
+    _, alive = psutil.wait_procs(left, timeout=5)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)
+    if graceful.is_alive():
+        leave_at_once("Stopped; Ray was gone before.")
+
+
+def _shut_down() -> None:
     try:
         if ray.is_initialized():
             serve.shutdown()
     finally:
         ray.shutdown()
-        left = marked_processes(mark)
-        _, alive = psutil.wait_procs(left, timeout=5)
-        for process in alive:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(alive, timeout=5)
 
 
 def marked_processes(mark: str) -> list[psutil.Process]:

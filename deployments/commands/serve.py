@@ -15,19 +15,28 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from deployments.commands.local_files import with_local_files
 from deployments.commands.ray_environment import RAY_ENVIRONMENT, haproxy_environment
 from deployments.commands.stop_signals import interrupt_on_stop_signals
-from deployments.config import AppConfig, load_app_config
-from deployments.environment import cache_dir, set_defaults
+from deployments.config import AppConfig
+from deployments.environment import api_keys, cache_dir, set_defaults
 from deployments.errors import ConfigError
+from deployments.serve_file import HttpOptions, load_serve_file
 from deployments.vllm_config import VllmConfig
 from models import default_model
+from models.errors import CheckpointError
 
 console = Console(stderr=True, highlight=False)
 
 
 def serve(
     config: Annotated[Path, typer.Option(help="Serve config file.")] = Path("serve_config.yaml"),
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on, instead of the config's.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port, instead of the config's.", min=1, max=65535)
+    ] = None,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Listen beyond this machine without API keys.")
+    ] = False,
     haproxy: Annotated[
         bool, typer.Option(help="HAProxy in front: a fraction of the CPU per streamed chunk.")
     ] = False,
@@ -39,14 +48,17 @@ def serve(
     """Run everything on this machine until Ctrl-C."""
     interrupt_on_stop_signals()
     try:
-        settings = _with_gpus(with_local_files(load_app_config(config), cache_dir()))
+        file = load_serve_file(config)
+        asked = {"host": host, "port": port}
+        http = file.http.model_copy(update={k: v for k, v in asked.items() if v is not None})
+        _check_keys(http.host, open_to_all)
+        settings = _with_gpus(with_local_files(file.app, cache_dir()))
         _check_paths(settings)
         _prepare_models(settings)
-        set_defaults({**RAY_ENVIRONMENT, **(haproxy_environment(port) if haproxy else {})})
-        where = {"host": host, "port": port, "temp_dir": temp_dir, "dashboard": dashboard}
-        _serve(settings, where)
-    except ConfigError as error:
-        console.print(f"[bold red]error:[/] {error}")
+        set_defaults({**RAY_ENVIRONMENT, **(haproxy_environment(http.port) if haproxy else {})})
+        _serve(settings, http, {"temp_dir": temp_dir, "dashboard": dashboard})
+    except (ConfigError, CheckpointError) as error:
+        console.print(f"error: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         console.print("Stopped.")
@@ -66,6 +78,16 @@ def _with_gpus(settings: AppConfig) -> AppConfig:
     for name in changed:
         console.print(f"{name}.gpu_share: 0.25 of a GPU, because the config names none")
     return settings.model_copy(update=changed)
+
+
+def _check_keys(host: str, open_to_all: bool) -> None:
+    """Refuse to listen beyond this machine without API keys, unless that is said."""
+    if api_keys() or open_to_all or host == "localhost" or host.startswith("127."):
+        return
+    raise ConfigError(
+        f"host {host} can be reached by others and there are no API keys: set "
+        "SMALLFIRST_API_KEYS_FILE or SMALLFIRST_API_KEYS, or say --open"
+    )
 
 
 def find_distribution(name: str) -> str | None:
@@ -107,18 +129,18 @@ def _prepare_models(settings: AppConfig) -> None:
         progress.update(task, description="ready", completed=1.0)
 
 
-def _serve(settings: AppConfig, where: dict[str, Any]) -> None:
+def _serve(settings: AppConfig, http: HttpOptions, more: dict[str, Any]) -> None:
     # Imported here: Ray reads the environment when it is imported, and takes a second.
     from deployments.commands.local_cluster import LocalOptions, local_cluster, run_app
 
     started_s = time.monotonic()
     starting = console.status("[2/3] ray: starting a local cluster")
-    with starting, local_cluster(LocalOptions(**where)) as logs:
+    with starting, local_cluster(LocalOptions(http, **more)) as logs:
         console.print(f"[2/3] ray: running, logs in {logs}", soft_wrap=True)
         run_app(settings, lambda states: starting.update(_states_line(states)))
         starting.stop()
         console.print(f"[3/3] application: ready after {time.monotonic() - started_s:.0f} s")
-        _welcome(settings, f"http://{where['host']}:{where['port']}")
+        _welcome(settings, f"http://{http.host}:{http.port}")
         threading.Event().wait()
 
 

@@ -16,9 +16,10 @@ from deployments.commands.rollout import (
     read_golden_set,
     roll_out,
 )
-from deployments.config import AppConfig, TierName, load_app_config
+from deployments.config import AppConfig, TierName
 from deployments.environment import cache_dir, user_id
 from deployments.errors import ConfigError
+from deployments.serve_file import load_serve_file
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 console = Console(stderr=True, highlight=False)
@@ -69,7 +70,7 @@ def apply(
 
 
 def _load(config: Path) -> AppConfig:
-    return with_local_files(load_app_config(config), cache_dir())
+    return with_local_files(load_serve_file(config).app, cache_dir())
 
 
 def _roll(

@@ -78,3 +78,33 @@ async def test_another_kind_of_server_is_named_as_such() -> None:
         shown = await run("route", "Hi", url=f"http://127.0.0.1:{port}")
     assert shown.exit_code == 2
     assert "this is not a smallfirst endpoint" in shown.output
+
+
+async def test_a_server_that_is_not_ours_is_named_in_one_line() -> None:
+    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello")
+        writer.close()
+
+    async with await asyncio.start_server(page, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        shown = await run("status", url=f"http://127.0.0.1:{port}")
+    assert (shown.exit_code, shown.output.count("\n")) == (2, 1)
+    assert "this is not a smallfirst endpoint" in shown.output
+
+
+async def test_a_key_that_no_header_can_carry_is_refused() -> None:
+    shown = await run("status", url="http://127.0.0.1:9", key="schlüssel")
+    assert (shown.exit_code, shown.output.count("\n")) == (2, 1)
+    assert "SMALLFIRST_API_KEY" in shown.output and "schl" not in shown.output
+
+
+@pytest.mark.parametrize("verb", ["route", "chat"])
+async def test_bytes_that_are_no_text_are_sent_as_what_can_be(service: Service, verb: str) -> None:
+    assert (await run(verb, "caf\udcff", url=service.url)).exit_code == 0
+
+
+async def test_an_error_of_the_server_is_said_once(service: Service) -> None:
+    shown = await run("chat", "Hi", "--model", "absent", url=service.url)
+    assert shown.exit_code == 2
+    assert shown.output.count("404") == 1 and "'absent' does not exist" in shown.output

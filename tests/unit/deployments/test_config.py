@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 import deployments.config
-from deployments.config import AppConfig, TierConfig, load_app_config, parse_app_config
+from deployments.config import AppConfig, TierConfig, parse_app_config
 from deployments.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -102,52 +101,6 @@ def test_a_mistake_is_one_line_that_names_the_key_and_the_mend(args: Any, says: 
     assert "\n" not in message
     for words in says:
         assert words in message
-
-
-FILES = {
-    "not YAML": ("a: [1", "not valid YAML"),
-    "not text": (b"\xff\xfe\x00", "not valid YAML"),
-    "empty": ("", "must list one application"),
-    "a list": ("- 1", "must list one application"),
-    "no application": ("applications: []", "must list one application"),
-    "an application that is a word": ("applications: [smallfirst]", "must list one application"),
-    "an unknown key": ("applications: [{args: {gpu: 1}}]", "gpu: unknown key"),
-}
-
-
-@pytest.mark.parametrize(("content", "says"), FILES.values(), ids=FILES)
-def test_a_broken_file_is_one_line_with_its_name(
-    tmp_path: Path, content: str | bytes, says: str
-) -> None:
-    path = tmp_path / "serve.yaml"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ConfigError) as caught:
-        load_app_config(path)
-    assert says in str(caught.value)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such file; give one with --config"):
-        load_app_config(tmp_path / "absent.yaml")
-
-
-def test_a_folder_is_no_config_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
-        load_app_config(tmp_path)
-
-
-def test_an_application_without_args_has_the_defaults(tmp_path: Path) -> None:
-    path = tmp_path / "serve.yaml"
-    path.write_text("applications: [{name: smallfirst}]")
-    assert load_app_config(path) == AppConfig()
-
-
-def test_the_deployed_file_says_what_the_defaults_say() -> None:
-    deployed = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
-    assert load_app_config(ROOT / "serve_config.yaml") == AppConfig()
-    assert deployed["http_options"]["request_timeout_s"] > AppConfig().gateway.max_request_s
 
 
 @pytest.mark.parametrize("share", [0, 1, 0.5, 0.3333, 0.25, 0.2, 0.1666, 0.1428, 0.125])
