@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as Path
 
-from deployments.config import AppConfig, TierName
+from deployments.config import TierName
 from deployments.disconnect import unless_disconnected
 from deployments.engine import Endpoint
 from deployments.errors import (
@@ -30,6 +30,7 @@ from deployments.errors import (
 )
 from deployments.gateway import Gateway, Hints
 from deployments.headers import bare_headers, hints, request_id, response_headers
+from deployments.model_list import ModelList
 from deployments.openai_types import ParsedRequest, parse
 from deployments.record import Record
 
@@ -73,7 +74,7 @@ class _Api:
         self._gateway = gateway
         self._key_hashes = [_digest(key) for key in api_keys]
         self._running = running
-        self._models = _models(gateway.config)
+        self._models = ModelList(gateway.config)
 
     def guarded(self, handler: Handler) -> Handler:
         """The handler behind the API key, with our errors as OpenAI's envelope."""
@@ -116,12 +117,14 @@ class _Api:
 
     async def models(self, _: Request) -> Response:
         """`GET /v1/models`."""
-        return _json({"object": "list", "data": list(self._listed().values())})
+        return _json(
+            {"object": "list", "data": list(self._models.listed(self._gateway.adapters).values())}
+        )
 
     async def model(self, request: Request) -> Response:
         """`GET /v1/models/{model}`."""
         name = request.path_params["model"]
-        listed = self._listed().get(name)
+        listed = self._models.listed(self._gateway.adapters).get(name)
         if listed is None:
             raise UnknownModel(f"The model '{name[:100]}' does not exist.", "model")
         return _json(listed)
@@ -140,15 +143,6 @@ class _Api:
         ready = all(tier["up"] for tier in tiers.values())
         body = {"status": "ok" if ready else "unavailable", "tiers": tiers}
         return _json(body, status=200 if ready else 503)
-
-    def _listed(self) -> dict[str, dict[str, Any]]:
-        """What `/v1/models` says of every name a client may ask for, adapters of now included."""
-        listed = dict(self._models)
-        for tier, names in self._gateway.adapters.items():
-            base = self._models[self._gateway.config.tiers[tier].model]
-            for model, domain in names.items():
-                listed[model] = {**base, "id": model, "parent": base["id"], "domain": domain}
-        return listed
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         raw, asked = await self._body(request, hints(request))
@@ -218,20 +212,6 @@ class _Api:
         matches = [hmac.compare_digest(digest, known) for known in self._key_hashes]
         if not any(matches):
             raise InvalidApiKey("Incorrect API key provided.")
-
-
-def _models(config: AppConfig) -> dict[str, dict[str, Any]]:
-    """What `/v1/models` says of `auto`, the tiers and their models."""
-    common = {"object": "model", "created": int(time.time()), "owned_by": "smallfirst"}
-    listed: dict[str, dict[str, Any]] = {"auto": {"id": "auto", **common}}
-    for name, tier in config.tiers.items():
-        about = {"tier": name, "stand_in": tier.stand_in, "remote": tier.remote}
-        max_model_len = getattr(tier.engine, "max_model_len", None)
-        if max_model_len is not None:
-            about["max_model_len"] = max_model_len
-        for model in (name, tier.model):
-            listed[model] = {"id": model, **common, **about}
-    return listed
 
 
 def error_response(error: ServingError, headers: dict[str, str]) -> Response:
