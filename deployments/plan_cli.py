@@ -5,6 +5,7 @@ code 2.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -90,6 +91,9 @@ def quantize(
     group_size: Annotated[int | None, typer.Option(min=2, help="Weights with one scale.")] = None,
     symmetric: Annotated[bool, typer.Option(help="No zero points.")] = False,
     calibration: Annotated[Path | None, typer.Option(help="JSON lines with 'text'.")] = None,
+    python: Annotated[
+        Path | None, typer.Option(help="The Python that has llmcompressor, for gptq and awq.")
+    ] = None,
     evaluate: Annotated[Path | None, typer.Option(help="JSON lines; built in if left out.")] = None,
     max_regression: Annotated[
         float | None, typer.Option(min=0.0, help="Largest loss allowed, as a fraction.")
@@ -103,7 +107,9 @@ def quantize(
     try:
         texts = tuple(read_text_lines(calibration).texts) if calibration else ()
         lines = read_text_lines(evaluate or DEFAULT_EVALUATION)
-        settings = Settings(method, group_size, symmetric, texts, max_regression)
+        settings = Settings(
+            method, group_size, symmetric, texts, max_regression, python or Path(sys.executable)
+        )
         with step_bar() as on_step:
             result = quantise_checkpoint(model, out, settings, lines, on_step)
     except ValueError as error:

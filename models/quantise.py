@@ -6,6 +6,7 @@ file, written when it is complete, so that an interrupted run goes on where it s
 
 import json
 import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from models.calibrated import Calibration, compress
 from models.checkpoint import read_checkpoint, read_config
 from models.errors import CheckpointError
 from models.evaluation import Quality, evaluate
@@ -40,6 +42,8 @@ class Settings:
     symmetric: bool = False
     calibration: tuple[str, ...] = ()
     max_regression: float | None = None
+    # Where llmcompressor is installed; decides nothing of the output.
+    python: Path = Path(sys.executable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,8 @@ def quantise_checkpoint(
             _round_layers(source, work, scheme, on_step)
             _copy_rest(source, work, scheme)
         else:
-            from models.calibrated import compress
-
-            compress(source, work, settings.method, scheme, settings.calibration)
+            calibration = Calibration(settings.method, settings.calibration, settings.python)
+            compress(source, work, scheme, calibration, on_step)
         before, after = _compare(source, work, lines, on_step)
         _refuse_regression(before, after, settings.max_regression, work)
         quality = {"before": before and asdict(before), "after": after and asdict(after)}
@@ -115,11 +118,10 @@ def _resume(source: Path, work: Path, settings: Settings, on_step: OnStep) -> di
     """The work folder, emptied unless it was made from the same source with the same settings."""
     on_step("hashing the source", 0.0)
     files = sorted([*source.glob("*.safetensors"), source / "config.json"])
-    facts = {
-        "source": {file.name: sha256_of(file) for file in files},
-        "settings": asdict(settings)
-        | {"calibration": sha256("\0".join(settings.calibration).encode()).hexdigest()},
-    }
+    chosen = asdict(settings)
+    del chosen["python"]
+    chosen["calibration"] = sha256("\0".join(settings.calibration).encode()).hexdigest()
+    facts = {"source": {file.name: sha256_of(file) for file in files}, "settings": chosen}
     progress = work / "progress.json"
     if not progress.exists() or read_config(progress) != json.loads(json.dumps(facts)):
         shutil.rmtree(work, ignore_errors=True)

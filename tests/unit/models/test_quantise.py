@@ -156,23 +156,6 @@ def test_accuracy_counts_as_a_loss_too() -> None:
     assert Quality(9.0, 0.8).regression(Quality(10.0, 0.75)) == 0.0
 
 
-@pytest.mark.parametrize("method", ["gptq", "awq"])
-def test_calibrated_methods_name_what_they_need(source: Path, tmp_path: Path, method: str) -> None:
-    with pytest.raises(CheckpointError, match="needs --calibration"):
-        run(source, tmp_path / "out", method=method)
-
-
-def test_a_missing_extra_is_named(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(name: str) -> None:
-        raise ImportError(name=name)
-
-    monkeypatch.setattr("models.calibrated.import_module", missing)
-    with pytest.raises(CheckpointError, match=r"smallfirst\[quantize\]"):
-        run(source, tmp_path / "out", method="gptq", calibration=("text",))
-
-
 def test_a_taken_output_is_left_alone(source: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(CheckpointError, match="already there"):
