@@ -20,6 +20,7 @@ from autoscale.gpus import Gpu, find_gpu
 from autoscale.packing import needed_bytes, usable_bytes
 from autoscale.packing_fleet import Item, pack_fleet, shares
 from autoscale.packing_kv import Demand
+from deployments.errors import ConfigError
 from deployments.plan_model import Calibration, footprint_of, make_plan, read_calibration
 from deployments.plan_output import as_yaml, print_fleet, print_plan, print_quality, tier_settings
 from models.checkpoint import CheckpointFacts, read_checkpoint
@@ -37,15 +38,22 @@ def fail(error: Exception) -> NoReturn:
     raise typer.Exit(2) from error
 
 
+def _above_zero(**sizes: int | None) -> None:
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} must be at least 1, got {size}")
+
+
 @app.command()
 def plan(
     model: Annotated[list[Path], typer.Option(help="Model folder or config.json; repeatable.")],
     gpu: Annotated[str, typer.Option(help="GPU name (a10g, l4, h100, ...) or its GiB.")],
-    gpus: Annotated[int, typer.Option(min=1, help="How many of that GPU.")] = 1,
-    max_model_len: Annotated[int | None, typer.Option(min=1, help="Context in tokens.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Full requests in each replica.")] = 8,
-    replicas_per_gpu: Annotated[int | None, typer.Option(min=1, help="Exactly this many.")] = None,
-    block_size: Annotated[int, typer.Option(min=1, help="KV block in tokens.")] = 16,
+    gpus: Annotated[int, typer.Option(help="How many of that GPU.")] = 1,
+    max_model_len: Annotated[int | None, typer.Option(help="Context in tokens.")] = None,
+    concurrency: Annotated[int, typer.Option(help="Full requests in each replica.")] = 8,
+    replicas_per_gpu: Annotated[int | None, typer.Option(help="Exactly this many.")] = None,
+    block_size: Annotated[int, typer.Option(help="KV block in tokens.")] = 16,
     kv_dtype: Annotated[str, typer.Option(help="KV cache type: auto or fp8.")] = "auto",
     int4: Annotated[bool, typer.Option(help="Estimate the weights as if W4A16.")] = False,
     calibration: Annotated[Path | None, typer.Option(help="Measured overheads, JSON.")] = None,
@@ -56,6 +64,13 @@ def plan(
 ) -> None:
     """How many replicas fit on a GPU, what each may hold, and the exact settings."""
     try:
+        _above_zero(
+            gpus=gpus,
+            max_model_len=max_model_len,
+            concurrency=concurrency,
+            replicas_per_gpu=replicas_per_gpu,
+            block_size=block_size,
+        )
         card = find_gpu(gpu)
         measured = read_calibration(calibration)
         facts = [read_checkpoint(path, kv_dtype, int4) for path in model]

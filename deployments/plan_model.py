@@ -107,6 +107,7 @@ def footprint_of(facts: CheckpointFacts, demand: Demand, calibration: Calibratio
         activation_bytes=computed if measured is None else measured,
         active_weights_bytes=facts.active_weights_bytes,
         parameters=facts.parameters,
+        expert_fraction=facts.expert_fraction,
     )
 
 

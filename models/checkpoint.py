@@ -28,8 +28,10 @@ class CheckpointFacts:
     weights_bytes: int
     # False: read from the weights' headers. True: counted from config.json, biases left out.
     estimated: bool
-    # What one decode step reads; less than all only for experts that a token does not use.
+    # What a decode step of one token reads; less than all only for experts that it does not use.
     active_weights_bytes: int
+    # Of a layer's experts, what one token uses; 1 without experts.
+    expert_fraction: float
     parameters: int
     kv_layers: tuple[AttentionLayers, ...]
     hidden_size: int
@@ -73,6 +75,7 @@ def read_checkpoint(path: Path, kv_dtype: str = "auto", as_int4: bool = False) -
         weights_bytes=weights_bytes,
         estimated=as_int4 or not weights_files,
         active_weights_bytes=_active_bytes(weights_bytes, counted),
+        expert_fraction=counted.expert_fraction if counted else 1.0,
         parameters=elements,
         kv_layers=attention_layers(config, _kv_element_bytes(config, kv_dtype)),
         hidden_size=positive(text, "hidden_size"),

@@ -28,6 +28,8 @@ class Parameters(NamedTuple):
     linear: int
     other: int
     active_linear: int
+    # Of a layer's experts, what one token uses; 1 without experts.
+    expert_fraction: float = 1.0
 
 
 def count_parameters(config: dict[str, Any]) -> Parameters:
@@ -46,6 +48,7 @@ def count_parameters(config: dict[str, Any]) -> Parameters:
         linear=layers * attention + mlp.linear,
         other=embeddings + layers * small + norm + mlp.other + _vision(config, hidden),
         active_linear=layers * attention + mlp.active_linear,
+        expert_fraction=mlp.expert_fraction,
     )
 
 
@@ -120,6 +123,7 @@ def _mlps(architecture: str, text: dict[str, Any]) -> Parameters:
         linear=dense + sparse * matrices * (experts * width + shared),
         other=sparse * router,
         active_linear=dense + sparse * matrices * (chosen * width + shared),
+        expert_fraction=chosen / experts,
     )
 
 

@@ -1,6 +1,6 @@
 """What `config.json` says of a published model is what vLLM builds from it, to the byte.
 
-vLLM builds each model at its real size without memory (torch's meta device) in its own process, then
+vLLM builds each model at its real size without memory (torch's meta device) in one process and
 states the bytes of its parameters and the KV cache of every layer.
 """
 

@@ -109,10 +109,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert message in text and text.startswith("error: ") and text.count("\n") == 1
 
 
-@pytest.mark.parametrize("option", ["--gpus", "--max-model-len", "--concurrency", "--block-size"])
+@pytest.mark.parametrize(
+    "option",
+    ["--gpus", "--max-model-len", "--concurrency", "--block-size", "--replicas-per-gpu"],
+)
 @pytest.mark.parametrize("value", ["0", "-1"])
 def test_sizes_below_one_are_refused(config: Path, option: str, value: str) -> None:
-    assert option in run("--model", config, "--gpu", "l4", option, value, code=2)
+    text = run("--model", config, "--gpu", "l4", option, value, code=2)
+    assert text == f"error: {option} must be at least 1, got {value}\n"
 
 
 def test_an_unknown_calibration_key_is_named(config: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from autoscale.packing_throughput import (
     kv_read_bytes,
     recommend,
     throughput,
+    weights_read_bytes,
 )
 
 GPU = Gpu("test", 80, 1000, 100, "made up")
@@ -37,6 +38,16 @@ def test_a_step_takes_the_slower_of_reading_and_multiplying(
     batch: int, context: int, step_s: float
 ) -> None:
     assert gpu_step_s(MODEL, GPU, batch, context) == pytest.approx(step_s)
+
+
+def test_a_larger_batch_reads_more_experts() -> None:
+    # 8 of 9 GB are experts, a token uses one in four: 1 + 8 x (1 - 0.75 ** batch).
+    model = Footprint("moe", 9 * 10**9, (), 0, 3 * 10**9, expert_fraction=0.25)
+    for batch in (1, 2, 10):
+        expected = 1 + 8 * (1 - 0.75**batch)
+        assert weights_read_bytes(model, batch) == pytest.approx(expected * 1e9)
+    assert gpu_step_s(model, GPU, 2, 1) == pytest.approx(4.5e-3)
+    assert weights_read_bytes(MODEL, 50) == MODEL.weights_bytes
 
 
 def rate(k: int, demand: Demand, **overheads: float) -> Throughput:
