@@ -23,6 +23,7 @@ from autoscale.packing_kv import Demand
 from deployments.errors import ConfigError
 from deployments.plan_model import Calibration, footprint_of, make_plan, read_calibration
 from deployments.plan_output import as_yaml, print_fleet, print_plan, print_quality, tier_settings
+from models.adapter import AdapterSet, is_adapter, read_adapters
 from models.checkpoint import CheckpointFacts, read_checkpoint
 from models.text_lines import DEFAULT_EVALUATION, read_text_lines
 
@@ -47,9 +48,11 @@ def _above_zero(**sizes: int | None) -> None:
 
 @app.command()
 def plan(
-    model: Annotated[list[Path], typer.Option(help="Model folder or config.json; repeatable.")],
+    model: Annotated[
+        list[Path], typer.Option(help="Model folder, config.json or LoRA adapter; repeatable.")
+    ],
     gpu: Annotated[str, typer.Option(help="GPU name (a10g, l4, h100, ...) or its GiB.")],
-    gpus: Annotated[int, typer.Option(help="How many of that GPU.")] = 1,
+    gpus: Annotated[int | None, typer.Option(help="How many of that GPU.")] = None,
     max_model_len: Annotated[int | None, typer.Option(help="Context in tokens.")] = None,
     concurrency: Annotated[int, typer.Option(help="Full requests in each replica.")] = 8,
     replicas_per_gpu: Annotated[int | None, typer.Option(help="Exactly this many.")] = None,
@@ -73,26 +76,44 @@ def plan(
         )
         card = find_gpu(gpu)
         measured = read_calibration(calibration)
-        facts = [read_checkpoint(path, kv_dtype, int4) for path in model]
+        facts, adapters = _read_models(model, kv_dtype, int4)
         length = max_model_len or min(
             [DEFAULT_MAX_MODEL_LEN, *(f.max_context_tokens for f in facts)]
         )
         demand = Demand(length, concurrency, block_size, replicas_per_gpu=replicas_per_gpu)
         if len(facts) > 1:
-            _plan_fleet(facts, card, demand, measured, as_json)
+            if emit:
+                raise ConfigError("--emit serve_config takes one model")
+            _plan_fleet(facts, card, demand, measured, gpus, as_json)
             return
-        result = make_plan(facts[0], card, gpus, demand, measured)
+        result = make_plan(facts[0], card, gpus or 1, demand, measured)
         if emit and replicas_per_gpu is None and result.recommendation is not None:
             wanted = replace(demand, replicas_per_gpu=result.recommendation.replicas_per_gpu)
-            result = make_plan(facts[0], card, gpus, wanted, measured)
+            result = make_plan(facts[0], card, gpus or 1, wanted, measured)
     except ValueError as error:
         fail(error)
     if emit:
-        typer.echo(as_yaml(tier_settings(result, model[0])), nl=False)
+        if int4:
+            typer.echo("# Planned as if W4A16: quantise first, and put the new folder at `path`.")
+        base = next(path for path in model if not is_adapter(path))
+        typer.echo(as_yaml(tier_settings(result, base, adapters)), nl=False)
     elif as_json:
         typer.echo(json.dumps(result.as_json(), indent=2))
     else:
         print_plan(result, Console())
+
+
+def _read_models(
+    paths: list[Path], kv_dtype: str, int4: bool
+) -> tuple[list[CheckpointFacts], AdapterSet]:
+    """The models; adapters take their slots in the one base model's replicas."""
+    bases = [path for path in paths if not is_adapter(path)]
+    if len(bases) < len(paths) and len(bases) != 1:
+        raise ConfigError("LoRA adapters are planned with exactly one base model beside them")
+    adapters = read_adapters([path for path in paths if is_adapter(path)], bases[0])
+    facts = [read_checkpoint(path, kv_dtype, int4) for path in bases]
+    first = replace(facts[0], beside_bytes=facts[0].beside_bytes + adapters.slots_bytes)
+    return [first, *facts[1:]], adapters
 
 
 @app.command()
@@ -148,9 +169,10 @@ def _plan_fleet(
     gpu: Gpu,
     demand: Demand,
     calibration: Calibration,
+    gpus: int | None,
     as_json: bool,
 ) -> None:
-    """One replica of each model on as few GPUs as possible."""
+    """One replica of each model on as few GPUs as possible; `gpus` is how many there are."""
     overheads = calibration.overheads()
     items = [
         Item(fact.name, needed_bytes(footprint_of(fact, demand, calibration), overheads, demand))
@@ -158,6 +180,9 @@ def _plan_fleet(
     ]
     usable = usable_bytes(gpu.memory_bytes, overheads)
     fleet = pack_fleet(items, usable)
+    needed = len(fleet.gpus)
+    if gpus is not None and needed > gpus:
+        raise ConfigError(f"{needed} GPUs are needed, {needed - gpus} more than --gpus {gpus}")
     if not as_json:
         print_fleet(fleet, usable, Console())
         return

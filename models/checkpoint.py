@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import CheckpointError
-from models.kv_layout import AttentionLayers, attention_layers, positive, text_config
+from models.kv_layout import (
+    AttentionLayers,
+    attention_layers,
+    positive,
+    split_projection_bytes,
+    text_config,
+)
 from models.parameter_count import Parameters, count_parameters, padded_vocabulary
 from models.safetensors_header import TensorFacts, read_header
 
@@ -38,6 +44,9 @@ class CheckpointFacts:
     intermediate_size: int
     vocab_size: int
     max_context_tokens: int
+    kv_dtype: str
+    # What the engine makes beside the weights: LoRA slots, and MLA's projection once more.
+    beside_bytes: int
 
     @property
     def kv_bytes_per_token(self) -> int:
@@ -82,6 +91,8 @@ def read_checkpoint(path: Path, kv_dtype: str = "auto", as_int4: bool = False) -
         intermediate_size=positive(text, "intermediate_size"),
         vocab_size=positive(text, "vocab_size"),
         max_context_tokens=positive(text, "max_position_embeddings"),
+        kv_dtype=kv_dtype,
+        beside_bytes=split_projection_bytes(config),
     )
 
 

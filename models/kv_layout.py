@@ -114,6 +114,19 @@ def _latent_layers(text: dict[str, Any], element_bytes: int) -> tuple[AttentionL
     return (AttentionLayers(positive(text, "num_hidden_layers"), width * element_bytes, None),)
 
 
+def split_projection_bytes(config: dict[str, Any]) -> int:
+    """MLA's up-projection as the two 16-bit matrices that vLLM makes of it, the original kept.
+
+    0 for other attention. Source: vLLM 0.32 `mla_attention.process_weights_after_loading`.
+    """
+    if architecture_of(config) not in LATENT:
+        return 0
+    text = text_config(config)
+    width = positive(text, "qk_nope_head_dim") + positive(text, "v_head_dim")
+    rows = positive(text, "num_attention_heads") * width
+    return 2 * positive(text, "num_hidden_layers") * positive(text, "kv_lora_rank") * rows
+
+
 def _plain_layers(
     architecture: str, text: dict[str, Any], element_bytes: int
 ) -> tuple[AttentionLayers, ...]:

@@ -55,6 +55,9 @@ class Worker:
             stderr=subprocess.DEVNULL,
             text=True,
         )
+
+    def wait_until_ready(self) -> None:
+        """Until the model is loaded and warm."""
         self._line("READY")
 
     def _line(self, mark: str) -> str:
@@ -156,6 +159,8 @@ def main() -> None:
     generator = random.Random(4)
     loops: Loops = {"closed": {}, "open": {}}
     try:
+        for worker in itertools.chain(*setups.values()):
+            worker.wait_until_ready()
         for _ in range(arguments.rounds):
             gaps = [generator.expovariate(OPEN_RPS) for _ in range(REQUESTS)]
             arrivals = [sum(gaps[: index + 1]) for index in range(REQUESTS)]
@@ -163,15 +168,15 @@ def main() -> None:
                 closed = run_phase(workers, [0.0] * REQUESTS, CLIENTS)
                 loops["closed"].setdefault(name, []).append(closed)
                 loops["open"].setdefault(name, []).append(run_phase(workers, arrivals, None))
+            report(loops, arguments)
     finally:
         for workers in setups.values():
             for worker in workers:
                 worker.stop()
-    report(loops, arguments)
 
 
 def report(loops: Loops, arguments: argparse.Namespace) -> None:
-    """Medians over the rounds beside the prediction, as a table and a file."""
+    """Medians over the rounds so far beside the prediction, as a table and a file."""
     cores = [machine(2), machine(1)]
     expected = predicted(arguments.model, *cores)
     medians = {
@@ -195,7 +200,7 @@ def report(loops: Loops, arguments: argparse.Namespace) -> None:
         document = {
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "hardware": "2 cores of an AMD EPYC, 24 GiB, no GPU",
-            "rounds": arguments.rounds,
+            "rounds": len(ratios),
             "cores_measured": [gpu._asdict() for gpu in cores],
             "planned_tokens_per_s": expected,
             "planned_ratio": second / first,

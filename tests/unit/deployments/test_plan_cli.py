@@ -90,6 +90,71 @@ def test_several_models_are_placed(config: Path) -> None:
     assert document["optimal"] is True
 
 
+def test_the_emitted_block_serves_the_planned_kv_cache(config: Path) -> None:
+    arguments = ("--model", config, "--gpu", "l40s", "--kv-dtype", "fp8")
+    block = yaml.safe_load(run(*arguments, "--emit", "serve_config"))["small"]
+    assert block["engine"]["extra_args"]["kv-cache-dtype"] == "fp8"
+    assert as_json(*arguments)["kv_bytes_per_token"] == 131_072 // 2
+
+
+@pytest.fixture
+def adapters(tmp_path: Path) -> list[Path]:
+    folders = []
+    for name, rank in (("legal", 8), ("health", 12)):
+        folder = tmp_path / name
+        folder.mkdir()
+        settings = {"peft_type": "LORA", "r": rank}
+        (folder / "adapter_config.json").write_text(json.dumps(settings))
+        folders.append(folder)
+    return folders
+
+
+def test_adapters_take_slots_beside_their_base_model(config: Path, adapters: list[Path]) -> None:
+    arguments: list[object] = ["--model", config, "--gpu", "l40s", "--replicas-per-gpu", 1]
+    plain = as_json(*arguments)
+    arguments += [word for path in adapters for word in ("--model", path)]
+    held = as_json(*arguments)
+    # Two slots of rank 16, as vLLM allocates them (tests/e2e/test_architecture_truth.py).
+    assert held["beside_bytes"] == 184_713_216
+    assert held["overhead_bytes"] == plain["overhead_bytes"] + 184_713_216
+    tier = TierConfig.model_validate(
+        yaml.safe_load(run(*arguments, "--emit", "serve_config"))["small"]
+    )
+    assert isinstance(tier.engine, VllmConfig)
+    assert (tier.engine.max_loras, tier.engine.max_lora_rank) == (2, 16)
+    assert set(tier.adapters) == {"legal", "health"}
+
+
+def test_adapters_need_one_base(config: Path, adapters: list[Path]) -> None:
+    assert "exactly one base" in run("--model", adapters[0], "--gpu", "l4", code=2)
+    two = ("--model", config, "--model", config, "--model", adapters[0])
+    assert "exactly one base" in run(*two, "--gpu", "l4", code=2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"peft_type": "IA3"}, "only plain LoRA"),
+        ({"peft_type": "LORA", "r": 0}, "'r' must be from 1 to 256, got 0"),
+        ({"peft_type": "LORA", "r": 8, "use_dora": True}, "only plain LoRA"),
+    ],
+)
+def test_an_adapter_that_cannot_be_served_is_named(
+    config: Path, adapters: list[Path], settings: dict[str, Any], message: str
+) -> None:
+    (adapters[0] / "adapter_config.json").write_text(json.dumps(settings))
+    text = run("--model", config, "--model", adapters[0], "--gpu", "l4", code=2)
+    assert text.startswith("error: legal: ") and message in text
+
+
+def test_several_models_need_gpus_enough(config: Path) -> None:
+    two = ("--model", config, "--model", config, "--gpu", "24", "--int4")
+    assert len(as_json(*two)["gpus"]) == 2
+    text = run(*two, "--gpus", 1, code=2)
+    assert text == "error: 2 GPUs are needed, 1 more than --gpus 1\n"
+    assert "takes one model" in run(*two, "--emit", "serve_config", code=2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
