@@ -124,7 +124,7 @@ def quantize(
     method: Annotated[
         Literal["rtn", "gptq", "awq"], typer.Option(help="rtn needs no data.")
     ] = "rtn",
-    group_size: Annotated[int | None, typer.Option(min=2, help="Weights with one scale.")] = None,
+    group_size: Annotated[int | None, typer.Option(help="Weights with one scale.")] = None,
     symmetric: Annotated[bool, typer.Option(help="No zero points.")] = False,
     calibration: Annotated[Path | None, typer.Option(help="JSON lines with 'text'.")] = None,
     python: Annotated[
@@ -132,7 +132,7 @@ def quantize(
     ] = None,
     evaluate: Annotated[Path | None, typer.Option(help="JSON lines; built in if left out.")] = None,
     max_regression: Annotated[
-        float | None, typer.Option(min=0.0, help="Largest loss allowed, as a fraction.")
+        float | None, typer.Option(help="Largest loss allowed, as a fraction.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="An object for programs.")] = False,
 ) -> None:
@@ -141,6 +141,9 @@ def quantize(
     from models.quantise import Settings, quantise_checkpoint
 
     try:
+        _above_zero(group_size=group_size)
+        if max_regression is not None and max_regression < 0:
+            raise ConfigError(f"--max-regression must be at least 0, got {max_regression}")
         texts = tuple(read_text_lines(calibration).texts) if calibration else ()
         lines = read_text_lines(evaluate or DEFAULT_EVALUATION)
         settings = Settings(
@@ -159,7 +162,8 @@ def quantize(
 @contextmanager
 def step_bar() -> Iterator[Callable[[str, float], None]]:
     """A progress bar on standard error, moved by (step, finished fraction)."""
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting", total=1.0)
         yield lambda step, part: progress.update(task, description=step, completed=part)
 

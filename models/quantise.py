@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from models.calibrated import Calibration, compress
@@ -31,6 +31,8 @@ Method = Literal["rtn", "gptq", "awq"]
 OnStep = Callable[[str, float], None]
 # vLLM's GPU kernel for INT4 (Marlin) takes these (vLLM 0.32 `MARLIN_SUPPORTED_GROUP_SIZES`).
 GROUP_SIZES = (128, 64, 32)
+# The file being written; its name ends in nothing that is loaded.
+PARTIAL = "partial.tmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +78,21 @@ def quantise_checkpoint(
             _copy_rest(source, work, scheme)
         else:
             calibration = Calibration(settings.method, settings.calibration, settings.python)
-            compress(source, work, scheme, calibration, on_step)
+            try:
+                compress(source, work, scheme, calibration, on_step)
+            except CheckpointError:
+                shutil.rmtree(work)  # the library cannot go on where it stopped
+                raise
         before, after = _compare(source, work, lines, on_step)
         _refuse_regression(before, after, settings.max_regression, work)
         quality = {"before": before and asdict(before), "after": after and asdict(after)}
         (work / "progress.json").unlink()
         seal(work, facts | {"quality": quality})
         work.rename(out)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {work}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        # A full disk is an error of its own kind when safetensors meets it.
+        (work / PARTIAL).unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {work}: {error}") from error
     on_step("done", 1.0)
     return Result(before_bytes, read_checkpoint(out).weights_bytes, before, after)
 
@@ -140,7 +148,7 @@ def _round_layers(source: Path, work: Path, scheme: Int4Scheme, on_step: OnStep)
         on_step(f"rounding {part}", 0.05 + 0.75 * done / len(parts))
         target = work / f"model-{part}.safetensors"
         if not target.exists():
-            partial = work / "partial.tmp"
+            partial = work / PARTIAL
             save_file(_rounded(names, scheme), partial, metadata={"format": "pt"})
             partial.chmod(0o644)
             partial.rename(target)

@@ -184,6 +184,24 @@ def test_sizes_below_one_are_refused(config: Path, option: str, value: str) -> N
     assert text == f"error: {option} must be at least 1, got {value}\n"
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--group-size", "-4", "error: --group-size must be at least 1, got -4"),
+        ("--max-regression", "-0.1", "error: --max-regression must be at least 0, got -0.1"),
+        ("--evaluate", "bad.jsonl", "error: bad.jsonl line 2 is not JSON"),
+        ("--calibration", "bad.jsonl", "error: bad.jsonl line 2 is not JSON"),
+    ],
+)
+def test_a_mistake_in_quantize_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.jsonl").write_text('{"text": "fine"}\n{"text": \n')
+    result = CliRunner().invoke(app, ["quantize", "--model", "m", "--out", "o", option, value])
+    assert (result.exit_code, result.stderr) == (2, message + "\n")
+
+
 def test_an_unknown_calibration_key_is_named(config: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "c.json"
     wrong.write_text('{"cuda_contex_bytes": 1}')
