@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.errors import CheckpointError
-from models.kv_layout import AttentionLayers, attention_layers
+from models.kv_layout import AttentionLayers, attention_layers, split_projection_bytes
 from tests.unit.models.published_configs import (
     DEEPSEEK_V2_LITE,
     GEMMA_2_9B,
@@ -99,6 +99,12 @@ def test_what_is_not_understood_is_refused_by_name(change: dict[str, Any], messa
 def test_sparse_latent_attention_is_refused() -> None:
     with pytest.raises(CheckpointError, match="index_topk"):
         attention_layers(DEEPSEEK_V2_LITE | {"index_topk": 2048}, 2)
+
+
+def test_the_split_projection_of_latent_attention_is_counted() -> None:
+    # 27 layers x latent 512 x 16 heads x (128 + 128) x 2 bytes
+    assert split_projection_bytes(DEEPSEEK_V2_LITE) == 113_246_208
+    assert split_projection_bytes(LLAMA_31_8B) == 0
 
 
 def test_heads_default_to_all_heads() -> None:

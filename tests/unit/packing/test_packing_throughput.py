@@ -58,6 +58,14 @@ def rate(k: int, demand: Demand, **overheads: float) -> Throughput:
     return throughput(MODEL, GPU, plan, costs, demand)
 
 
+def test_the_batch_is_what_the_kv_cache_holds() -> None:
+    # (80 GiB - 4e9 bytes) // 2 MiB = 39,052 blocks, 512 for each request: 76.3 requests.
+    single = rate(1, Demand(8192), host_step_s=0.0)
+    assert single.batch_per_replica == 76
+    step_s = (4e9 + 76 * 8192 * 131_072) / 1e12
+    assert single.tokens_per_s == pytest.approx(76 / step_s)
+
+
 def test_one_large_batch_beats_four_replicas_when_memory_bandwidth_binds() -> None:
     packed, single = (rate(k, Demand(8192), host_step_s=0.0) for k in (4, 1))
     advice = recommend(packed, single)
