@@ -32,8 +32,10 @@ class Footprint:
     weights_bytes: int
     kv_layers: tuple[KvLayers, ...]
     activation_bytes: int
+    # What a decode step of one token reads, and the part of a layer's experts that the token uses.
     active_weights_bytes: int
     parameters: int = 0
+    expert_fraction: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Decode throughput bound by memory bandwidth: of k replicas on a GPU, and of one.
 
-A decode step of b requests reads the active weights once and each request's KV cache, and
+A decode step of b requests reads the weights that they use once and each request's KV cache, and
 multiplies b tokens with the weights (roofline: Williams et al., CACM 52(4), 2009). k engines on one
 GPU take turns on it; while one waits for its host, another computes. An upper bound: real kernels
 reach part of the bandwidth.
@@ -47,10 +47,22 @@ def kv_read_bytes(kv_layers: tuple[KvLayers, ...], context_tokens: int) -> int:
     )
 
 
+def weights_read_bytes(footprint: Footprint, batch: int) -> float:
+    """Bytes of weights that one decode step of `batch` requests reads.
+
+    An expert is read once, however many requests use it; each request chooses on its own.
+    >>> two_of_eight = Footprint("m", 9_000, (), 0, 3_000, expert_fraction=0.25)
+    >>> [round(weights_read_bytes(two_of_eight, batch)) for batch in (1, 2, 32)]
+    [3000, 4500, 8999]
+    """
+    idle_bytes = footprint.weights_bytes - footprint.active_weights_bytes
+    return footprint.weights_bytes - idle_bytes * (1 - footprint.expert_fraction) ** (batch - 1)
+
+
 def gpu_step_s(footprint: Footprint, gpu: Gpu, batch: int, context_tokens: int) -> float:
     """Least seconds of one decode step of one engine: the slower of reading and multiplying."""
     kv_bytes = batch * kv_read_bytes(footprint.kv_layers, context_tokens)
-    read_s = (footprint.active_weights_bytes + kv_bytes) / (gpu.bandwidth_gb_per_s * 1e9)
+    read_s = (weights_read_bytes(footprint, batch) + kv_bytes) / (gpu.bandwidth_gb_per_s * 1e9)
     # Two operations for each weight and token.
     share = footprint.active_weights_bytes / footprint.weights_bytes
     multiply_s = 2 * footprint.parameters * share * batch / (gpu.tflops * 1e12)

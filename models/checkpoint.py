@@ -5,18 +5,25 @@ Reads `config.json` and the headers of the safetensors files; never a weight.
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models.errors import CheckpointError
-from models.kv_layout import AttentionLayers, attention_layers, positive, text_config
+from models.kv_layout import (
+    AttentionLayers,
+    attention_layers,
+    positive,
+    split_projection_bytes,
+    text_config,
+)
 from models.parameter_count import Parameters, count_parameters, padded_vocabulary
 from models.safetensors_header import TensorFacts, read_header
 
 ELEMENT_BYTES = {"bfloat16": 2, "float16": 2, "float32": 2, "fp8": 1}
-# Bits of one INT4 weight with its group's bfloat16 scale and 4-bit zero point.
-INT4_GROUP_SIZE = 128
+# Weights in a group, and bits of its 16-bit scale and 4-bit zero point.
+INT4_GROUP = (128, 16 + 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +34,19 @@ class CheckpointFacts:
     weights_bytes: int
     # False: read from the weights' headers. True: counted from config.json, biases left out.
     estimated: bool
-    # What one decode step reads; less than all only for experts that a token does not use.
+    # What a decode step of one token reads; less than all only for experts that it does not use.
     active_weights_bytes: int
+    # Of a layer's experts, what one token uses; 1 without experts.
+    expert_fraction: float
     parameters: int
     kv_layers: tuple[AttentionLayers, ...]
     hidden_size: int
     intermediate_size: int
     vocab_size: int
     max_context_tokens: int
+    kv_dtype: str
+    # What the engine makes beside the weights: LoRA slots, and MLA's projection once more.
+    beside_bytes: int
 
     @property
     def kv_bytes_per_token(self) -> int:
@@ -63,19 +75,24 @@ def read_checkpoint(path: Path, kv_dtype: str = "auto", as_int4: bool = False) -
         weights_bytes, elements = stored_weights(folder, weights_files, config)
     else:
         counted = counted or count_parameters(config)
-        weights_bytes = _estimated_bytes(counted, as_int4 or _is_int4(config))
+        weights_bytes = _estimated_bytes(
+            counted, INT4_GROUP if as_int4 else _int4_group_bits(config)
+        )
         elements = counted.linear + counted.other
     return CheckpointFacts(
         name=path.resolve().name if path.is_dir() else folder.resolve().name,
         weights_bytes=weights_bytes,
         estimated=as_int4 or not weights_files,
         active_weights_bytes=_active_bytes(weights_bytes, counted),
+        expert_fraction=counted.expert_fraction if counted else 1.0,
         parameters=elements,
-        kv_layers=attention_layers(config, _kv_element_bytes(text, kv_dtype)),
+        kv_layers=attention_layers(config, _kv_element_bytes(config, kv_dtype)),
         hidden_size=positive(text, "hidden_size"),
         intermediate_size=positive(text, "intermediate_size"),
         vocab_size=positive(text, "vocab_size"),
         max_context_tokens=positive(text, "max_position_embeddings"),
+        kv_dtype=kv_dtype,
+        beside_bytes=split_projection_bytes(config),
     )
 
 
@@ -95,8 +112,8 @@ def read_config(path: Path) -> dict[str, Any]:
 def stored_weights(folder: Path, files: list[Path], config: dict[str, Any]) -> tuple[int, int]:
     """Bytes that vLLM loads from the files, and the number of stored weights.
 
-    A name that two shards repeat counts once, tied output embeddings count once, `weight_shape`
-    (a note of compressed-tensors) not at all, float32 weights as the 16 bits vLLM casts them to,
+    A name that two shards repeat counts once, tied output embeddings count once, what vLLM skips
+    not at all, float32 weights as the 16 bits vLLM casts them to,
     and the vocabulary as padded.
     """
     tensors: dict[str, TensorFacts] = {}
@@ -107,12 +124,13 @@ def stored_weights(folder: Path, files: list[Path], config: dict[str, Any]) -> t
     tied = bool(text.get("tie_word_embeddings"))
     padding = padded_vocabulary(text) - positive(text, "vocab_size")
     total = elements = 0
+    layers = positive(text, "num_hidden_layers")
     for name, tensor in tensors.items():
-        if name.endswith("weight_shape") or (tied and name.endswith("lm_head.weight")):
+        if _is_not_loaded(name, layers, tied):
             continue
         total += _loaded_bytes(name, tensor)
-        if not name.endswith(("_scale", "_zero_point")):
-            packed = 8 if name.endswith("weight_packed") else 1
+        if not name.endswith(("scale", "scales", "zero_point", "qzeros", "g_idx", "scale_inv")):
+            packed = 8 if name.endswith(("weight_packed", "qweight")) else 1
             elements += math.prod(tensor.shape) * packed
         if name.endswith(("embed_tokens.weight", "lm_head.weight")) and padding:
             total += padding * tensor.shape[-1] * 2
@@ -132,32 +150,48 @@ def _check_index(folder: Path, names: set[str]) -> None:
             )
 
 
+def _is_not_loaded(name: str, layers: int, tied: bool) -> bool:
+    """Notes of formats, tied heads, and layers past the last (DeepSeek's extra prediction)."""
+    if name.endswith(("weight_shape", "rotary_emb.inv_freq")):
+        return True
+    layer = re.search(r"(?:^|\.)layers\.(\d+)\.", name)
+    past = layer is not None and "vision" not in name and int(layer[1]) >= layers
+    return past or (tied and name.endswith("lm_head.weight"))
+
+
 def _loaded_bytes(name: str, tensor: TensorFacts) -> int:
     if tensor.dtype == "F32" and name.endswith((".weight", ".bias")):
         return tensor.stored_bytes // 2
     return tensor.stored_bytes
 
 
-def _is_int4(config: dict[str, Any]) -> bool:
+def _int4_group_bits(config: dict[str, Any]) -> tuple[int, int] | None:
+    """Weights in a group and the bits of its scale and zero point; None without quantisation."""
     quantization = config.get("quantization_config")
     if quantization is None:
-        return False
-    groups = quantization.get("config_groups") or {}
-    bits = {group.get("weights", {}).get("num_bits") for group in groups.values()}
-    if bits == {4} or quantization.get("bits") == 4 or quantization.get("w_bit") == 4:
-        return True
-    method = quantization.get("quant_method")
-    raise CheckpointError(
-        f"config.json: the weights of a {method!r} checkpoint cannot be estimated; "
-        "give the checkpoint folder"
-    )
+        return None
+    groups = list((quantization.get("config_groups") or {}).values())
+    schemes = [group.get("weights") or {} for group in groups] or [quantization]
+    bits = {scheme.get("num_bits", scheme.get("bits", scheme.get("w_bit"))) for scheme in schemes}
+    sizes = {scheme.get("group_size", scheme.get("q_group_size")) for scheme in schemes}
+    size = sizes.pop() if len(sizes) == 1 else None
+    if bits != {4} or not isinstance(size, int) or size == 0:
+        raise CheckpointError(
+            f"config.json: the weights of a {quantization.get('quant_method')!r} checkpoint cannot "
+            "be estimated; give the checkpoint folder"
+        )
+    # GPTQ stores zero points for symmetric weights too.
+    plain = bool(groups) and all(scheme.get("symmetric") for scheme in schemes)
+    return size, 16 if plain else 20
 
 
-def _estimated_bytes(counted: Parameters, int4: bool) -> int:
-    if not int4:
+def _estimated_bytes(counted: Parameters, group: tuple[int, int] | None) -> int:
+    if group is None:
         return 2 * (counted.linear + counted.other)
-    # 4 bits each, and 20 bits (scale and zero point) for each group.
-    return counted.linear // 2 + counted.linear // INT4_GROUP_SIZE * 20 // 8 + 2 * counted.other
+    size, bits = group
+    # A size of -1 is one group for a whole row: its scale is lost in the rounding of an estimate.
+    scales = counted.linear // size * bits // 8 if size > 0 else 0
+    return counted.linear // 2 + scales + 2 * counted.other
 
 
 def _active_bytes(weights_bytes: int, counted: Parameters | None) -> int:
@@ -174,9 +208,19 @@ def _count_or_none(config: dict[str, Any]) -> Parameters | None:
         return None
 
 
-def _kv_element_bytes(text: dict[str, Any], kv_dtype: str) -> int:
+def _kv_element_bytes(config: dict[str, Any], kv_dtype: str) -> int:
+    text = text_config(config)
     name = text.get("dtype") or text.get("torch_dtype") or "bfloat16"
     name = "fp8" if kv_dtype == "fp8" else name
     if kv_dtype not in ("auto", "fp8") or name not in ELEMENT_BYTES:
         raise CheckpointError(f"KV cache type {kv_dtype!r} of a {name!r} model: use auto or fp8")
+    quantization = config.get("quantization_config") or {}
+    # vLLM follows these under `auto` (vLLM 0.32 `get_kv_cache_quant_algo_string`, `Attention`).
+    for part in (quantization, quantization.get("quantization") or {}):
+        for key in ("kv_cache_scheme", "kv_cache_quant_algo"):
+            if part.get(key) and kv_dtype == "auto":
+                raise CheckpointError(
+                    f"config.json: {key!r} sets the KV cache type; if that is 8 bits, give "
+                    "--kv-dtype fp8"
+                )
     return ELEMENT_BYTES[name]

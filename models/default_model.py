@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from safetensors import SafetensorError
 
 from models.errors import CheckpointError
 from models.sealed_folder import (
@@ -68,7 +69,7 @@ def ensure(cache_dir: Path, on_step: OnStep) -> DefaultModel:
             if not _is_current(target):
                 remove_leftovers(target)
                 _build(target, on_step)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot write the default model to {cache_dir}: {error}") from error
     return model
 

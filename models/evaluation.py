@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from models.checkpoint import read_config
+from models.errors import CheckpointError
 from models.int4 import unpacked_weight
 from models.text_lines import Question, TextLines
 
@@ -41,8 +42,15 @@ class Quality:
 
 
 def evaluate(folder: Path, lines: TextLines, on_done: Callable[[float], None]) -> Quality:
-    """The quality of the checkpoint in `folder`; `on_done` gets the finished fraction."""
-    model, tokenizer = load_model(folder)
+    """The quality of the checkpoint in `folder`; `on_done` gets the finished fraction.
+
+    Raises: `CheckpointError` if transformers cannot run the model or has no tokenizer for it.
+    """
+    try:
+        model, tokenizer = load_model(folder)
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"cannot evaluate {folder.name}: {reason}") from error
     total = len(lines.texts) + len(lines.questions)
     log_likelihood = tokens = right = 0.0
     with torch.inference_mode():

@@ -23,9 +23,10 @@ PLAIN = frozenset(
 )  # fmt: skip
 # One compressed vector per token and layer instead of K and V (MLA).
 LATENT = frozenset({"DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM"})
-# Keys that Gemma's published configurations leave out because they equal the class's defaults.
-# Source: transformers 5.19 `GemmaConfig`, `Gemma2Config`, `Gemma3TextConfig`.
-GEMMA_DEFAULTS: dict[str, dict[str, Any]] = {
+# Keys that published configurations leave out because they equal the class's defaults.
+# Source: transformers 5.19 `GemmaConfig`, `Gemma2Config`, `Gemma3TextConfig`, `SmolLM3Config`.
+CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
+    "smollm3": {"tie_word_embeddings": True},
     "gemma": {"tie_word_embeddings": True},
     "gemma2": {"tie_word_embeddings": True, "sliding_window": 4096},
     "gemma3": {
@@ -38,9 +39,9 @@ GEMMA_DEFAULTS: dict[str, dict[str, Any]] = {
         "sliding_window": 4096,
     },
 }
-GEMMA_DEFAULTS["gemma3_text"] = GEMMA_DEFAULTS["gemma3"]
-# Gemma 2 and 3 before transformers wrote `layer_types`: every n-th layer sees the whole context.
-SLIDING_PATTERN = {"Gemma2ForCausalLM": 2, "Gemma3ForCausalLM": 6}
+CLASS_DEFAULTS["gemma3_text"] = CLASS_DEFAULTS["gemma3"]
+# Before transformers wrote `layer_types`: every n-th layer sees the whole context.
+SLIDING_PATTERN = {"Gemma2ForCausalLM": 2, "GptOssForCausalLM": 2, "Gemma3ForCausalLM": 6}
 SLIDING_PATTERN["Gemma3ForConditionalGeneration"] = 6
 
 
@@ -82,7 +83,7 @@ def text_config(config: dict[str, Any]) -> dict[str, Any]:
     """The language model's part of a multimodal configuration, or the whole of a plain one."""
     nested = config.get("text_config")
     text = nested if isinstance(nested, dict) else config
-    return GEMMA_DEFAULTS.get(str(config.get("model_type")), {}) | text
+    return CLASS_DEFAULTS.get(str(config.get("model_type")), {}) | text
 
 
 def positive(config: dict[str, Any], key: str) -> int:
@@ -111,6 +112,19 @@ def _latent_layers(text: dict[str, Any], element_bytes: int) -> tuple[AttentionL
         raise CheckpointError("config.json: 'index_topk' (sparse MLA) is not understood")
     width = positive(text, "kv_lora_rank") + positive(text, "qk_rope_head_dim")
     return (AttentionLayers(positive(text, "num_hidden_layers"), width * element_bytes, None),)
+
+
+def split_projection_bytes(config: dict[str, Any]) -> int:
+    """MLA's up-projection as the two 16-bit matrices that vLLM makes of it, the original kept.
+
+    0 for other attention. Source: vLLM 0.32 `mla_attention.process_weights_after_loading`.
+    """
+    if architecture_of(config) not in LATENT:
+        return 0
+    text = text_config(config)
+    width = positive(text, "qk_nope_head_dim") + positive(text, "v_head_dim")
+    rows = positive(text, "num_attention_heads") * width
+    return 2 * positive(text, "num_hidden_layers") * positive(text, "kv_lora_rank") * rows
 
 
 def _plain_layers(

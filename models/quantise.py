@@ -6,6 +6,7 @@ file, written when it is complete, so that an interrupted run goes on where it s
 
 import json
 import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from models.calibrated import Calibration, compress
 from models.checkpoint import read_checkpoint, read_config
 from models.errors import CheckpointError
 from models.evaluation import Quality, evaluate
@@ -29,6 +31,8 @@ Method = Literal["rtn", "gptq", "awq"]
 OnStep = Callable[[str, float], None]
 # vLLM's GPU kernel for INT4 (Marlin) takes these (vLLM 0.32 `MARLIN_SUPPORTED_GROUP_SIZES`).
 GROUP_SIZES = (128, 64, 32)
+# The file being written; its name ends in nothing that is loaded.
+PARTIAL = "partial.tmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Settings:
     symmetric: bool = False
     calibration: tuple[str, ...] = ()
     max_regression: float | None = None
+    # Where llmcompressor is installed; decides nothing of the output.
+    python: Path = Path(sys.executable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +77,22 @@ def quantise_checkpoint(
             _round_layers(source, work, scheme, on_step)
             _copy_rest(source, work, scheme)
         else:
-            from models.calibrated import compress
-
-            compress(source, work, settings.method, scheme, settings.calibration)
+            calibration = Calibration(settings.method, settings.calibration, settings.python)
+            try:
+                compress(source, work, scheme, calibration, on_step)
+            except CheckpointError:
+                shutil.rmtree(work)  # the library cannot go on where it stopped
+                raise
         before, after = _compare(source, work, lines, on_step)
         _refuse_regression(before, after, settings.max_regression, work)
         quality = {"before": before and asdict(before), "after": after and asdict(after)}
         (work / "progress.json").unlink()
         seal(work, facts | {"quality": quality})
         work.rename(out)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {work}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        # A full disk is an error of its own kind when safetensors meets it.
+        (work / PARTIAL).unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {work}: {error}") from error
     on_step("done", 1.0)
     return Result(before_bytes, read_checkpoint(out).weights_bytes, before, after)
 
@@ -115,11 +126,10 @@ def _resume(source: Path, work: Path, settings: Settings, on_step: OnStep) -> di
     """The work folder, emptied unless it was made from the same source with the same settings."""
     on_step("hashing the source", 0.0)
     files = sorted([*source.glob("*.safetensors"), source / "config.json"])
-    facts = {
-        "source": {file.name: sha256_of(file) for file in files},
-        "settings": asdict(settings)
-        | {"calibration": sha256("\0".join(settings.calibration).encode()).hexdigest()},
-    }
+    chosen = asdict(settings)
+    del chosen["python"]
+    chosen["calibration"] = sha256("\0".join(settings.calibration).encode()).hexdigest()
+    facts = {"source": {file.name: sha256_of(file) for file in files}, "settings": chosen}
     progress = work / "progress.json"
     if not progress.exists() or read_config(progress) != json.loads(json.dumps(facts)):
         shutil.rmtree(work, ignore_errors=True)
@@ -138,7 +148,7 @@ def _round_layers(source: Path, work: Path, scheme: Int4Scheme, on_step: OnStep)
         on_step(f"rounding {part}", 0.05 + 0.75 * done / len(parts))
         target = work / f"model-{part}.safetensors"
         if not target.exists():
-            partial = work / "partial.tmp"
+            partial = work / PARTIAL
             save_file(_rounded(names, scheme), partial, metadata={"format": "pt"})
             partial.chmod(0o644)
             partial.rename(target)

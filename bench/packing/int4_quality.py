@@ -23,7 +23,7 @@ from models.int4 import Int4Scheme, quantise
 from models.quantise import is_projection
 from models.text_lines import DEFAULT_EVALUATION, read_text_lines
 
-RESULTS = Path(__file__).parent / "int4_quality.json"
+RESULTS = Path(__file__).parent / "results" / "int4_quality.json"
 SCHEMES = [Int4Scheme(group, symmetric) for group in (32, 64) for symmetric in (True, False)]
 
 

@@ -16,7 +16,10 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from filelock import FileLock, Timeout
+
 from deployments.environment import visible_gpus
+from deployments.start_lock import lock_path, start_lock
 
 # Where the running bench tells the controller how many replicas it wants.
 WANTED = "SMALLFIRST_BENCH_WANTED"
@@ -24,7 +27,7 @@ REPLICAS = (1, 2, 3, 4, 5, 6, 8, 6, 5, 4, 2, 1)
 SHARE = 0.25
 # (GPUs of each Ray node, number of nodes, placement by Serve)
 CASES = [(2, 2, "spread"), (2, 2, "pack"), (1, 4, "spread"), (1, 4, "pack")]
-RESULTS = Path(__file__).parent / "placement.json"
+RESULTS = Path(__file__).parent / "results" / "placement.json"
 
 
 class Held(NamedTuple):
@@ -62,13 +65,16 @@ def run_case(gpus_per_node: int, nodes: int) -> list[Held]:
     ray.init(address=cluster.address, log_to_driver=False)
 
     class Replica:
-        def where(self) -> tuple[str, str]:
-            """The node, and the GPU as the start lock names it: CUDA_VISIBLE_DEVICES."""
+        async def where(self) -> tuple[str, str]:
+            """The node and the GPU that Ray assigned, which the start lock must hold."""
             context = ray.get_runtime_context()
-            gpus = visible_gpus()
-            if gpus != context.get_accelerator_ids()["GPU"] or len(gpus) != 1:
-                raise RuntimeError(f"Ray assigned another GPU than the replica sees: {gpus}")
-            return context.get_node_id(), gpus[0]
+            (gpu,) = context.get_accelerator_ids()["GPU"]
+            async with start_lock(visible_gpus()):
+                try:
+                    FileLock(lock_path(gpu)).acquire(timeout=0)
+                except Timeout:
+                    return context.get_node_id(), gpu
+            raise RuntimeError(f"the start lock of {visible_gpus()} does not hold GPU {gpu}")
 
     deployment = serve.deployment(
         Replica,

@@ -5,6 +5,7 @@ code 2.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -27,6 +28,8 @@ from deployments.commands.plan_output import (
     print_quality,
     tier_settings,
 )
+from deployments.errors import ConfigError
+from models.adapter import AdapterSet, is_adapter, read_adapters
 from models.checkpoint import CheckpointFacts, read_checkpoint
 from models.text_lines import DEFAULT_EVALUATION, read_text_lines
 
@@ -42,15 +45,24 @@ def fail(error: Exception) -> NoReturn:
     raise typer.Exit(2) from error
 
 
+def _above_zero(**sizes: int | None) -> None:
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} must be at least 1, got {size}")
+
+
 @app.command()
 def plan(
-    model: Annotated[list[Path], typer.Option(help="Model folder or config.json; repeatable.")],
+    model: Annotated[
+        list[Path], typer.Option(help="Model folder, config.json or LoRA adapter; repeatable.")
+    ],
     gpu: Annotated[str, typer.Option(help="GPU name (a10g, l4, h100, ...) or its GiB.")],
-    gpus: Annotated[int, typer.Option(min=1, help="How many of that GPU.")] = 1,
-    max_model_len: Annotated[int | None, typer.Option(min=1, help="Context in tokens.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Full requests in each replica.")] = 8,
-    replicas_per_gpu: Annotated[int | None, typer.Option(min=1, help="Exactly this many.")] = None,
-    block_size: Annotated[int, typer.Option(min=1, help="KV block in tokens.")] = 16,
+    gpus: Annotated[int | None, typer.Option(help="How many of that GPU.")] = None,
+    max_model_len: Annotated[int | None, typer.Option(help="Context in tokens.")] = None,
+    concurrency: Annotated[int, typer.Option(help="Full requests in each replica.")] = 8,
+    replicas_per_gpu: Annotated[int | None, typer.Option(help="Exactly this many.")] = None,
+    block_size: Annotated[int, typer.Option(help="KV block in tokens.")] = 16,
     kv_dtype: Annotated[str, typer.Option(help="KV cache type: auto or fp8.")] = "auto",
     int4: Annotated[bool, typer.Option(help="Estimate the weights as if W4A16.")] = False,
     calibration: Annotated[Path | None, typer.Option(help="Measured overheads, JSON.")] = None,
@@ -61,28 +73,53 @@ def plan(
 ) -> None:
     """How many replicas fit on a GPU, what each may hold, and the exact settings."""
     try:
+        _above_zero(
+            gpus=gpus,
+            max_model_len=max_model_len,
+            concurrency=concurrency,
+            replicas_per_gpu=replicas_per_gpu,
+            block_size=block_size,
+        )
         card = find_gpu(gpu)
         measured = read_calibration(calibration)
-        facts = [read_checkpoint(path, kv_dtype, int4) for path in model]
+        facts, adapters = _read_models(model, kv_dtype, int4)
         length = max_model_len or min(
             [DEFAULT_MAX_MODEL_LEN, *(f.max_context_tokens for f in facts)]
         )
         demand = Demand(length, concurrency, block_size, replicas_per_gpu=replicas_per_gpu)
         if len(facts) > 1:
-            _plan_fleet(facts, card, demand, measured, as_json)
+            if emit:
+                raise ConfigError("--emit serve_config takes one model")
+            _plan_fleet(facts, card, demand, measured, gpus, as_json)
             return
-        result = make_plan(facts[0], card, gpus, demand, measured)
+        result = make_plan(facts[0], card, gpus or 1, demand, measured)
         if emit and replicas_per_gpu is None and result.recommendation is not None:
             wanted = replace(demand, replicas_per_gpu=result.recommendation.replicas_per_gpu)
-            result = make_plan(facts[0], card, gpus, wanted, measured)
+            result = make_plan(facts[0], card, gpus or 1, wanted, measured)
     except ValueError as error:
         fail(error)
     if emit:
-        typer.echo(as_yaml(tier_settings(result, model[0])), nl=False)
+        if int4:
+            typer.echo("# Planned as if W4A16: quantise first, and put the new folder at `path`.")
+        base = next(path for path in model if not is_adapter(path))
+        typer.echo(as_yaml(tier_settings(result, base, adapters)), nl=False)
     elif as_json:
         typer.echo(json.dumps(result.as_json(), indent=2))
     else:
         print_plan(result, Console())
+
+
+def _read_models(
+    paths: list[Path], kv_dtype: str, int4: bool
+) -> tuple[list[CheckpointFacts], AdapterSet]:
+    """The models; adapters take their slots in the one base model's replicas."""
+    bases = [path for path in paths if not is_adapter(path)]
+    if len(bases) < len(paths) and len(bases) != 1:
+        raise ConfigError("LoRA adapters are planned with exactly one base model beside them")
+    adapters = read_adapters([path for path in paths if is_adapter(path)], bases[0])
+    facts = [read_checkpoint(path, kv_dtype, int4) for path in bases]
+    first = replace(facts[0], beside_bytes=facts[0].beside_bytes + adapters.slots_bytes)
+    return [first, *facts[1:]], adapters
 
 
 @app.command()
@@ -93,12 +130,15 @@ def quantize(
     method: Annotated[
         Literal["rtn", "gptq", "awq"], typer.Option(help="rtn needs no data.")
     ] = "rtn",
-    group_size: Annotated[int | None, typer.Option(min=2, help="Weights with one scale.")] = None,
+    group_size: Annotated[int | None, typer.Option(help="Weights with one scale.")] = None,
     symmetric: Annotated[bool, typer.Option(help="No zero points.")] = False,
     calibration: Annotated[Path | None, typer.Option(help="JSON lines with 'text'.")] = None,
+    python: Annotated[
+        Path | None, typer.Option(help="The Python that has llmcompressor, for gptq and awq.")
+    ] = None,
     evaluate: Annotated[Path | None, typer.Option(help="JSON lines; built in if left out.")] = None,
     max_regression: Annotated[
-        float | None, typer.Option(min=0.0, help="Largest loss allowed, as a fraction.")
+        float | None, typer.Option(help="Largest loss allowed, as a fraction.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="An object for programs.")] = False,
 ) -> None:
@@ -107,9 +147,14 @@ def quantize(
     from models.quantise import Settings, quantise_checkpoint
 
     try:
+        _above_zero(group_size=group_size)
+        if max_regression is not None and max_regression < 0:
+            raise ConfigError(f"--max-regression must be at least 0, got {max_regression}")
         texts = tuple(read_text_lines(calibration).texts) if calibration else ()
         lines = read_text_lines(evaluate or DEFAULT_EVALUATION)
-        settings = Settings(method, group_size, symmetric, texts, max_regression)
+        settings = Settings(
+            method, group_size, symmetric, texts, max_regression, python or Path(sys.executable)
+        )
         with step_bar() as on_step:
             result = quantise_checkpoint(model, out, settings, lines, on_step)
     except ValueError as error:
@@ -123,7 +168,8 @@ def quantize(
 @contextmanager
 def step_bar() -> Iterator[Callable[[str, float], None]]:
     """A progress bar on standard error, moved by (step, finished fraction)."""
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting", total=1.0)
         yield lambda step, part: progress.update(task, description=step, completed=part)
 
@@ -133,9 +179,10 @@ def _plan_fleet(
     gpu: Gpu,
     demand: Demand,
     calibration: Calibration,
+    gpus: int | None,
     as_json: bool,
 ) -> None:
-    """One replica of each model on as few GPUs as possible."""
+    """One replica of each model on as few GPUs as possible; `gpus` is how many there are."""
     overheads = calibration.overheads()
     items = [
         Item(fact.name, needed_bytes(footprint_of(fact, demand, calibration), overheads, demand))
@@ -143,6 +190,9 @@ def _plan_fleet(
     ]
     usable = usable_bytes(gpu.memory_bytes, overheads)
     fleet = pack_fleet(items, usable)
+    needed = len(fleet.gpus)
+    if gpus is not None and needed > gpus:
+        raise ConfigError(f"{needed} GPUs are needed, {needed - gpus} more than --gpus {gpus}")
     if not as_json:
         print_fleet(fleet, usable, Console())
         return

@@ -76,6 +76,8 @@ class Plan:
         return packed | {
             "model": self.facts.name,
             "weights_estimated": self.facts.estimated,
+            "kv_dtype": self.facts.kv_dtype,
+            "beside_bytes": self.facts.beside_bytes,
             "gpu": self.gpu.name,
             "gpu_memory_bytes": self.gpu.memory_bytes,
             "gpus": self.gpus,
@@ -104,9 +106,10 @@ def footprint_of(facts: CheckpointFacts, demand: Demand, calibration: Calibratio
         name=facts.name,
         weights_bytes=facts.weights_bytes,
         kv_layers=tuple(KvLayers(*kind) for kind in facts.kv_layers),
-        activation_bytes=computed if measured is None else measured,
+        activation_bytes=(computed if measured is None else measured) + facts.beside_bytes,
         active_weights_bytes=facts.active_weights_bytes,
         parameters=facts.parameters,
+        expert_fraction=facts.expert_fraction,
     )
 
 

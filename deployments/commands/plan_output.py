@@ -11,6 +11,7 @@ from autoscale.packing import GIB
 from autoscale.packing_fleet import FleetPlan, shares
 from autoscale.packing_throughput import Throughput
 from deployments.commands.plan_model import Plan
+from models.adapter import AdapterSet
 
 if TYPE_CHECKING:
     from models.quantise import Result
@@ -39,6 +40,11 @@ def print_plan(plan: Plan, console: Console) -> None:
         ("gpu_share of each", f"{packed.gpu_share:g}"),
         ("weights", gib(packed.weights_bytes) + estimated),
         ("activations, context, graphs", gib(packed.overhead_bytes)),
+        *(
+            [("  of it LoRA slots or MLA's", gib(beside))]
+            if (beside := plan.facts.beside_bytes)
+            else []
+        ),
         ("kv_cache_memory_bytes", gib(packed.kv_cache_memory_bytes)),
         ("KV cache of one token", f"{packed.kv_bytes_per_token:,} bytes"),
         ("KV cache holds", f"{packed.kv_tokens:,} tokens"),
@@ -103,24 +109,27 @@ def print_quality(result: "Result", out: Path, console: Console) -> None:
     console.print(table)
 
 
-def tier_settings(plan: Plan, model: Path) -> dict[str, Any]:
+def tier_settings(plan: Plan, model: Path, adapters: AdapterSet) -> dict[str, Any]:
     """The small tier's settings for this plan: the branch `small` of `AppConfig`."""
     packed = plan.packed
-    return {
+    extra: dict[str, Any] = {
+        # vLLM checks at start that this part of the GPU is free, co-tenants included.
+        "gpu-memory-utilization": packed.gpu_memory_utilization,
+        "max-num-batched-tokens": plan.demand.max_num_batched_tokens,
+        "block-size": plan.demand.block_size,
+    }
+    if plan.facts.kv_dtype != "auto":
+        extra["kv-cache-dtype"] = plan.facts.kv_dtype
+    settings: dict[str, Any] = {
         "model": plan.facts.name,
         "engine": {
             "kind": "vllm",
-            "path": str(model if model.is_dir() else model.parent),
+            "path": str((model if model.is_dir() else model.parent).resolve()),
             "max_model_len": plan.demand.max_model_len,
             "max_num_seqs": plan.max_num_seqs,
             "kv_cache_memory_bytes": packed.kv_cache_memory_bytes,
             "enforce_eager": False,
-            "extra_args": {
-                # vLLM checks at start that this part of the GPU is free, co-tenants included.
-                "gpu-memory-utilization": packed.gpu_memory_utilization,
-                "max-num-batched-tokens": plan.demand.max_num_batched_tokens,
-                "block-size": plan.demand.block_size,
-            },
+            "extra_args": extra,
         },
         "gpu_share": packed.gpu_share,
         "scaling": {
@@ -128,6 +137,12 @@ def tier_settings(plan: Plan, model: Path) -> dict[str, Any]:
             "max_replicas": plan.gpus * packed.replicas_per_gpu,
         },
     }
+    if adapters.paths:
+        settings["engine"] |= {"max_loras": len(adapters.paths), "max_lora_rank": adapters.rank}
+        settings["adapters"] = {
+            name: {"path": str(path.resolve())} for name, path in adapters.paths.items()
+        }
+    return settings
 
 
 def as_yaml(settings: dict[str, Any]) -> str:

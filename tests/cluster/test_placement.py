@@ -7,9 +7,10 @@ from bench.packing.placement import CASES, measure, ratio
 pytestmark = pytest.mark.timeout(280)
 
 
-def test_packed_replicas_hold_as_few_gpus_as_possible() -> None:
-    case = CASES.index((1, 4, "pack"))
-    _, steps = measure(case)
+# Each replica also checks that its start lock holds the GPU that Ray assigned, or the run fails.
+@pytest.mark.parametrize("case", [(1, 4, "pack"), (2, 2, "pack")], ids=str)
+def test_packed_replicas_hold_as_few_gpus_as_possible(case: tuple[int, int, str]) -> None:
+    _, steps = measure(CASES.index(case))
     by_replicas = {step.replicas: step.gpus for step in steps}
     assert by_replicas[4] == 1, steps
     assert by_replicas[8] == 2, steps

@@ -90,6 +90,71 @@ def test_several_models_are_placed(config: Path) -> None:
     assert document["optimal"] is True
 
 
+def test_the_emitted_block_serves_the_planned_kv_cache(config: Path) -> None:
+    arguments = ("--model", config, "--gpu", "l40s", "--kv-dtype", "fp8")
+    block = yaml.safe_load(run(*arguments, "--emit", "serve_config"))["small"]
+    assert block["engine"]["extra_args"]["kv-cache-dtype"] == "fp8"
+    assert as_json(*arguments)["kv_bytes_per_token"] == 131_072 // 2
+
+
+@pytest.fixture
+def adapters(tmp_path: Path) -> list[Path]:
+    folders = []
+    for name, rank in (("legal", 8), ("health", 12)):
+        folder = tmp_path / name
+        folder.mkdir()
+        settings = {"peft_type": "LORA", "r": rank}
+        (folder / "adapter_config.json").write_text(json.dumps(settings))
+        folders.append(folder)
+    return folders
+
+
+def test_adapters_take_slots_beside_their_base_model(config: Path, adapters: list[Path]) -> None:
+    arguments: list[object] = ["--model", config, "--gpu", "l40s", "--replicas-per-gpu", 1]
+    plain = as_json(*arguments)
+    arguments += [word for path in adapters for word in ("--model", path)]
+    held = as_json(*arguments)
+    # Two slots of rank 16, as vLLM allocates them (tests/e2e/test_architecture_truth.py).
+    assert held["beside_bytes"] == 184_713_216
+    assert held["overhead_bytes"] == plain["overhead_bytes"] + 184_713_216
+    tier = TierConfig.model_validate(
+        yaml.safe_load(run(*arguments, "--emit", "serve_config"))["small"]
+    )
+    assert isinstance(tier.engine, VllmConfig)
+    assert (tier.engine.max_loras, tier.engine.max_lora_rank) == (2, 16)
+    assert set(tier.adapters) == {"legal", "health"}
+
+
+def test_adapters_need_one_base(config: Path, adapters: list[Path]) -> None:
+    assert "exactly one base" in run("--model", adapters[0], "--gpu", "l4", code=2)
+    two = ("--model", config, "--model", config, "--model", adapters[0])
+    assert "exactly one base" in run(*two, "--gpu", "l4", code=2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"peft_type": "IA3"}, "only plain LoRA"),
+        ({"peft_type": "LORA", "r": 0}, "'r' must be from 1 to 256, got 0"),
+        ({"peft_type": "LORA", "r": 8, "use_dora": True}, "only plain LoRA"),
+    ],
+)
+def test_an_adapter_that_cannot_be_served_is_named(
+    config: Path, adapters: list[Path], settings: dict[str, Any], message: str
+) -> None:
+    (adapters[0] / "adapter_config.json").write_text(json.dumps(settings))
+    text = run("--model", config, "--model", adapters[0], "--gpu", "l4", code=2)
+    assert text.startswith("error: legal: ") and message in text
+
+
+def test_several_models_need_gpus_enough(config: Path) -> None:
+    two = ("--model", config, "--model", config, "--gpu", "24", "--int4")
+    assert len(as_json(*two)["gpus"]) == 2
+    text = run(*two, "--gpus", 1, code=2)
+    assert text == "error: 2 GPUs are needed, 1 more than --gpus 1\n"
+    assert "takes one model" in run(*two, "--emit", "serve_config", code=2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -109,10 +174,32 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert message in text and text.startswith("error: ") and text.count("\n") == 1
 
 
-@pytest.mark.parametrize("option", ["--gpus", "--max-model-len", "--concurrency", "--block-size"])
+@pytest.mark.parametrize(
+    "option",
+    ["--gpus", "--max-model-len", "--concurrency", "--block-size", "--replicas-per-gpu"],
+)
 @pytest.mark.parametrize("value", ["0", "-1"])
 def test_sizes_below_one_are_refused(config: Path, option: str, value: str) -> None:
-    assert option in run("--model", config, "--gpu", "l4", option, value, code=2)
+    text = run("--model", config, "--gpu", "l4", option, value, code=2)
+    assert text == f"error: {option} must be at least 1, got {value}\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--group-size", "-4", "error: --group-size must be at least 1, got -4"),
+        ("--max-regression", "-0.1", "error: --max-regression must be at least 0, got -0.1"),
+        ("--evaluate", "bad.jsonl", "error: bad.jsonl line 2 is not JSON"),
+        ("--calibration", "bad.jsonl", "error: bad.jsonl line 2 is not JSON"),
+    ],
+)
+def test_a_mistake_in_quantize_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.jsonl").write_text('{"text": "fine"}\n{"text": \n')
+    result = CliRunner().invoke(app, ["quantize", "--model", "m", "--out", "o", option, value])
+    assert (result.exit_code, result.stderr) == (2, message + "\n")
 
 
 def test_an_unknown_calibration_key_is_named(config: Path, tmp_path: Path) -> None:

@@ -11,7 +11,20 @@ from safetensors.torch import save_file
 
 from models.checkpoint import read_checkpoint
 from models.errors import CheckpointError
-from tests.unit.models.published_configs import GEMMA_3_4B, LLAMA_31_8B, MISTRAL_7B, QWEN25_7B
+from tests.unit.models.published_configs import (
+    DEEPSEEK_V2_LITE,
+    GEMMA_2_9B,
+    GEMMA_2B,
+    GEMMA_3_1B,
+    GEMMA_3_4B,
+    GPT_OSS_20B,
+    LLAMA_31_8B,
+    LLAMA_32_1B,
+    MISTRAL_7B,
+    MIXTRAL_8X7B,
+    QWEN3_30B_A3B,
+    QWEN25_7B,
+)
 
 TINY = LLAMA_31_8B | {
     "hidden_size": 64,
@@ -52,6 +65,10 @@ CASES = [
     ),
     pytest.param({"layer.weight": zeros(64, 64).to(torch.float8_e4m3fn)}, {}, 64 * 64, id="float8"),
     pytest.param(PACKED, {}, 64 * 8 * 4 + 64 * 2 * 2 + 8 * 2 * 4, id="int4, scales, zero points"),
+    pytest.param(
+        {"model.layers.0.w": zeros(8), "model.layers.1.w": zeros(8)}, {}, 16, id="past the last"
+    ),
+    pytest.param({"x.rotary_emb.inv_freq": zeros(8), "x.w": zeros(2)}, {}, 4, id="not loaded"),
     pytest.param({"model.embed_tokens.weight": zeros(100, 64)}, {}, EMBEDDING, id="padded rows"),
     pytest.param(
         {"model.embed_tokens.weight": zeros(100, 64), "lm_head.weight": zeros(100, 64)},
@@ -76,16 +93,22 @@ def test_stored_weights_are_counted_to_the_byte(
     assert (facts.weights_bytes, facts.estimated) == (expected, False)
 
 
-# Worked by hand. Llama-3.1-8B: 8,030,261,248 parameters as published; Mistral-7B-v0.3:
-# 7,248,023,552; Qwen2.5-7B: 7,615,616,512 with 28 x 4,608 attention biases, which are left out.
+# As published with the safetensors files on the hub.
 @pytest.mark.parametrize(
     ("config", "parameters"),
     [
         (LLAMA_31_8B, 8_030_261_248),
         (MISTRAL_7B, 7_248_023_552),
-        (QWEN25_7B, 7_615_616_512 - 28 * 4_608),
+        (QWEN25_7B, 7_615_616_512),
+        (LLAMA_32_1B, 1_235_814_400),
+        (MIXTRAL_8X7B, 46_702_792_704),
+        (QWEN3_30B_A3B, 30_532_122_624),
+        (GEMMA_2B, 2_506_172_416),
+        (GEMMA_2_9B, 9_241_705_984),
+        (GEMMA_3_1B, 999_885_952),
+        (GEMMA_3_4B, 4_300_079_472),
+        (DEEPSEEK_V2_LITE, 15_706_484_224),
     ],
-    ids=["llama-3.1-8b", "mistral-7b", "qwen2.5-7b"],
 )
 def test_a_lone_config_gives_the_published_parameter_count(
     tmp_path: Path, config: dict[str, Any], parameters: int
@@ -94,6 +117,7 @@ def test_a_lone_config_gives_the_published_parameter_count(
     path.write_text(json.dumps(config))
     facts = read_checkpoint(path)
     assert facts.parameters == parameters
+    assert not facts.active_weights_bytes > facts.weights_bytes
     assert (facts.weights_bytes, facts.estimated) == (2 * parameters, True)
 
 
@@ -108,11 +132,68 @@ def test_int4_is_estimated_with_its_scales_and_zero_points(tmp_path: Path) -> No
     assert 3.8 < expected / 2**30 < 3.9  # what "a 7B model in 4 bits" comes to
 
 
-def test_a_model_with_a_vision_tower_is_not_estimated(tmp_path: Path) -> None:
+def lone(tmp_path: Path, config: dict[str, Any]) -> Path:
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(GEMMA_3_4B))
-    with pytest.raises(CheckpointError, match="give the checkpoint folder"):
-        read_checkpoint(path)
+    path.write_text(json.dumps(config))
+    return path
+
+
+def test_experts_that_a_token_does_not_use_are_not_read(tmp_path: Path) -> None:
+    facts = read_checkpoint(lone(tmp_path, MIXTRAL_8X7B))
+    # Six of eight experts of 3 x 4096 x 14336 in 32 layers.
+    unused = 32 * 6 * 3 * 4096 * 14336 * 2
+    assert facts.active_weights_bytes == facts.weights_bytes - unused
+
+
+LINEAR = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
+REST = 2 * (2 * 32768 * 4096 + 32 * 2 * 4096 + 4096)
+
+
+def int4(group: int, symmetric: bool) -> dict[str, Any]:
+    weights = {"num_bits": 4, "group_size": group, "symmetric": symmetric}
+    return {"quant_method": "compressed-tensors", "config_groups": {"g": {"weights": weights}}}
+
+
+@pytest.mark.parametrize(
+    ("quantization", "scales"),
+    [
+        (int4(32, False), LINEAR // 32 * 20 // 8),
+        (int4(64, True), LINEAR // 64 * 16 // 8),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, LINEAR // 128 * 20 // 8),
+        ({"quant_method": "awq", "w_bit": 4, "q_group_size": 64}, LINEAR // 64 * 20 // 8),
+        ({"quant_method": "gptq", "bits": 4, "group_size": -1}, 0),
+    ],
+)
+def test_the_groups_of_a_quantised_config_are_counted(
+    tmp_path: Path, quantization: dict[str, Any], scales: int
+) -> None:
+    facts = read_checkpoint(lone(tmp_path, MISTRAL_7B | {"quantization_config": quantization}))
+    assert facts.weights_bytes == LINEAR // 2 + scales + REST
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (GPT_OSS_20B | {"quantization_config": {"quant_method": "mxfp4"}}, "'mxfp4' checkpoint"),
+        (MISTRAL_7B | {"quantization_config": {"quant_method": "fp8"}}, "'fp8' checkpoint"),
+        (
+            MISTRAL_7B | {"quantization_config": {"bits": 8, "group_size": 128}},
+            "give the checkpoint folder",
+        ),
+        (
+            MISTRAL_7B | {"quantization_config": int4(128, True) | {"kv_cache_scheme": {"n": 8}}},
+            "'kv_cache_scheme' sets the KV cache type",
+        ),
+        ({k: v for k, v in MIXTRAL_8X7B.items() if "experts" not in k}, "needs one of num_local"),
+        (GEMMA_3_4B | {"vision_config": {}}, "'hidden_size' must be .* in 'vision_config'"),
+    ],
+)
+def test_what_cannot_be_estimated_is_refused(
+    tmp_path: Path, config: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_checkpoint(lone(tmp_path, config))
+    assert "\n" not in str(caught.value)
 
 
 def write_index(folder: Path, names: list[str]) -> None:

@@ -5,15 +5,21 @@ from typing import Any
 import pytest
 
 from models.errors import CheckpointError
-from models.kv_layout import AttentionLayers, attention_layers
+from models.kv_layout import AttentionLayers, attention_layers, split_projection_bytes
 from tests.unit.models.published_configs import (
     DEEPSEEK_V2_LITE,
+    GEMMA_2_9B,
+    GEMMA_2B,
+    GEMMA_3_1B,
     GEMMA_3_4B,
     GPT_OSS_20B,
     LLAMA_31_8B,
     MISTRAL_7B,
+    MISTRAL_7B_V01,
+    MIXTRAL_8X7B,
     PHI_3_MINI_4K,
     QWEN3_8B,
+    QWEN3_30B_A3B,
     QWEN25_7B,
 )
 
@@ -29,6 +35,13 @@ BY_HAND = [
     pytest.param(GEMMA_3_4B, [(5, None), (29, 1024)], 2 * 4 * 256 * 2, id="gemma-3-4b"),
     # all 32 heads keep K and V (no grouping): 3072 / 32 = 96
     pytest.param(PHI_3_MINI_4K, [(32, 2047)], 2 * 32 * 96 * 2, id="phi-3-mini"),
+    # every sixth of 26 whole: 4; one head (MQA)
+    pytest.param(GEMMA_3_1B, [(4, None), (22, 512)], 2 * 1 * 256 * 2, id="gemma-3-1b"),
+    pytest.param(GEMMA_2_9B, [(21, None), (21, 4096)], 2 * 8 * 256 * 2, id="gemma-2-9b"),
+    pytest.param(GEMMA_2B, [(18, None)], 2 * 1 * 256 * 2, id="gemma-2b"),
+    pytest.param(MISTRAL_7B_V01, [(32, 4096)], 2 * 8 * 128 * 2, id="mistral-7b-v0.1"),
+    pytest.param(MIXTRAL_8X7B, [(32, None)], 2 * 8 * 128 * 2, id="mixtral"),
+    pytest.param(QWEN3_30B_A3B, [(48, None)], 2 * 4 * 128 * 2, id="qwen3-30b-a3b"),
     pytest.param(GPT_OSS_20B, [(12, None), (12, 128)], 2 * 8 * 64 * 2, id="gpt-oss-20b"),
     # latent 512 + rotary 64, no second V vector
     pytest.param(DEEPSEEK_V2_LITE, [(27, None)], (512 + 64) * 2, id="deepseek-v2-lite"),
@@ -49,6 +62,11 @@ def test_whole_figures_of_seven_billion_models() -> None:
         for name, config in {"mistral": MISTRAL_7B, "qwen2.5": QWEN25_7B, "qwen3": QWEN3_8B}.items()
     }
     assert totals == {"mistral": 131_072, "qwen2.5": 57_344, "qwen3": 147_456}
+
+
+def test_windows_alternate_without_layer_types() -> None:
+    config = {key: value for key, value in GPT_OSS_20B.items() if key != "layer_types"}
+    assert attention_layers(config, 2) == attention_layers(GPT_OSS_20B, 2)
 
 
 def test_an_eight_bit_cache_takes_half() -> None:
@@ -81,6 +99,12 @@ def test_what_is_not_understood_is_refused_by_name(change: dict[str, Any], messa
 def test_sparse_latent_attention_is_refused() -> None:
     with pytest.raises(CheckpointError, match="index_topk"):
         attention_layers(DEEPSEEK_V2_LITE | {"index_topk": 2048}, 2)
+
+
+def test_the_split_projection_of_latent_attention_is_counted() -> None:
+    # 27 layers x latent 512 x 16 heads x (128 + 128) x 2 bytes
+    assert split_projection_bytes(DEEPSEEK_V2_LITE) == 113_246_208
+    assert split_projection_bytes(LLAMA_31_8B) == 0
 
 
 def test_heads_default_to_all_heads() -> None:

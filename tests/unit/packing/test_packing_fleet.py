@@ -39,6 +39,12 @@ def test_a_case_where_first_fit_decreasing_needs_one_more() -> None:
     assert plan.optimal and len(plan.gpus) == 3
 
 
+def test_gpus_are_filled_to_the_last_byte() -> None:
+    # First fit: (4, 4) (3, 3, 3) (3); but 4 + 3 + 3 fills a GPU of 10.
+    plan = pack_fleet(items(4, 4, 3, 3, 3, 3), 10)
+    assert plan.optimal and len(plan.gpus) == 2
+
+
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=40))
 def test_every_replica_is_placed_once_and_no_gpu_is_over_full(sizes: list[int]) -> None:
     plan = pack_fleet(items(*sizes), 100)

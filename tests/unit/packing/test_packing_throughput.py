@@ -11,6 +11,7 @@ from autoscale.packing_throughput import (
     kv_read_bytes,
     recommend,
     throughput,
+    weights_read_bytes,
 )
 
 GPU = Gpu("test", 80, 1000, 100, "made up")
@@ -39,12 +40,30 @@ def test_a_step_takes_the_slower_of_reading_and_multiplying(
     assert gpu_step_s(MODEL, GPU, batch, context) == pytest.approx(step_s)
 
 
+def test_a_larger_batch_reads_more_experts() -> None:
+    # 8 of 9 GB are experts, a token uses one in four: 1 + 8 x (1 - 0.75 ** batch).
+    model = Footprint("moe", 9 * 10**9, (), 0, 3 * 10**9, expert_fraction=0.25)
+    for batch in (1, 2, 10):
+        expected = 1 + 8 * (1 - 0.75**batch)
+        assert weights_read_bytes(model, batch) == pytest.approx(expected * 1e9)
+    assert gpu_step_s(model, GPU, 2, 1) == pytest.approx(4.5e-3)
+    assert weights_read_bytes(MODEL, 50) == MODEL.weights_bytes
+
+
 def rate(k: int, demand: Demand, **overheads: float) -> Throughput:
     # Keyword overheads replace the assumptions.
     costs = Overheads(0, 0, 0, 0.0, **overheads)
     demand = Demand(demand.max_model_len, demand.concurrency, replicas_per_gpu=k)
     plan = pack(MODEL, 80 * GIB, costs, demand)
     return throughput(MODEL, GPU, plan, costs, demand)
+
+
+def test_the_batch_is_what_the_kv_cache_holds() -> None:
+    # (80 GiB - 4e9 bytes) // 2 MiB = 39,052 blocks, 512 for each request: 76.3 requests.
+    single = rate(1, Demand(8192), host_step_s=0.0)
+    assert single.batch_per_replica == 76
+    step_s = (4e9 + 76 * 8192 * 131_072) / 1e12
+    assert single.tokens_per_s == pytest.approx(76 / step_s)
 
 
 def test_one_large_batch_beats_four_replicas_when_memory_bandwidth_binds() -> None:
