@@ -48,7 +48,7 @@ class Parameters:
     warm_spare_replicas: int = 0
     """Replicas kept above the computed need, for spikes faster than a start-up."""
 
-    drain_s: float = 30.0
+    drain_s: float = 15.0
     """A backlog larger than the SLO allows is to be worked off in this many seconds."""
 
     kv_ceiling_fraction: float = 0.95

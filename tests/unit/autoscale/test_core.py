@@ -223,8 +223,18 @@ def test_a_backlog_that_spare_capacity_drains_before_a_start_asks_for_nothing() 
 def test_a_backlog_that_outlasts_a_start_asks_for_the_slots_to_drain_it() -> None:
     decision = with_backlog(waiting=200.0, startup_s=10.0)
     assert decision.constraint == "backlog"
-    assert decision.terms.drain_slots == pytest.approx(200.0 * 5.0 / 30.0, rel=0.1)
+    assert decision.terms.drain_slots == pytest.approx(200.0 * 5.0 / 15.0, rel=0.1)
     assert decision.replicas > 5
+
+
+def test_a_spike_is_staffed_for_the_backlog_there_will_be_when_replicas_have_started() -> None:
+    """Ten replicas, a 3x spike, and 90 s until help: the queue will have tripled at least."""
+    plant = Plant(replace(PARAMETERS, startup_prior_s=90.0), replicas=10)
+    plant.low = plant.high = 10
+    plant.run(rate_rps=16.0, for_s=700)
+    terms = plant.run(rate_rps=48.0, for_s=20).terms
+    to_drain = terms.drain_slots * plant.parameters.drain_s / terms.service_s
+    assert to_drain == pytest.approx(3.0 * terms.backlog, rel=0.01)
 
 
 def test_requests_that_handles_lost_sight_of_still_count() -> None:
