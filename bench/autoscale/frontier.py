@@ -1,7 +1,7 @@
 """GPU-hours at equal attainment, every policy, on days not tuned on.
 
     python -m bench.autoscale.frontier --trace azure-code          # one trace, some minutes
-    python -m bench.autoscale.frontier --report                    # table and plots of all results
+    python -m bench.autoscale.frontier_report                      # table and plots of all results
 
 Each policy's free choices are tuned on the first day of the trace; on the held-out days its one
 remaining knob is swept with the first seed. The settings of the main policies around the 99% goal,
@@ -34,7 +34,7 @@ from bench.autoscale.equal_attainment import (
     at_their_attainment,
     bracketing,
 )
-from bench.autoscale.frontier_report import print_one, report_all, screen
+from bench.autoscale.frontier_report import print_one, screen
 from bench.autoscale.traffic import (
     DATA,
     HARDWARE,
@@ -48,8 +48,6 @@ from bench.autoscale.traffic import (
     sweeps,
     training_grid,
 )
-
-app = typer.Typer()
 
 
 def execute(trace: Trace, jobs: list[Job], what: str) -> list[tuple[Job, Run]]:
@@ -76,27 +74,23 @@ def _name(job: Job) -> str:
     return json.dumps([job.policy, job.knobs, job.cut.start_s, job.seed])
 
 
-@app.command()
 def main(
-    trace: Annotated[str, typer.Option(help=f"one of {', '.join(TRACES)}")] = "azure-code",
-    report: Annotated[bool, typer.Option("--report")] = False,
+    trace: Annotated[list[str], typer.Option(help=f"of {', '.join(TRACES)}; may be repeated")],
 ) -> None:
-    """Measure one trace, or report all that were measured."""
-    if report:
-        report_all()
-        return
-    if trace not in TRACES:
-        sys.exit(f"unknown trace {trace!r}; known are {', '.join(TRACES)}")
+    """Measure traces, one after the other; a run that was stopped goes on where it was."""
+    if unknown := sorted(set(trace) - set(TRACES)):
+        sys.exit(f"unknown trace {unknown[0]!r}; known are {', '.join(TRACES)}")
     if not DATA.is_dir():
         sys.exit(f"{DATA} is missing: the traces are not part of the repository")
     RESULTS.mkdir(exist_ok=True)
-    result = _measure(trace)
-    path = RESULTS / f"frontier-{trace}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    for partial in RESULTS.glob(f"partial-{trace}-*.jsonl"):
-        partial.unlink()
-    screen.print(f"wrote {path}")
-    print_one(result)
+    for name in trace:
+        result = _measure(name)
+        path = RESULTS / f"frontier-{name}.json"
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        for partial in RESULTS.glob(f"partial-{name}-*.jsonl"):
+            partial.unlink()
+        screen.print(f"wrote {path}")
+        print_one(result)
 
 
 def _measure(name: str) -> dict[str, Any]:
@@ -154,4 +148,4 @@ def _judge(trace: Trace, name: str, base: Job, tuned: tuple[Knobs, Knobs]) -> li
 
 
 if __name__ == "__main__":
-    app()
+    typer.run(main)

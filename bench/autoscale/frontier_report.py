@@ -1,4 +1,7 @@
-"""Tables and plots of what `bench.autoscale.frontier` measured."""
+"""Tables and plots of what `bench.autoscale.frontier` measured.
+
+python -m bench.autoscale.frontier_report
+"""
 
 from __future__ import annotations
 
@@ -79,3 +82,7 @@ def report_all() -> None:
             groups.setdefault(summary["policy"], []).append(Summary(**summary))
         title = f"{result['trace']}: held-out days {result['days_held_out']}, seeds {SEEDS}"
         plot_frontier(groups, TARGETS[0], title, path.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    report_all()

@@ -15,7 +15,7 @@ TARGETS = (0.99, 0.999)
 SEEDS = (11, 12, 13)
 MAIN_POLICIES = ("smallfirst", "ray-default", "ray-tuned", "kpa", "clairvoyant")
 HARDWARE = "2 cores of an AMD EPYC, 24 GiB, no GPU"
-UTILIZATIONS = (0.5, 0.7, 0.8, 0.9, 0.95)
+UTILIZATIONS = (0.5, 0.7, 0.8, 0.9)
 TICK_S = (
     4.0  # of the simulated control loop; 1 s gives GPU-hours within 0.2% on day 1 of azure-code
 )
@@ -45,10 +45,10 @@ def sweeps(tuned_ray: Knobs, tuned_hold: Knobs) -> list[tuple[str, Knobs]]:
     jobs += [("ray-default", {"utilization": u}) for u in UTILIZATIONS]
     jobs += [("ray-tuned", tuned_ray | {"utilization": u}) for u in UTILIZATIONS]
     jobs += [("kpa", {"utilization": u}) for u in UTILIZATIONS]
-    jobs += [("keda", {"utilization": u}) for u in UTILIZATIONS]
-    jobs += [("wva", {"saturation": s}) for s in (0.5, 0.65, 0.8, 0.9)]
-    jobs += [("static-peak", {"quantile": q}) for q in (0.95, 0.99, 0.999, 1.0)]
-    jobs += [("clairvoyant", {"quantile": q}) for q in (0.3, 0.5, 0.8, 0.9, 1.0)]
+    jobs += [("keda", {"utilization": u}) for u in UTILIZATIONS[:3]]
+    jobs += [("wva", {"saturation": s}) for s in (0.5, 0.65, 0.8)]
+    jobs += [("static-peak", {"quantile": q}) for q in (0.95, 0.99, 1.0)]
+    jobs += [("clairvoyant", {"quantile": q}) for q in (0.3, 0.5, 0.8, 1.0)]
     return jobs
 
 
