@@ -7,7 +7,8 @@ from pathlib import Path
 
 from autoscale.arrivals import mean_rate_rps
 from autoscale.compare import Knobs
-from autoscale.traces import Trace, read_trace
+from autoscale.trace_files import read_trace
+from autoscale.traces import Trace
 
 DATA = Path("../shared/data/traces")
 RESULTS = Path(__file__).parent / "results"

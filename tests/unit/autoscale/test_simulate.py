@@ -14,7 +14,8 @@ from autoscale.compare import POLICIES, Job, check_policies, interval, run_all, 
 from autoscale.ray_rival import RayRival, RaySettings
 from autoscale.recommend import Objective, cheapest, recommend, split
 from autoscale.simulate import Fleet, History, Limits, Tick, reversals, simulate
-from autoscale.traces import RateTrace, TraceError, read_trace
+from autoscale.trace_files import read_trace
+from autoscale.traces import RateTrace, TraceError
 from autoscale.workload import Profile, Workload
 
 PROFILE = Profile(slots=8, service_s=3.0, startup_s=30.0, replicas_per_gpu=2)
