@@ -13,6 +13,7 @@ from autoscale.arrivals import Cut, make_workload
 from autoscale.compare import POLICIES, Job, check_policies, interval, run_all, summarise_all
 from autoscale.ray_rival import RayRival, RaySettings
 from autoscale.recommend import Objective, cheapest, recommend, split
+from autoscale.rivals import StaticPeak
 from autoscale.simulate import Fleet, History, Limits, Tick, reversals, simulate
 from autoscale.trace_files import read_trace
 from autoscale.traces import RateTrace, TraceError
@@ -165,7 +166,7 @@ def test_the_cheapest_that_attains_wins_else_the_best() -> None:
 
 
 def test_the_handover_keeps_a_slot_idle_between_two_requests() -> None:
-    arrival_s = np.arange(0.0, 600.0, 0.5)  # 2 requests a second for 2 slots of 1 s each
+    arrival_s = np.arange(1200) * 0.5  # 2 requests a second for 2 slots of 1 s each
     load = Workload(arrival_s, np.ones(1200), np.zeros(1200), 600.0)
     profile = Profile(slots=2, replicas_per_gpu=1)
     limits = Limits(max_replicas=1, initial_replicas=1)
