@@ -201,7 +201,8 @@ def _wish(
         constraint = "kv_cache"
     spare = parameters.warm_spare_replicas
     slots = max(terms.staffing_slots, terms.offered_load + terms.drain_slots)
-    careful = replicas_for(slots * (1.0 + parameters.tolerance_fraction), parameters)
+    margin = max(0.0, terms.staffing_slots - terms.offered_load)
+    careful = replicas_for(slots * (1.0 + parameters.tolerance_fraction) + margin, parameters)
     unseen = (
         parameters.require_engine_metrics
         and observation.current_replicas > 0

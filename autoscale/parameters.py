@@ -43,7 +43,9 @@ class Parameters:
     """A scale-down needs this many seconds in which no larger number was needed."""
 
     tolerance_fraction: float = 0.02
-    """Survivors of a scale-down must have this much capacity to spare, so noise cannot flap."""
+    """Survivors of a scale-down must have this much capacity to spare, so noise cannot flap.
+
+    On top of twice the margin that staffing keeps for burstiness."""
 
     warm_spare_replicas: int = 0
     """Replicas kept above the computed need, for spikes faster than a start-up."""
