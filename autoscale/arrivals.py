@@ -35,6 +35,12 @@ def mean_rate_rps(trace: Trace) -> float:
     return float(trace.rate_rps.sum()) * trace.step_s / trace_length_s(trace)
 
 
+def affordable_scale(trace: Trace, length_s: float, most_requests: float) -> float:
+    """The share of the traffic, at most 1, that is `most_requests` in `length_s` on average."""
+    expected = mean_rate_rps(trace) * min(length_s, trace_length_s(trace))
+    return min(1.0, most_requests / expected) if expected > 0.0 else 1.0
+
+
 def make_workload(trace: Trace, cut: Cut, profile: Profile, seed: int) -> Workload:
     """The workload of a cut. The same seed gives the same requests to every policy.
 

@@ -19,6 +19,7 @@ from autoscale.schedule import scheduled_bounds
 from autoscale.staffing import required_slots
 
 _EMPTY_SLOTS = 1e-9
+_LINDY = 2.0  # an overload that has lasted t is expected to last at most so many t more
 _IDLE_REQUESTS = 1e-3  # a mean over a window may leave dust of the last request
 
 
@@ -169,18 +170,22 @@ def _size(observation: Observation, parameters: Parameters, state: State) -> Ter
 def _drain_slots(
     observation: Observation, parameters: Parameters, state: State, backlog: float
 ) -> float:
-    """Extra slots that work off the backlog in `drain_s`.
+    """Extra slots that work off in `drain_s` the backlog there will be when replicas can help.
 
-    None if the SLO allows the backlog, or if what is already asked for drains it before another
-    replica could start: more replicas would then arrive to an empty queue.
+    It grows for one start-up by the overload of what runs, but no more than `_LINDY` times what
+    it is: a burst of seconds leaves little, a spike that lasts is answered before it is felt. None
+    if the SLO allows the backlog, or if what is already asked for drains it before another replica
+    could start: more replicas would then arrive to an empty queue.
     """
     rate_rps = planned_rps(state.demand)
-    service_s = state.capacity.service_s
+    service_s, startup_s = state.capacity.service_s, state.capacity.startup_s
+    running_rps = capacity_slots(observation.current_replicas, parameters) / service_s
+    backlog += min(_LINDY * backlog, startup_s * max(0.0, rate_rps - running_rps))
     if backlog <= max(1.0, rate_rps * parameters.slo_wait_s):
         return 0.0
     slots = capacity_slots(observation.target_replicas, parameters)
     spare_rps = slots / service_s - rate_rps
-    if spare_rps > _EMPTY_SLOTS and backlog / spare_rps <= state.capacity.startup_s:
+    if spare_rps > _EMPTY_SLOTS and backlog / spare_rps <= startup_s:
         return 0.0
     return backlog * service_s / parameters.drain_s
 
@@ -196,7 +201,8 @@ def _wish(
         constraint = "kv_cache"
     spare = parameters.warm_spare_replicas
     slots = max(terms.staffing_slots, terms.offered_load + terms.drain_slots)
-    careful = replicas_for(slots * (1.0 + parameters.tolerance_fraction), parameters)
+    margin = max(0.0, terms.staffing_slots - terms.offered_load)
+    careful = replicas_for(slots * (1.0 + parameters.tolerance_fraction) + margin, parameters)
     unseen = (
         parameters.require_engine_metrics
         and observation.current_replicas > 0

@@ -22,8 +22,10 @@ _SURPRISE = 4.0  # standard deviations; 4 gives about 1 false alarm a day at 5 s
 _GROWTH_MAX = 2.0  # a surprise at most doubles the forecast, which itself follows within seconds
 _OPEN_MIN_S = 1.0  # an open bucket younger than this says nothing
 _ERROR_MEMORY_S = 1800.0  # burstiness is remembered half an hour
+_Z_PRIOR = 12  # judged buckets that weigh as much as the belief in Poisson arrivals: a minute
 _SURGE_MEMORY_S = 14_400.0  # bursty clients come back within hours; 0.5 h costs 15% more GPUs there
-_Z_MIN, _Z_MAX = 1.0, 200.0  # one spike may not dominate the memory
+_Z_MIN, _Z_MAX = 1.0, 200.0
+_Z_JUMP = 16.0  # a sample counts at most so many times the memory: one spike is no burstiness
 _GAP_MAX_S = 60.0  # a longer silence between two ticks breaks the conservation law
 
 
@@ -44,6 +46,8 @@ class Demand:
     """Forecast for one lead time ahead, from closed buckets."""
     z: float = 1.0
     """Burstiness: upward forecast-error variance over the mean, in slots; 1 is Poisson."""
+    judged: int = 0
+    """Forecasts judged so far: the first half hour is averaged evenly, then it fades."""
     surges_rps: tuple[float, ...] = (0.0, 0.0)
     """The largest excess of bursts that came and went, in each of _SHORT_BUCKETS."""
 
@@ -106,33 +110,44 @@ def _judge(demand: Demand, service_s: float, lead_s: float) -> Demand:
     """
     window = max(1, min(_LEVEL_BUCKETS, round(service_s / BUCKET_S)))
     ahead = max(1, math.ceil(lead_s / BUCKET_S))
-    z = demand.z
+    z, judged = demand.z, demand.judged
     if len(demand.plans_rps) >= ahead and len(demand.arrivals) >= window:
         planned = demand.plans_rps[-ahead]
         came = sum(demand.arrivals[-window:]) / (window * BUCKET_S)
         missed = max(0.0, came - planned)
         sample = 2.0 * missed * missed * service_s / max(planned, 1.0 / BUCKET_S)
-        z += (min(sample, _Z_MAX) - z) * BUCKET_S / _ERROR_MEMORY_S
+        judged += 1
+        gain = max(BUCKET_S / _ERROR_MEMORY_S, 1.0 / (_Z_PRIOR + judged))
+        z += (min(sample, _Z_MAX, _Z_JUMP * z) - z) * gain
     z = max(_Z_MIN, z)
     plan = forecast_rps(demand.arrivals, lead_s)
     surges = _surges(demand, plan)
     plans = (*demand.plans_rps, plan)[-ahead:]
-    return replace(demand, z=z, surges_rps=surges, plan_rps=plan, plans_rps=plans)
+    return replace(demand, z=z, judged=judged, surges_rps=surges, plan_rps=plan, plans_rps=plans)
 
 
 def _surges(demand: Demand, plan_rps: float) -> tuple[float, ...]:
     """The largest excess of short windows that came and went, fading over hours.
 
-    A window 120 s ago is compared with the forecast of now: a step that lasted is in the forecast
-    and leaves nothing; a burst does. A burst no larger than an earlier one is no news, because
-    replicas asked for it would start after it has ended.
+    A window 120 s ago is compared with the forecast of now and with the level before it: a step,
+    up or down, is in one of the two and leaves nothing; a burst is in neither. A burst no larger
+    than an earlier one is no news, because replicas asked for it would start after it has ended.
     """
     faded = 1.0 - BUCKET_S / _SURGE_MEMORY_S
     past = demand.arrivals[:-_LEVEL_BUCKETS]
-    return tuple(
-        max(surge * faded, sum(past[-n:]) / (n * BUCKET_S) - plan_rps) if len(past) >= n else surge
-        for n, surge in zip(_SHORT_BUCKETS, demand.surges_rps, strict=True)
-    )
+    surges = []
+    for n, surge in zip(_SHORT_BUCKETS, demand.surges_rps, strict=True):
+        if len(past) >= n:
+            around = max(plan_rps, _level_rps(past[:-n]))
+            surge = max(surge * faded, _level_rps(past[-n:]) - around)
+        surges.append(surge)
+    return tuple(surges)
+
+
+def _level_rps(arrivals: tuple[float, ...]) -> float:
+    """Mean rate of the last 120 s of buckets, or of all if there are fewer."""
+    recent = arrivals[-_LEVEL_BUCKETS:]
+    return sum(recent) / (len(recent) * BUCKET_S) if recent else 0.0
 
 
 def forecast_rps(arrivals: tuple[float, ...], lead_s: float) -> float:
@@ -143,12 +158,11 @@ def forecast_rps(arrivals: tuple[float, ...], lead_s: float) -> float:
     """
     if not arrivals:
         return 0.0
-    recent = arrivals[-_LEVEL_BUCKETS:]
-    level = sum(recent) / (len(recent) * BUCKET_S)
+    level = _level_rps(arrivals)
     if len(arrivals) < LONG_BUCKETS:
         return level
     slope = math.fsum(map(mul, _TREND_WEIGHTS, arrivals))
-    change = slope * (lead_s + 0.5 * len(recent) * BUCKET_S)
+    change = slope * (lead_s + 0.5 * _LEVEL_BUCKETS * BUCKET_S)
     confirmed = sum(arrivals[-_CONFIRM_BUCKETS:]) / (_CONFIRM_BUCKETS * BUCKET_S) - level
     return level + max(min(0.0, confirmed), min(_TREND_MAX * level, change))
 

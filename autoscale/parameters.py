@@ -43,12 +43,14 @@ class Parameters:
     """A scale-down needs this many seconds in which no larger number was needed."""
 
     tolerance_fraction: float = 0.02
-    """Survivors of a scale-down must have this much capacity to spare, so noise cannot flap."""
+    """Survivors of a scale-down must have this much capacity to spare, so noise cannot flap.
+
+    On top of twice the margin that staffing keeps for burstiness."""
 
     warm_spare_replicas: int = 0
     """Replicas kept above the computed need, for spikes faster than a start-up."""
 
-    drain_s: float = 30.0
+    drain_s: float = 15.0
     """A backlog larger than the SLO allows is to be worked off in this many seconds."""
 
     kv_ceiling_fraction: float = 0.95

@@ -5,6 +5,7 @@ Runs the production `decide` in the simulator; returns numbers only, the CLI pri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -116,13 +117,32 @@ def recommend(
         min_replicas=_minimum(targets, profile),
         max_replicas=int(max(doubled.targets.max(), targets.max())),
         met=chosen[1].attainment >= objective.attainment,
-        verdict=verdict(chosen, objective, profile),
+        verdict=f"{verdict(chosen, objective, profile)}; unseen traffic: {run.attainment:.3%}",
         held_out=summarise([(job, run)]),
         frontier=tuple(summarise([pair]) for pair in judged),
         rivals=tuple(summarise([(o, runs[_key(o)])]) for o in others),
         best_in_hindsight=best[0].knobs,
         regret=max(0.0, run.gpu_hours / best[1].gpu_hours - 1.0),
         sensitivity=tuple(sensitivity),
+    )
+
+
+def at_full_scale(result: Recommendation, scale: float, profile: Profile) -> Recommendation:
+    """Bounds for all of the traffic when a share was simulated, in whole GPUs.
+
+    In proportion, which errs upwards: a large fleet needs less to spare than a small one.
+    """
+    if scale >= 1.0:
+        return result
+    quantum = profile.replicas_per_gpu
+    low = int(result.min_replicas / scale // quantum) * quantum
+    high = math.ceil(result.max_replicas / scale / quantum) * quantum
+    share = f"; {scale:.3g} of the traffic was simulated and the bounds were scaled up"
+    return replace(
+        result,
+        min_replicas=max(1, low),
+        max_replicas=high,
+        verdict=result.verdict + share,
     )
 
 

@@ -152,7 +152,8 @@ def simulate(
     name, choose = policy
     count, ticks = len(workload.arrival_s), math.ceil(workload.end_s / limits.tick_s)
     requests = np.empty((4, count))
-    requests[0], requests[1], requests[2] = workload.arrival_s, workload.work_s, workload.kv_tokens
+    requests[0], requests[2] = workload.arrival_s, workload.kv_tokens
+    requests[1] = workload.work_s + profile.handover_s
     requests[3] = math.inf
     heap, state = np.empty((2, count + 1)), np.zeros(8)
     fleet = Fleet(profile, limits.initial_replicas or first_replicas(workload, profile), seed)

@@ -1,26 +1,19 @@
-"""Reads traffic traces of every usual format, told apart by their columns, into arrays.
+"""Traffic as arrays: requests with their times and tokens, or rates that hold for a step.
 
-Requests (`RequestTrace`) or rates (`RateTrace`) come out; `arrivals` makes workloads of either.
-Bad rows are refused with file, line and mend; nothing is guessed silently.
+`trace_files` reads them from files; `arrivals` makes workloads of either.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import json
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
 from autoscale.workload import Floats
 
-_GZIP_MAGIC = b"\x1f\x8b"
+_GAP_S = 3600.0  # silence worth a word in a request trace, if it is also 100 times the mean gap
+_CLOCK_S = 1e8  # times beyond this are Unix seconds, below it seconds from a start
 
 
 class TraceError(ValueError):
@@ -29,7 +22,7 @@ class TraceError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RequestTrace:
-    """One entry a request, sorted. Tokens are NaN where the trace has none."""
+    """One entry a request, sorted."""
 
     name: str
     time_s: Floats
@@ -41,7 +34,7 @@ class RequestTrace:
 
 @dataclass(frozen=True, slots=True)
 class RateTrace:
-    """Mean rates from `time_s[i]`, each lasting until the next time of the same client."""
+    """Mean rates from `time_s[i]`, each lasting `step_s`, sorted by client and time."""
 
     name: str
     time_s: Floats
@@ -54,251 +47,112 @@ class RateTrace:
 
 
 Trace = RequestTrace | RateTrace
-Row = Mapping[str, str]
 
 
-def read_trace(path: Path) -> Trace:
-    """The trace in `path`, plain or gzip, with or without a byte-order mark.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where rows came from, for messages: the file, and the line of each row."""
 
-    Raises: TraceError with the line number and what to change.
+    file: str
+    lines: Sequence[int]
+
+    @property
+    def name(self) -> str:
+        """The file's name without its endings."""
+        return self.file.removesuffix(".gz").rsplit(".", 1)[0]
+
+    def refuse(self, row: int, why: str) -> TraceError:
+        """The error for one row."""
+        return TraceError(f"{self.file}: line {self.lines[row]}: {why}")
+
+
+def request_trace(
+    source: Source, times: Floats, prompts: Floats, completions: Floats
+) -> RequestTrace:
+    """Sorted and shifted to start at 0; times out of order and long silences are noted.
+
+    Equal times are kept: clocks are coarse. Raises: TraceError if there is no request.
     """
-    text = _read_text(path)
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if not first:
-        raise TraceError(f"{path.name}: the file is empty")
-    name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    if first.lstrip().startswith("{"):
-        return _read_json(name, text)
-    rows = csv.DictReader(io.StringIO(text))
-    columns = [column.strip() for column in rows.fieldnames or []]
-    for needed, read in _CSV_FORMATS:
-        if needed <= set(columns):
-            return read(name, _Rows(name, rows))
-    known = "; ".join(",".join(sorted(needed)) for needed, _ in _CSV_FORMATS)
-    raise TraceError(f"{path.name}: line 1: columns {columns} fit no known format; need {known}")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-        if raw[:2] == _GZIP_MAGIC:
-            raw = gzip.decompress(raw)
-        return raw.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise TraceError(f"{path}: no such file") from None
-    except (OSError, EOFError) as error:
-        raise TraceError(f"{path.name}: cannot be read ({error})") from None
-    except UnicodeDecodeError as error:
-        raise TraceError(f"{path.name}: not UTF-8 text at byte {error.start}") from None
-
-
-class _Rows:
-    """Rows with their line numbers; conversions that fail name the line and the column."""
-
-    def __init__(self, name: str, rows: csv.DictReader[str]) -> None:
-        self._name, self._rows = name, rows
-        self.line = 1
-
-    def __iter__(self) -> Iterator[Row]:
-        for row in self._rows:
-            self.line = self._rows.line_num
-            yield {(key or "").strip(): value for key, value in row.items()}
-
-    def refuse(self, why: str) -> TraceError:
-        """The error for the current line."""
-        return TraceError(f"{self._name}: line {self.line}: {why}")
-
-    def number(self, row: Row, column: str) -> float:
-        """A finite, non-negative number."""
-        text = row.get(column)
-        try:
-            value = float(text) if text is not None else math.nan
-        except (TypeError, ValueError):
-            raise self.refuse(f"{column}={text!r} is not a number") from None
-        if not math.isfinite(value) or value < 0.0:
-            raise self.refuse(f"{column}={text!r} is missing, negative or not finite")
-        return value
-
-    def instant(self, row: Row, column: str) -> float:
-        """Unix seconds from a number or an ISO date with up to nanoseconds."""
-        text = (row.get(column) or "").strip()
-        try:
-            return float(text)
-        except ValueError:
-            pass
-        try:
-            whole, _, fraction = text.replace("T", " ").partition(".")
-            fraction = fraction.removesuffix("Z").partition("+")[0]
-            moment = datetime.fromisoformat(whole.removesuffix("Z").partition("+")[0])
-        except ValueError:
-            raise self.refuse(f"{column}={text!r} is not a time") from None
-        return moment.replace(tzinfo=UTC).timestamp() + (
-            float(f"0.{fraction}") if fraction else 0.0
-        )
-
-
-def _read_requests(time: str, prompt: str, completion: str) -> Callable[[str, _Rows], Trace]:
-    def read(name: str, rows: _Rows) -> Trace:
-        times, prompts, completions = [], [], []
-        for row in rows:
-            times.append(rows.instant(row, time))
-            prompts.append(rows.number(row, prompt))
-            completions.append(rows.number(row, completion))
-        return _requests(name, np.array(times), np.array(prompts), np.array(completions))
-
-    return read
-
-
-def _requests(name: str, times: Floats, prompts: Floats, completions: Floats) -> RequestTrace:
-    """Sorted and shifted to start at 0; unsorted and duplicate times are noted."""
     if not len(times):
-        raise TraceError(f"{name}: the trace has a header but no request")
+        raise TraceError(f"{source.file}: the trace has a header but no request")
     notes = []
-    if (np.diff(times) < 0).any():
-        notes.append(f"{int((np.diff(times) < 0).sum())} timestamps were out of order: sorted")
+    steps = np.diff(times)
+    if (steps < 0).any():
+        line = source.lines[int(np.argmax(steps < 0)) + 1]
+        count = int((steps < 0).sum())
+        notes.append(f"{count} timestamps were out of order, the first in line {line}: sorted")
     order = np.argsort(times, kind="stable")
     times = times[order]
     gaps = np.diff(times)
-    if len(gaps) and gaps.max() > 3600.0 and gaps.max() > 100.0 * max(1e-9, float(gaps.mean())):
-        notes.append(f"no request for {gaps.max() / 3600.0:.1f} h: simulated as silence")
-    start_s = float(times[0])
-    clock_s = start_s if start_s > 1e8 else 0.0
-    return RequestTrace(
-        name, times - start_s, prompts[order], completions[order], clock_s, tuple(notes)
-    )
-
-
-def _read_azure_rate(name: str, rows: _Rows) -> Trace:
-    times, rates = [], []
-    for row in rows:
-        times.append(rows.number(row, "t_s"))
-        rates.append(rows.number(row, "req_per_min_mid") / 60.0)
-    return _rates(name, np.array(times), np.array(rates), None, None)
-
-
-def _read_servegen(name: str, rows: _Rows) -> Trace:
-    clients: dict[str, int] = {}
-    times, rates, cvs, who = [], [], [], []
-    for row in rows:
-        times.append(rows.number(row, "t_s"))
-        rates.append(rows.number(row, "rate_rps"))
-        cvs.append(rows.number(row, "cv") if row.get("cv") else 1.0)
-        who.append(clients.setdefault(str(row.get("client")), len(clients)))
-    return _rates(name, np.array(times), np.array(rates), np.array(cvs), np.array(who, dtype=float))
-
-
-def _read_prometheus_csv(name: str, rows: _Rows) -> Trace:
-    times, rates = [], []
-    for row in rows:
-        times.append(rows.instant(row, "timestamp"))
-        rates.append(rows.number(row, "rate_rps"))
-    return _rates(name, np.array(times), np.array(rates), None, None)
-
-
-def _rates(
-    name: str, times: Floats, rates: Floats, cvs: Floats | None, clients: Floats | None
-) -> RateTrace:
-    if not len(times):
-        raise TraceError(f"{name}: the trace has a header but no row")
-    who = clients if clients is not None else np.zeros(len(times))
-    keys = who * 1e12 + times
-    if len(np.unique(keys)) < len(keys):
-        order = np.argsort(keys, kind="stable")
-        twice = int(np.nonzero(np.diff(keys[order]) == 0)[0][0])
-        raise TraceError(
-            f"{name}: line {int(order[twice + 1]) + 2}: time {times[order[twice + 1]]:g} appears "
-            "twice for one client; keep one row"
+    if len(gaps) and gaps.max() > max(_GAP_S, 100.0 * float(gaps.mean())):
+        line = source.lines[int(order[int(gaps.argmax()) + 1])]
+        notes.append(
+            f"no request for {gaps.max() / 3600.0:.1f} h before line {line}: simulated as silence"
         )
-    order = np.argsort(keys, kind="stable")
-    steps = np.diff(np.unique(times))
-    step_s = float(np.median(steps)) if len(steps) else 60.0
-    notes = []
-    if len(steps) and steps.max() > 1.5 * step_s:
-        notes.append(f"gap of {steps.max():g} s between rows {step_s:g} s apart: no traffic there")
-    start_s = float(times.min())
-    clock_s = start_s if start_s > 1e8 else 0.0
-    return RateTrace(
-        name,
-        times[order] - start_s,
-        rates[order],
-        cvs[order] if cvs is not None else np.ones(len(times)),
-        who[order],
-        step_s,
-        clock_s,
+    start_s = float(times[0])
+    return RequestTrace(
+        source.name,
+        times - start_s,
+        prompts[order],
+        completions[order],
+        start_s if start_s > _CLOCK_S else 0.0,
         tuple(notes),
     )
 
 
-def _read_json(name: str, text: str) -> Trace:
-    """A Prometheus range answer, Mooncake (ms) lines or our ledger (one JSON object a line)."""
-    try:
-        whole = json.loads(text)
-    except json.JSONDecodeError:
-        whole = None
-    if isinstance(whole, dict) and "data" in whole:
-        return prometheus_trace(name, whole)
-    times, prompts, completions = [], [], []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            time_s, prompt, completion = _json_request(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TraceError(
-                f"{name}: line {number}: {type(error).__name__}: {error}; need time_s (or "
-                "timestamp) with prompt_tokens and completion_tokens"
-            ) from None
-        times.append(time_s)
-        prompts.append(prompt)
-        completions.append(completion)
-    return _requests(name, np.array(times), np.array(prompts), np.array(completions))
-
-
-def _json_request(row: dict[str, float]) -> tuple[float, float, float]:
-    if "input_length" in row:
-        values = (row["timestamp"] / 1000.0, row["input_length"], row["output_length"])
-    else:
-        time_s = row["time_s"] if "time_s" in row else row["timestamp"]
-        values = (time_s, row["prompt_tokens"], row["completion_tokens"])
-    time_s, prompt, completion = (float(value) for value in values)
-    if not all(math.isfinite(v) and v >= 0 for v in (time_s, prompt, completion)):
-        raise ValueError("a value is negative or not finite")
-    return time_s, prompt, completion
-
-
-def prometheus_trace(
-    name: str, answer: dict[str, dict[str, list[dict[str, list[list[str]]]]]]
+def rate_trace(
+    source: Source,
+    times: Floats,
+    rates: Floats,
+    cvs: Floats | None = None,
+    clients: Floats | None = None,
 ) -> RateTrace:
-    """A `query_range` answer whose series are requests a second; series are added up.
+    """Sorted by client and time and shifted to start at 0; disorder and gaps are noted.
 
-    Raises: TraceError if the answer holds no series.
+    Raises: TraceError if there is no row, or if a client has two rates for one time.
     """
-    total: dict[float, float] = {}
-    for series in answer["data"].get("result", []):
-        for at, value in series.get("values", []):
-            number = float(value)
-            if math.isfinite(number):
-                total[float(at)] = total.get(float(at), 0.0) + number
-    if not total:
-        raise TraceError(f"{name}: the Prometheus answer holds no sample; check query and range")
-    times = np.array(sorted(total))
-    return _rates(name, times, np.array([total[at] for at in times]), None, None)
+    if not len(times):
+        raise TraceError(f"{source.file}: the trace has a header but no row")
+    who = clients if clients is not None else np.zeros(len(times))
+    order = np.lexsort((times, who))
+    sorted_times, sorted_who = times[order], who[order]
+    twice = np.nonzero((np.diff(sorted_times) == 0) & (np.diff(sorted_who) == 0))[0]
+    if len(twice):
+        row = int(order[int(twice[0]) + 1])
+        raise source.refuse(row, f"time {times[row]:g} appears twice for one client; keep one row")
+    unique = np.unique(times)
+    steps = np.diff(unique)
+    step_s = float(np.median(steps)) if len(steps) else 60.0
+    start_s = float(unique[0])
+    return RateTrace(
+        source.name,
+        sorted_times - start_s,
+        rates[order],
+        cvs[order] if cvs is not None else np.ones(len(times)),
+        sorted_who,
+        step_s,
+        start_s if start_s > _CLOCK_S else 0.0,
+        tuple(_rate_notes(source, (times, order, sorted_who), (unique, steps, step_s))),
+    )
 
 
-_CSV_FORMATS: tuple[tuple[frozenset[str], Callable[[str, _Rows], Trace]], ...] = (
-    (
-        frozenset({"TIMESTAMP", "ContextTokens", "GeneratedTokens"}),
-        _read_requests("TIMESTAMP", "ContextTokens", "GeneratedTokens"),
-    ),
-    (
-        frozenset({"Timestamp", "Request tokens", "Response tokens"}),
-        _read_requests("Timestamp", "Request tokens", "Response tokens"),
-    ),
-    (
-        frozenset({"time_s", "prompt_tokens", "completion_tokens"}),
-        _read_requests("time_s", "prompt_tokens", "completion_tokens"),
-    ),
-    (frozenset({"t_s", "req_per_min_mid"}), _read_azure_rate),
-    (frozenset({"t_s", "client", "rate_rps", "cv"}), _read_servegen),
-    (frozenset({"timestamp", "rate_rps"}), _read_prometheus_csv),
-)
+def _rate_notes(
+    source: Source,
+    rows: tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int64]], Floats],
+    grid: tuple[Floats, Floats, float],
+) -> list[str]:
+    """What is odd about the times: rows of one client out of order, rows that are missing."""
+    (times, order, sorted_who), (unique, steps, step_s) = rows, grid
+    notes = []
+    back = np.nonzero((np.diff(order) < 0) & (np.diff(sorted_who) == 0))[0]
+    if len(back):
+        line = source.lines[int(order[int(back[0])])]
+        notes.append(f"times were out of order, the first near line {line}: sorted")
+    if len(steps) and steps.max() > 1.5 * step_s:
+        after = unique[int(steps.argmax()) + 1]
+        line = source.lines[int(np.argmax(times == after))]
+        notes.append(
+            f"gap of {steps.max():g} s before line {line}, between rows {step_s:g} s apart: "
+            "no traffic there"
+        )
+    return notes

@@ -11,7 +11,7 @@ ROOMS = ("deployments", "classifier", "autoscale", "models")
 MAX_FILE_LINES = 280
 MAX_FUNCTION_LINES = 50
 # Over the budget and still to be split; a file that fits again must leave this list.
-LARGER = {"autoscale/cli.py", "autoscale/traces.py"}
+LARGER: set[str] = set()
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 EVERY = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 

@@ -1,10 +1,12 @@
 """The simulator against a live Ray cluster: the same 20 minutes of requests, both ways.
 
     python -m bench.autoscale.live            # 20 minutes of wall clock, little CPU
+    python -m bench.autoscale.live --handover # half a minute: only the hand-over of a slot
 
 Replicas are real Ray Serve actors that hold a slot for each request's work; the policy is the one
-of `serve_config.yaml`. Compared: replica-hours and waits. Start-up is measured live and given to
-the simulator. Appends to bench/autoscale/results/live.json.
+of `serve_config.yaml`. Compared: replica-hours and waits. The start-up and the hand-over between
+two requests on a slot are measured live and given to the simulator. Appends to
+bench/autoscale/results/live.json.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ SEED = 5
 STARTUP_S = 15.0  # slept in the replica's constructor, on top of Ray's own start
 PROFILE = Profile(slots=4, service_s=3.0, replicas_per_gpu=2, startup_s=STARTUP_S + 3.0)
 LIMITS = Limits(min_replicas=2, max_replicas=8, initial_replicas=2, tick_s=0.5)
+PROBE_S = 24.0
 # (seconds, requests a second): two surges beyond the 10.7 rps that 8 replicas can do
 PHASES = ((240, 4.0), (240, 13.0), (300, 4.0), (180, 14.0), (240, 3.0))
 
@@ -158,6 +161,43 @@ async def watch(samples: list[tuple[float, int, int]], name: str) -> None:
         await asyncio.sleep(1.0)
 
 
+def measure_handover() -> float:
+    """Seconds a slot idles between two requests, on two full replicas of a fixed size."""
+    from ray import serve
+
+    deployment = serve.deployment(Slots).options(
+        name="Probe",
+        num_replicas=2,
+        max_ongoing_requests=PROFILE.slots,
+        ray_actor_options={"num_cpus": 0.01},
+    )
+    handle = serve.run(deployment.bind(0.0), name="probe", route_prefix=None)
+    asyncio.run(_warm(handle))
+    handover_s = asyncio.run(_saturate(handle, 2 * PROFILE.slots))
+    serve.delete("probe")
+    return handover_s
+
+
+async def _saturate(handle: Any, slots: int) -> float:
+    """Keep ten requests a slot in the system; what slots do not work while all could, they idle."""
+    work = iter(workload().work_s.tolist())
+    spans: list[tuple[float, float]] = []
+    begin = time.time()
+    end = begin + PROBE_S
+
+    async def client() -> None:
+        while time.time() < end:
+            work_s = next(work) / 3.0
+            begun = float(await handle.remote(work_s))
+            spans.append((begun, begun + work_s))
+
+    await asyncio.gather(*(client() for _ in range(10 * slots)))
+    first = begin + 0.25 * PROBE_S
+    busy_s = sum(max(0.0, min(e, end) - max(b, first)) for b, e in spans)
+    done = sum(first <= e < end for _, e in spans)
+    return (slots * (end - first) - busy_s) / done
+
+
 async def _warm(handle: Any) -> None:
     """The first requests pay for Serve's connections, not for the policy."""
     await asyncio.gather(*(handle.remote(0.1) for _ in range(8)))
@@ -185,8 +225,13 @@ def figures(waits: Floats, replica_hours: float) -> dict[str, float]:
 
 def main(
     minutes: Annotated[float, typer.Option(help="Part of the 20 minutes to run.")] = 20.0,
+    handover: Annotated[bool, typer.Option("--handover", help="Measure only that.")] = False,
 ) -> None:
     """Run live, then simulate, then compare."""
+    if handover:
+        with cluster():
+            print(json.dumps({"handover_s": [measure_handover() for _ in range(3)]}))
+        return
     load = workload()
     kept = load.arrival_s < minutes * 60.0
     end_s = min(load.end_s, minutes * 60.0)
@@ -199,6 +244,7 @@ def main(
     )
     journal = Path(tempfile.mkdtemp(prefix="asj", dir="/tmp")) / "live.jsonl"
     with cluster():
+        handover_s = measure_handover()
         kwargs = policy_kwargs(str(journal))
         handle = deploy("live", STARTUP_S, "autoscale.policy:QueueDepthPolicy", kwargs)
         asyncio.run(_warm(handle))
@@ -208,7 +254,7 @@ def main(
     live = figures(waits, float(np.mean([s[2] for s in inside])) * end_s / 3600.0)
     entries = list(read_journal(journal))
     startup_s = float(entries[-1].terms["startup_s"])
-    profile = replace(PROFILE, startup_s=startup_s, startup_cv=0.05)
+    profile = replace(PROFILE, startup_s=startup_s, startup_cv=0.05, handover_s=handover_s)
     settings = {k: v for k, v in policy_kwargs("").items() if k != "journal_path"}
     policy = Smallfirst(parameters_for(profile, **settings))
     run = simulate(("smallfirst", policy), load, profile, LIMITS, SEED)
@@ -218,6 +264,7 @@ def main(
         "minutes": end_s / 60.0,
         "requests": len(waits),
         "startup_s_measured": startup_s,
+        "handover_s_measured": handover_s,
         "decisions_replayed": len(entries),
         "decisions_identical": sum(entry.replays() for entry in entries),
         "live": live,

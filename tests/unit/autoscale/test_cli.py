@@ -71,6 +71,28 @@ def test_simulate_answers_mistakes_in_one_line(
     assert "Traceback" not in result.output
 
 
+def test_huge_traffic_is_thinned_and_said(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoscale.cli.MOST_SIMULATED", 3900.0)  # of some 39,000 requests
+    arguments = ["simulate", "--trace", str(trace), "--policy", "kpa,kpa", "--seeds", "1", "--json"]
+    result = RUNNER.invoke(app, arguments)
+    (row,) = json.loads(result.stdout)
+    assert row["scale"] == pytest.approx(0.1)
+    assert row["requests"] == pytest.approx(3900, rel=0.1)
+    assert "0.1 of the traffic is simulated" in " ".join(result.stderr.split())
+    (row,) = json.loads(RUNNER.invoke(app, [*arguments, "--scale", "1"]).stdout)
+    assert row["requests"] == pytest.approx(39_000, rel=0.1)
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"slots": "many"}', '{"startup_s": -1}'])
+def test_a_profile_without_sense_is_refused(trace: Path, tmp_path: Path, text: str) -> None:
+    profile = tmp_path / "profile.json"
+    profile.write_text(text, encoding="utf-8")
+    result = RUNNER.invoke(app, ["simulate", "--trace", str(trace), "--profile", str(profile)])
+    assert result.exit_code == 2
+    assert "profile.json" in result.stderr
+    assert "Traceback" not in result.output
+
+
 def test_an_unknown_profile_key_is_named(trace: Path, tmp_path: Path) -> None:
     profile = tmp_path / "profile.json"
     profile.write_text('{"slot": 4}', encoding="utf-8")

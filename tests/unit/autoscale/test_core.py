@@ -63,10 +63,10 @@ def test_steady_load_gets_the_offered_load_plus_a_margin() -> None:
     assert 4 <= decision.replicas <= 5
 
 
-def test_a_tenfold_step_asks_for_more_within_5_s() -> None:
-    plant = Plant(replicas=2)
-    before = plant.run(rate_rps=1.0, for_s=600).replicas
-    assert plant.run(rate_rps=10.0, for_s=5).replicas > before
+def test_a_threefold_step_asks_for_more_within_5_s() -> None:
+    plant = Plant(replicas=10)
+    before = plant.run(rate_rps=10.0, for_s=600).replicas
+    assert plant.run(rate_rps=30.0, for_s=5).replicas > before
 
 
 def test_a_step_gets_its_full_staffing_and_comes_back_down() -> None:
@@ -223,8 +223,18 @@ def test_a_backlog_that_spare_capacity_drains_before_a_start_asks_for_nothing() 
 def test_a_backlog_that_outlasts_a_start_asks_for_the_slots_to_drain_it() -> None:
     decision = with_backlog(waiting=200.0, startup_s=10.0)
     assert decision.constraint == "backlog"
-    assert decision.terms.drain_slots == pytest.approx(200.0 * 5.0 / 30.0, rel=0.1)
+    assert decision.terms.drain_slots == pytest.approx(200.0 * 5.0 / 15.0, rel=0.1)
     assert decision.replicas > 5
+
+
+def test_a_spike_is_staffed_for_the_backlog_there_will_be_when_replicas_have_started() -> None:
+    """Ten replicas, a 3x spike, and 90 s until help: the queue will have tripled at least."""
+    plant = Plant(replace(PARAMETERS, startup_prior_s=90.0), replicas=10)
+    plant.low = plant.high = 10
+    plant.run(rate_rps=16.0, for_s=700)
+    terms = plant.run(rate_rps=48.0, for_s=20).terms
+    to_drain = terms.drain_slots * plant.parameters.drain_s / terms.service_s
+    assert to_drain == pytest.approx(3.0 * terms.backlog, rel=0.01)
 
 
 def test_requests_that_handles_lost_sight_of_still_count() -> None:
@@ -241,6 +251,25 @@ def test_warm_spares_come_on_top() -> None:
     plain = Plant(replicas=8).run(rate_rps=4.0, for_s=900).replicas
     spare = replace(PARAMETERS, warm_spare_replicas=3)
     assert Plant(spare, replicas=8).run(rate_rps=4.0, for_s=900).replicas == plain + 3
+
+
+def test_survivors_of_a_downscale_keep_twice_the_margin_of_bursty_traffic() -> None:
+    """Ten replicas; six would do at Poisson arrivals, and the burstier the fewer may go."""
+    parameters = replace(PARAMETERS, tolerance_fraction=0.0)
+    survivors = []
+    for burstiness in (1.0, 4.0):
+        plant = Plant(parameters, replicas=10)
+        plant.low = 10
+        plant.run(rate_rps=8.0, for_s=700)
+        assert plant.state is not None
+        demand = replace(plant.state.demand, z=burstiness)
+        plant.state, plant.low = replace(plant.state, demand=demand), 1
+        terms = plant.run(rate_rps=8.0, for_s=1).terms
+        margin = terms.staffing_slots - terms.offered_load
+        plant.run(rate_rps=8.0, for_s=121)
+        survivors.append(plant.replicas)
+        assert plant.replicas * 10 >= terms.offered_load + 1.8 * margin
+    assert survivors[0] < survivors[1] < 10
 
 
 def test_survivors_of_a_downscale_keep_the_tolerance_to_spare() -> None:

@@ -59,6 +59,21 @@ def test_bursts_that_come_and_go_stop_being_a_surprise() -> None:
     assert planned_rps(fed([20.0] * 300 + burst * 6, 1.0)) < 35.0
 
 
+def test_a_spike_that_lasted_does_not_hide_the_next_one() -> None:
+    spike = [20.0] * 900 + [80.0] * 600 + [20.0] * 900
+    assert planned_rps(fed(spike + [60.0] * 4, 1.0)) == pytest.approx(40.0)
+
+
+def test_burstiness_is_known_within_ten_minutes_of_a_fresh_start() -> None:
+    bursty = ([10.0] * 100 + [40.0] * 20) * 10
+    assert fed(bursty[:600], 1.0).z > 0.5 * fed(bursty * 6, 1.0).z
+
+
+def test_one_spike_is_not_burstiness() -> None:
+    rates = [20.0] * 3600
+    assert fed([*rates, *[60.0] * 120, *[20.0] * 60], 1.0).z < 4.0
+
+
 def test_poisson_noise_is_no_surprise_and_near_burstiness_one() -> None:
     rng = random.Random(4)
     demand, done, surprises = first_demand(0.0, 10.0, 0.0), 0.0, 0

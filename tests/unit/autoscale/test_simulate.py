@@ -13,8 +13,10 @@ from autoscale.arrivals import Cut, make_workload
 from autoscale.compare import POLICIES, Job, check_policies, interval, run_all, summarise_all
 from autoscale.ray_rival import RayRival, RaySettings
 from autoscale.recommend import Objective, cheapest, recommend, split
+from autoscale.rivals import StaticPeak
 from autoscale.simulate import Fleet, History, Limits, Tick, reversals, simulate
-from autoscale.traces import RateTrace, TraceError, read_trace
+from autoscale.trace_files import read_trace
+from autoscale.traces import RateTrace, TraceError
 from autoscale.workload import Profile, Workload
 
 PROFILE = Profile(slots=8, service_s=3.0, startup_s=30.0, replicas_per_gpu=2)
@@ -161,3 +163,15 @@ def test_the_cheapest_that_attains_wins_else_the_best() -> None:
     pairs = [(job, Fake(*pair)) for pair in ((0.98, 1.0), (0.995, 3.0), (0.992, 2.0))]
     assert cheapest(pairs, 0.99)[1].gpu_hours == 2.0  # type: ignore[arg-type]  # only two fields
     assert cheapest(pairs, 0.999)[1].gpu_hours == 3.0  # type: ignore[arg-type]  # only two fields
+
+
+def test_the_handover_keeps_a_slot_idle_between_two_requests() -> None:
+    arrival_s = np.linspace(0.0, 599.5, 1200)  # 2 requests a second for 2 slots of 1 s each
+    load = Workload(arrival_s, np.ones(1200), np.zeros(1200), 600.0)
+    profile = Profile(slots=2, replicas_per_gpu=1)
+    limits = Limits(max_replicas=1, initial_replicas=1)
+    alone = ("static-peak", StaticPeak(1))
+    assert simulate(alone, load, profile, limits).wait_p50_s < 0.01
+    slower = simulate(alone, load, replace(profile, handover_s=0.25), limits)
+    # 2 slots of 1.25 s serve 1.6 a second, so one that comes at t waits t / 4, or till the end.
+    assert slower.wait_p50_s == pytest.approx(60.0, rel=0.02)

@@ -12,7 +12,8 @@ import pytest
 
 from autoscale.arrivals import Cut, make_workload, mean_rate_rps
 from autoscale.prometheus import query_week
-from autoscale.traces import RateTrace, RequestTrace, TraceError, read_trace
+from autoscale.trace_files import read_trace
+from autoscale.traces import RateTrace, RequestTrace, TraceError
 from autoscale.workload import Profile, with_spikes
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
@@ -84,7 +85,10 @@ BAD = {
     "empty": ("", "the file is empty"),
     "header only": (AZURE, "no request"),
     "unknown columns": ("a,b\n1,2\n", "line 1: columns .* fit no known format"),
-    "missing column": ("TIMESTAMP,ContextTokens\n2023-11-16 18:17:03,1\n", "fit no known format"),
+    "missing column": (
+        "TIMESTAMP,ContextTokens\n2023-11-16 18:17:03,1\n",
+        "line 1: .* lack Generated",
+    ),
     "bad number": (AZURE + "2023-11-16 18:17:03,1,2\n2023-11-16 18:17:04,x,2\n", "line 3: Context"),
     "short row": (AZURE + "2023-11-16 18:17:03,1\n", "line 2: GeneratedTokens"),
     "negative": (AZURE + "2023-11-16 18:17:03,-1,2\n", "line 2: .*negative"),
@@ -92,6 +96,12 @@ BAD = {
     "bad time": (AZURE + "yesterday,1,2\n", "line 2: TIMESTAMP='yesterday' is not a time"),
     "bad json": ('{"time_s": 1, "prompt_tokens": 1, "completion_tokens": 1}\n{oops\n', "line 2"),
     "json without tokens": ('{"time_s": 1}\n', "line 1: KeyError.*need time_s"),
+    "json array": ("[1, 2]", "not a Prometheus range answer"),
+    "prometheus error": ('{"status": "error", "error": "x"}', "answered an error"),
+    "negative rate": (
+        '[{"metric": {}, "values": [[1, "-2"], [61, "3"]]}]',
+        "a rate is negative",
+    ),
     "duplicate rate": (SERVEGEN + "0,a,1,1,,,\n0,a,1,1,,,\n", "line 3: time 0 appears twice"),
     "no samples": ('{"data": {"result": []}}', "no sample"),
 }
@@ -117,12 +127,29 @@ def test_unsorted_times_are_sorted_and_said(tmp_path: Path) -> None:
     trace = read_trace(written(tmp_path, text))
     assert isinstance(trace, RequestTrace)
     assert trace.prompt_tokens.tolist() == [3, 4, 5]
-    assert "1 timestamps were out of order" in trace.notes[0]
+    assert "1 timestamps were out of order, the first in line 3" in trace.notes[0]
+
+
+def test_unsorted_rates_are_sorted_and_said(tmp_path: Path) -> None:
+    trace = read_trace(written(tmp_path, "timestamp,rate_rps\n0,1\n120,3\n60,2\n"))
+    assert isinstance(trace, RateTrace)
+    assert trace.rate_rps.tolist() == [1, 2, 3]
+    assert "the first near line 4" in trace.notes[0]
+    clients_apart = SERVEGEN + "600,a,1,1,,,\n1200,a,1,1,,,\n600,b,1,1,,,\n1200,b,1,1,,,\n"
+    assert read_trace(written(tmp_path, clients_apart)).notes == ()
 
 
 def test_gaps_are_said(tmp_path: Path) -> None:
     text = "timestamp,rate_rps\n0,1\n60,1\n120,1\n7200,1\n"
-    assert "gap of 7080 s" in read_trace(written(tmp_path, text)).notes[0]
+    assert "gap of 7080 s before line 5" in read_trace(written(tmp_path, text)).notes[0]
+    far = AZURE + "".join(f"{3600 * 24 * (i == 200) + i},1,1\n" for i in range(201))
+    assert "no request for 24.0 h before line 202" in read_trace(written(tmp_path, far)).notes[0]
+
+
+def test_offsets_of_time_zones_count(tmp_path: Path) -> None:
+    text = AZURE + "2024-05-10 02:00:00.5+02:00,1,1\n2024-05-10 00:00:01Z,1,1\n"
+    trace = read_trace(written(tmp_path, text))
+    assert trace.time_s.tolist() == pytest.approx([0.0, 0.5])
 
 
 @pytest.mark.parametrize("cv", [1.0, 4.0])
