@@ -36,6 +36,12 @@ HARNESS_TAGS = (
     "additional_data",
 )
 
+#: What a long text is read as first: where its two ends, cleaned, fill the caps, the middle needs
+#: no cleaning.
+_FIRST_HEAD_CHARS, _FIRST_TAIL_CHARS = 4_000, 1_000
+#: Ends of a cleaned part that what was cut off could have changed: a combining mark, a space.
+_SEAM_CHARS = 64
+
 _CONTROL = {code: " " for code in range(32) if chr(code) not in "\n\t"} | {127: " "}
 _CONTROL |= {ord(c): "" for c in "\u200b\u200c\u200d\u2060\ufeff\u00ad"}
 
@@ -56,11 +62,19 @@ def flatten(conversation: Conversation) -> str:
 def clean(text: str) -> str:
     """Strip harness blocks, normalise Unicode and whitespace, keep the head and the tail."""
     text = _ends(text.strip(), STRIP_CHARS // 2, STRIP_CHARS // 2)
-    text = _ends(_strip_harness(text).strip(), RAW_HEAD_CHARS, RAW_TAIL_CHARS)
+    text = _strip_harness(text).strip()
+    if len(text) > _FIRST_HEAD_CHARS + _FIRST_TAIL_CHARS:
+        head, tail = _normalise(text[:_FIRST_HEAD_CHARS]), _normalise(text[-_FIRST_TAIL_CHARS:])
+        if min(len(head) - HEAD_CHARS, len(tail) - TAIL_CHARS) >= _SEAM_CHARS:
+            return f"{head[:HEAD_CHARS]}\n{tail[-TAIL_CHARS:]}"
+    return _ends(_normalise(_ends(text, RAW_HEAD_CHARS, RAW_TAIL_CHARS)), HEAD_CHARS, TAIL_CHARS)
+
+
+def _normalise(text: str) -> str:
     text = text.encode("utf-8", "replace").decode("utf-8")
     text = unicodedata.normalize("NFKC", text).translate(_CONTROL)
     lines = (" ".join(line.split()) for line in text.splitlines())
-    return _ends("\n".join(line for line in lines if line), HEAD_CHARS, TAIL_CHARS)
+    return "\n".join(line for line in lines if line)
 
 
 def _ends(text: str, head: int, tail: int) -> str:
@@ -68,7 +82,7 @@ def _ends(text: str, head: int, tail: int) -> str:
 
 
 def _strip_harness(text: str) -> str:
-    if "<" not in text:
+    if "</" not in text:
         return text
     for tag in HARNESS_TAGS:
         opening, closing = f"<{tag}", f"</{tag}>"
