@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import autoscale.cli
 import classifier.cli
+from deployments.classify import open_classifier
 from deployments.client_cli import chat, route, status
 from deployments.config import AppConfig, load_app_config
 from deployments.environment import cache_dir
@@ -97,7 +98,7 @@ def find_distribution(name: str) -> str | None:
 
 
 def _check_paths(settings: AppConfig) -> None:
-    """Refuse a missing model folder now rather than minutes into the start."""
+    """Refuse a missing model, and a threshold that cannot fire, now rather than minutes later."""
     for name, tier in settings.tiers.items():
         engine = tier.engine
         if not isinstance(engine, VllmConfig) or engine.path.startswith("builtin:"):
@@ -106,9 +107,7 @@ def _check_paths(settings: AppConfig) -> None:
             raise ConfigError(
                 f"{name}.engine.path: {engine.path} has no config.json; put a checkpoint there"
             )
-    artifact = settings.classifier.artifact
-    if artifact is not None and not Path(artifact).is_dir():
-        raise ConfigError(f"classifier.artifact: {artifact} is no folder; train one or remove it")
+    open_classifier(settings.classifier)
 
 
 def _prepare_models(settings: AppConfig) -> None:
