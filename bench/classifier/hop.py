@@ -1,8 +1,9 @@
 """What the way to the Classifier deployment costs: `python -m bench.classifier.hop`.
 
-A Serve replica stands for the gateway. It asks for the same scores in four ways, in turn: its own
-classifier on its event loop (the arithmetic alone), its own in a thread, the deployment, and a
-deployment that batches. The hop is the difference to the arithmetic. Wall time, ms.
+A Serve replica stands for the gateway. It asks for the same scores in several ways, in turn: of its
+own classifier on its event loop (the arithmetic alone), of its own in a thread, of the deployment,
+of the deployment over Serve's gRPC, and of one that batches. The hop is the difference to the
+arithmetic. Wall time, ms.
 """
 
 import asyncio
@@ -34,8 +35,8 @@ Ask = Callable[[str], Awaitable[Any]]
 class Batched(ClassifierReplica):
     """The road not taken: what waits while a batch is scored forms the next one."""
 
-    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0)
-    async def score(self, texts: list[str]) -> list[Score]:  # type: ignore[override]  # by design
+    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0)  # type: ignore[untyped-decorator]
+    async def score(self, texts: list[str]) -> list[Score]:
         """The scores of the batch, all at once."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: [self._score(t) for t in texts])
@@ -51,6 +52,9 @@ class Caller:
             "arithmetic": self._arithmetic,
             "in the gateway": self._inside,
             "deployment": ClassifierClient(single, 30.0).score,
+            "deployment over gRPC": ClassifierClient(
+                single.options(_by_reference=False), 30.0
+            ).score,
             "deployment, batched": ClassifierClient(batched, 30.0).score,
         }
 
