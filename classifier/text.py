@@ -72,7 +72,9 @@ def clean(text: str) -> str:
 
 def _normalise(text: str) -> str:
     text = text.encode("utf-8", "replace").decode("utf-8")
-    text = unicodedata.normalize("NFKC", text).translate(_CONTROL)
+    # One character can become 18: what is cut here lies beyond both ends, or is nearly all space.
+    text = _ends(unicodedata.normalize("NFKC", text), RAW_HEAD_CHARS, RAW_TAIL_CHARS)
+    text = text.translate(_CONTROL)
     lines = (" ".join(line.split()) for line in text.splitlines())
     return "\n".join(line for line in lines if line)
 

@@ -98,15 +98,16 @@ def test_cleaning_only_the_ends_gives_what_cleaning_all_gives(
 ) -> None:
     part = part.replace(" ", " " * spaces)
     text = (part * (length // len(part) + 1))[:length]
-    raw = text.strip()
-    if len(raw) > RAW_HEAD_CHARS + RAW_TAIL_CHARS:
-        raw = f"{raw[:RAW_HEAD_CHARS]}\n{raw[-RAW_TAIL_CHARS:]}"
+    raw = _ends(text.strip(), RAW_HEAD_CHARS, RAW_TAIL_CHARS)
     whole = unicodedata.normalize("NFKC", raw.encode("utf-8", "replace").decode())
+    whole = _ends(whole, RAW_HEAD_CHARS, RAW_TAIL_CHARS)
     whole = "".join("" if c == "\u200b" else " " if c == "\x0b" else c for c in whole)
     whole = "\n".join(filter(None, (" ".join(line.split()) for line in whole.splitlines())))
-    if len(whole) > HEAD_CHARS + TAIL_CHARS:
-        whole = f"{whole[:HEAD_CHARS]}\n{whole[-TAIL_CHARS:]}"
-    assert clean(text) == whole
+    assert clean(text) == _ends(whole, HEAD_CHARS, TAIL_CHARS)
+
+
+def _ends(text: str, head: int, tail: int) -> str:
+    return text if len(text) <= head + tail else f"{text[:head]}\n{text[-tail:]}"
 
 
 @given(st.text(max_size=400))
