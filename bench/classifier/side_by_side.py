@@ -41,8 +41,8 @@ from classifier.rows import labels
 from classifier.text import flatten
 
 _TIMED = 200
-#: MMLU rows judged at most: a router of 30 ms a prompt then takes a minute and a half.
-_JUDGED = 3_000
+#: MMLU rows judged at most: a router of 30 ms a prompt then takes a minute.
+_JUDGED = 2_000
 Floats = NDArray[np.float64]
 
 
