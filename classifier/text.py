@@ -1,8 +1,8 @@
 """From a conversation to the one bounded string that every model of the ladder reads.
 
 Every step is linear and capped before the first regular expression, so no prompt, however
-long or odd, takes unbounded time. The last user turn leads; what came before follows, tagged
-with its role and cut to ``CONTEXT_CHARS``, so that a long system prompt cannot swamp it.
+long or odd, takes unbounded time. The last user turn leads. Where it is too short to stand alone,
+what came before follows, tagged with its role and cut to ``CONTEXT_CHARS``.
 """
 
 import unicodedata
@@ -14,8 +14,12 @@ Conversation = Sequence[Mapping[str, Any]] | str
 #: Characters of the scored turn: its head carries the task, its tail the question. A 96-token
 #: encoder sees about 400 characters, the lexical model gains nothing beyond 2,500.
 HEAD_CHARS, TAIL_CHARS = 2_000, 500
-#: Characters of earlier turns, about 100 tokens: enough for "and for n = 7?", too few to drown it.
-CONTEXT_CHARS, SYSTEM_CHARS = 400, 120
+#: Characters of earlier turns, about 100 tokens: enough for "and for n = 7?".
+CONTEXT_CHARS, SYSTEM_CHARS = 400, 60
+#: A turn of so many words or characters is read alone. With its context, small talk before a hard
+#: question sent it small: 28% of the hard prompts went large instead of 49%
+#: (bench/classifier/robustness.py, without this rule).
+ALONE_WORDS, ALONE_CHARS = 8, 60
 #: Before whitespace is collapsed, so that padding costs no content.
 RAW_HEAD_CHARS, RAW_TAIL_CHARS = 16_000, 4_000
 #: Looked through for tags that a harness injects; longer texts are cut first.
@@ -54,8 +58,10 @@ def flatten(conversation: Conversation) -> str:
     scored = next((i for i in reversed(range(len(turns))) if turns[i][0] == "user"), None)
     if scored is None:
         return clean("\n".join(text for _, text in turns))
-    context = _context(turns[:scored])
     turn = clean(turns[scored][1])
+    if len(turn) >= ALONE_CHARS or len(turn.split()) >= ALONE_WORDS:
+        return turn
+    context = _context(turns[:scored])
     return f"{turn}\n{context}" if context else turn
 
 

@@ -15,6 +15,7 @@ from bench.classifier.datasets import mmlu
 from bench.classifier.everyday import families
 from bench.classifier.results import FOLDER, save
 from classifier import THRESHOLD, Classifier, load
+from classifier.text import Conversation
 
 _PER_KIND = 150
 
@@ -40,7 +41,22 @@ def options_reversed(text: str, _rng: random.Random) -> str:
     return "\n".join(lines)
 
 
-REWORDINGS: dict[str, Callable[[str, random.Random], str]] = {
+def under_a_system_prompt(text: str, _rng: random.Random) -> Conversation:
+    """Put an application's system prompt before the prompt."""
+    system = "You are the assistant of a hardware shop. Answer politely and briefly. " * 50
+    return [{"role": "system", "content": system}, {"role": "user", "content": text}]
+
+
+def after_small_talk(text: str, _rng: random.Random) -> Conversation:
+    """Let the prompt be the second turn of a chat."""
+    return [
+        {"role": "user", "content": "Hi, I have a question about my homework."},
+        {"role": "assistant", "content": "Sure, go ahead. I am happy to help you with anything."},
+        {"role": "user", "content": text},
+    ]
+
+
+REWORDINGS: dict[str, Callable[[str, random.Random], Conversation]] = {
     "typo": typo,
     "upper case": lambda t, _: t.upper(),
     "lower case": lambda t, _: t.lower(),
@@ -51,6 +67,8 @@ REWORDINGS: dict[str, Callable[[str, random.Random], str]] = {
     "padding sentence before": lambda t, _: f"I hope you are well. {t}",
     "padding sentence after": lambda t, _: f"{t} I hope you are well.",
     "options reversed": options_reversed,
+    "under a system prompt": under_a_system_prompt,
+    "after small talk": after_small_talk,
 }
 
 
@@ -64,7 +82,7 @@ def prompts(rng: random.Random) -> list[str]:
 
 
 def judged(
-    classifier: Classifier, given: Sequence[str], reworded: Sequence[str]
+    classifier: Classifier, given: Sequence[str], reworded: Sequence[Conversation]
 ) -> dict[str, float]:
     """Return the share of routes kept, and how far the score moved, where the text changed."""
     pairs = [(g, r) for g, r in zip(given, reworded, strict=True) if g != r]

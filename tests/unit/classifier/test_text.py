@@ -34,6 +34,16 @@ def test_the_last_user_turn_leads_and_earlier_turns_follow_with_their_role() -> 
     ]
 
 
+@pytest.mark.parametrize(
+    "turn",
+    ["Which of these two functions is faster, and why?", "a" * 60],
+    ids=["eight words", "sixty characters"],
+)
+def test_a_turn_that_stands_alone_is_read_alone(turn: str) -> None:
+    earlier = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi!"}]
+    assert flatten([*earlier, {"role": "user", "content": turn}]) == turn
+
+
 def test_a_long_system_prompt_cannot_swamp_the_turn() -> None:
     text = flatten(
         [
