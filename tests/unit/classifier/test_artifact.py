@@ -135,7 +135,7 @@ def test_a_graph_that_cannot_score_is_refused(
 @pytest.mark.parametrize(
     "change",
     [
-        {"unfamiliar": {"policy": "bogus", "quantiles": [0.0, 1.0]}},
+        {"unfamiliar": {"policy": "bogus", "quantiles": [i / 40 for i in range(41)]}},
         {"unfamiliar": {"policy": "score", "quantiles": ["x"]}},
         {"serving": "nothing"},
     ],

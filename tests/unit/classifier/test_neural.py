@@ -85,12 +85,13 @@ def test_a_long_prompt_keeps_its_first_and_last_tokens(tokenizer: bytes) -> None
     "text",
     [
         "plain words, " * 100,
+        "a b c " * 130,
         "unbelievably-long-compounds " * 60,
         "数学 の 問題 " * 200,
         "a" * 800 + " " + "b" * 800,
         "no spaces at all".replace(" ", "") * 90,
     ],
-    ids=["plain", "compounds", "no Latin", "two long words", "no space"],
+    ids=["plain", "short words", "compounds", "no Latin", "two long words", "no space"],
 )
 def test_reading_only_the_ends_gives_the_pieces_of_the_whole(tokenizer: bytes, text: str) -> None:
     opened = open_tokenizer(tokenizer)
