@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 import classifier
-from classifier import THRESHOLD, Classifier, Score
+from classifier import THRESHOLD, Classifier, Score, flatten
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,7 @@ ODD = {
     "one long word": "a" * 1_000_000,
     "five megabytes": "word " * 1_000_000,
     "unclosed tags": "<system-reminder>" * 50_000,
+    "closed tags": "<system-reminder>x</system-reminder>y" * 30_000,
     "newlines": "x\n" * 500_000,
     "ligatures that expand": "\ufdfa" * 30_000,
     "combining marks": "e" + "\u0301" * 100_000,
@@ -106,6 +107,7 @@ def test_500_spaces_do_not_change_a_score(shipped: Classifier) -> None:
     prompt = "Derive the renormalisation flow and justify each step."
     padded = prompt.replace(" ", " " * 500, 1) + " " * 500
     assert shipped.score(padded) == shipped.score(prompt)
+    assert flatten(padded) == flatten(prompt)  # so on every rung
 
 
 @pytest.mark.parametrize(
