@@ -110,6 +110,8 @@ def load(
     ``ArtifactError`` with one line if the folder is damaged, foreign or too new.
     """
     artifact = open_artifact(SHIPPED if path is None else Path(path))
+    for name in artifact.manifest["files"]:  # also the rung that serves only elsewhere
+        artifact.read(name)
     try:
         found = Classifier(artifact, domains)
         probe = found.score("probe").complexity

@@ -33,8 +33,9 @@ def _refused(folder: Path, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_one_flipped_byte_is_refused(folder: Path) -> None:
-    path = folder / "static.safetensors"
+@pytest.mark.parametrize("name", ["static.safetensors", "encoder.onnx", "lexical.safetensors"])
+def test_one_flipped_byte_is_refused(folder: Path, name: str) -> None:
+    path = folder / name
     raw = bytearray(path.read_bytes())
     raw[-1] ^= 1
     path.write_bytes(raw)
