@@ -5,8 +5,10 @@ needs numpy, tokenizers, onnxruntime and safetensors; training modules import th
 """
 
 from classifier.classifier import Classifier, load
+from classifier.drift import DriftReport, DriftWatch
 from classifier.errors import ArtifactError, ClassifierError, DataError
 from classifier.score import THRESHOLD, Score
+from classifier.text import flatten
 
 __all__ = [
     "THRESHOLD",
@@ -14,6 +16,9 @@ __all__ = [
     "Classifier",
     "ClassifierError",
     "DataError",
+    "DriftReport",
+    "DriftWatch",
     "Score",
+    "flatten",
     "load",
 ]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from classifier.calibration import ComplexityMap
 from classifier.domains import Domains
 from classifier.drift import WINDOW, DriftMonitor
 from classifier.embedding import StaticEmbedding
-from classifier.errors import ArtifactError
+from classifier.errors import ArtifactError, ClassifierError
 from classifier.familiarity import Familiarity, Policy, apply_policy, dequantise
 from classifier.headed import open_headed, serving_rung
 from classifier.score import THRESHOLD, Score
@@ -33,6 +33,8 @@ class Classifier:
         self.headed = open_headed(artifact, self.rung_name, self.embedding.dimensions)
         self.map = ComplexityMap(*(tuple(knots) for knots in entry["map"]))
         self.policy: Policy = manifest["unfamiliar"]["policy"]
+        if self.policy not in get_args(Policy):
+            raise ArtifactError(f"{artifact.folder}: unknown policy {self.policy!r}; train again")
         arrays = artifact.arrays("reference.safetensors", {"reference": (None, None)})
         self.familiarity = Familiarity(arrays["reference"], manifest["unfamiliar"]["quantiles"])
         self._domains = (
@@ -108,10 +110,19 @@ def load(
     ``ArtifactError`` with one line if the folder is damaged, foreign or too new.
     """
     artifact = open_artifact(SHIPPED if path is None else Path(path))
+    for name in artifact.manifest["files"]:  # also the rung that serves only elsewhere
+        artifact.read(name)
     try:
-        return Classifier(artifact, domains)
-    except (KeyError, TypeError, IndexError, AttributeError) as fault:
-        raise ArtifactError(f"{artifact.folder}: incomplete manifest ({fault!r})") from None
+        found = Classifier(artifact, domains)
+        probe = found.score("probe").complexity
+    except ClassifierError:
+        raise
+    except Exception as fault:  # onnxruntime and tokenizers raise error classes of their own
+        about = f"{type(fault).__name__}: {str(fault).partition(chr(10))[0][:200]}"
+        raise ArtifactError(f"{artifact.folder}: not a usable classifier ({about})") from None
+    if not 0.0 <= probe <= 1.0:
+        raise ArtifactError(f"{artifact.folder}: scores {probe}; train again")
+    return found
 
 
 def static_embedding(artifact: Artifact) -> StaticEmbedding:

@@ -15,7 +15,6 @@ from tokenizers import Tokenizer
 from classifier.base_weights import source
 from classifier.embedding import StaticEmbedding
 from classifier.minilm import load_minilm
-from classifier.ngrams import words
 
 #: 64 int8 dimensions are 2 MB for 30,522 pieces, which leaves room for the encoder in 25 MB.
 DIMENSIONS = 64
@@ -52,7 +51,7 @@ def _rarity(corpus: Sequence[str]) -> NDArray[np.float32]:
     pieces = StaticEmbedding(vocabulary, blank.astype(np.int8), blank[:, 0].astype(np.float32))
     counts: Counter[int] = Counter()
     for text in corpus:
-        counts.update(piece for word in words(text) for piece in pieces.pieces(word))
+        counts.update(pieces.pieces(text))
     share = np.array([counts[i] for i in range(len(vocabulary))]) / max(counts.total(), 1)
     weight: NDArray[np.float32] = (_SIF / (_SIF + share)).astype(np.float32)
     return weight

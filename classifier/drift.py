@@ -5,13 +5,14 @@ the mean embedding, held against its bootstrap null, does. Only sums and scores 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.calibration import Floats
 from classifier.familiarity import UNFAMILIAR_BELOW
+from classifier.score import Score
 
 #: Prompts per window: 300 see a 20% mix, and at 1 request a second take five minutes.
 WINDOW = 300
@@ -34,9 +35,19 @@ class DriftReport:
     escalation_rate: float
     alarm: bool
 
-    def gauges(self) -> dict[str, float]:
-        """Return the figures as numbers, by name, for a metrics exporter."""
-        return {name: float(value) for name, value in asdict(self).items()}
+    @staticmethod
+    def about() -> dict[str, str]:
+        """Return what each figure is, by name, for a metrics exporter."""
+        return {
+            "prompts": "Prompts in the window",
+            "shift": "Distance of the mean embedding from the reference traffic",
+            "shift_p": "Chance of such a distance without drift",
+            "ks": "Kolmogorov-Smirnov distance of the scores",
+            "ks_p": "Chance of such a distance of the scores without drift",
+            "unfamiliar_rate": "Share of prompts unlike the training data",
+            "escalation_rate": "Share of scores at or above the threshold",
+            "alarm": "1 where a person should look",
+        }
 
 
 class DriftMonitor:
@@ -85,6 +96,24 @@ class DriftMonitor:
         starts = range(0, len(scores) - self.window + 1, self.window)
         parts = [slice(start, start + self.window) for start in starts]
         return [self.report(vectors[p], scores[p], familiar[p], threshold) for p in parts]
+
+
+class DriftWatch:
+    """Collects scored prompts, and reports on each full window; keeps no text."""
+
+    def __init__(self, monitor: DriftMonitor, threshold: float) -> None:
+        self._monitor, self._threshold = monitor, threshold
+        self._rows: list[tuple[NDArray[np.float32], Score]] = []
+
+    def add(self, vector: NDArray[np.float32], score: Score) -> DriftReport | None:
+        """Return the window's report where this prompt completes it."""
+        self._rows.append((vector, score))
+        if len(self._rows) < self._monitor.window:
+            return None
+        rows, self._rows = self._rows, []
+        figures = np.array([(s.complexity, s.familiar) for _, s in rows])
+        vectors = np.stack([v for v, _ in rows])
+        return self._monitor.report(vectors, figures[:, 0], figures[:, 1], self._threshold)
 
 
 def kolmogorov_smirnov(a: Floats, b: Floats) -> tuple[float, float]:

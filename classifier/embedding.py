@@ -28,18 +28,26 @@ class StaticEmbedding:
 
     def embed(self, text: str) -> NDArray[np.float32]:
         """Return the unit vector of a cleaned text, zeros where no word is known."""
-        pieces = [piece for word in words(text) for piece in self.pieces(word)]
+        pieces = self.pieces(text)
         if not pieces:
             return np.zeros(self.dimensions, np.float32)
         vector = self._scale[pieces] @ self._table[pieces].astype(np.float32)
         norm = float(np.linalg.norm(vector))
         return vector / norm if norm > 0 else vector
 
-    def pieces(self, word: str) -> list[int]:
+    def pieces(self, text: str) -> list[int]:
+        """Return the rows of a cleaned text's word pieces, in order."""
+        found = words(text)
+        # Most words are whole entries: looked up in one go, they cost no call each.
+        whole = map(self._vocabulary.get, found)
+        return [
+            piece
+            for word, known in zip(found, whole, strict=True)
+            for piece in ((known,) if known is not None else self._split(word))
+        ]
+
+    def _split(self, word: str) -> list[int]:
         """Greedy longest match, as WordPiece does; an unmatched rest is left out."""
-        whole = self._vocabulary.get(word)
-        if whole is not None:
-            return [whole]
         found, start = [], 0
         word = word[:64]
         while start < len(word):

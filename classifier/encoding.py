@@ -17,8 +17,13 @@ class Encoding:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
+        # The fused kernel takes 0.15 ms where addition and normalisation apart take 0.03 (75
+        # tokens, onnxruntime 1.32); the logits differ by less than 1e-6.
         self._session = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"]
+            graph,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["SkipLayerNormFusion"],
         )
         self._tokenizer = open_tokenizer(tokenizer)
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.encoding import Encoding
+from classifier.errors import ArtifactError
 
 
 class Neural:
@@ -14,6 +15,9 @@ class Neural:
 
     def __init__(self, graph: bytes, tokenizer: bytes) -> None:
         self._encode = Encoding(graph, tokenizer)
+        shape = self._encode([""]).shape
+        if shape != (1, 2):
+            raise ArtifactError(f"the encoder's graph gives {shape}, (1, 2) expected; train again")
 
     def logits(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return [texts, 2] logits; the static vectors are not read."""

@@ -1,8 +1,8 @@
 """From a conversation to the one bounded string that every model of the ladder reads.
 
 Every step is linear and capped before the first regular expression, so no prompt, however
-long or odd, takes unbounded time. The last user turn leads; what came before follows, tagged
-with its role and cut to ``CONTEXT_CHARS``, so that a long system prompt cannot swamp it.
+long or odd, takes unbounded time. The last user turn leads. Where it is too short to stand alone,
+what came before follows, tagged with its role and cut to ``CONTEXT_CHARS``.
 """
 
 import unicodedata
@@ -14,8 +14,12 @@ Conversation = Sequence[Mapping[str, Any]] | str
 #: Characters of the scored turn: its head carries the task, its tail the question. A 96-token
 #: encoder sees about 400 characters, the lexical model gains nothing beyond 2,500.
 HEAD_CHARS, TAIL_CHARS = 2_000, 500
-#: Characters of earlier turns, about 100 tokens: enough for "and for n = 7?", too few to drown it.
-CONTEXT_CHARS, SYSTEM_CHARS = 400, 120
+#: Characters of earlier turns, about 100 tokens: enough for "and for n = 7?".
+CONTEXT_CHARS, SYSTEM_CHARS = 400, 60
+#: A turn of so many words or characters is read alone. With its context, small talk before a hard
+#: question sent it small: 28% of the hard prompts went large instead of 49%
+#: (bench/classifier/robustness.py, without this rule).
+ALONE_WORDS, ALONE_CHARS = 8, 60
 #: Before whitespace is collapsed, so that padding costs no content.
 RAW_HEAD_CHARS, RAW_TAIL_CHARS = 16_000, 4_000
 #: Looked through for tags that a harness injects; longer texts are cut first.
@@ -36,6 +40,12 @@ HARNESS_TAGS = (
     "additional_data",
 )
 
+#: What a long text is read as first: where its two ends, cleaned, fill the caps, the middle needs
+#: no cleaning.
+_FIRST_HEAD_CHARS, _FIRST_TAIL_CHARS = 4_000, 1_000
+#: Ends of a cleaned part that what was cut off could have changed: a combining mark, a space.
+_SEAM_CHARS = 64
+
 _CONTROL = {code: " " for code in range(32) if chr(code) not in "\n\t"} | {127: " "}
 _CONTROL |= {ord(c): "" for c in "\u200b\u200c\u200d\u2060\ufeff\u00ad"}
 
@@ -48,19 +58,31 @@ def flatten(conversation: Conversation) -> str:
     scored = next((i for i in reversed(range(len(turns))) if turns[i][0] == "user"), None)
     if scored is None:
         return clean("\n".join(text for _, text in turns))
-    context = _context(turns[:scored])
     turn = clean(turns[scored][1])
+    if len(turn) >= ALONE_CHARS or len(turn.split()) >= ALONE_WORDS:
+        return turn
+    context = _context(turns[:scored])
     return f"{turn}\n{context}" if context else turn
 
 
 def clean(text: str) -> str:
     """Strip harness blocks, normalise Unicode and whitespace, keep the head and the tail."""
     text = _ends(text.strip(), STRIP_CHARS // 2, STRIP_CHARS // 2)
-    text = _ends(_strip_harness(text).strip(), RAW_HEAD_CHARS, RAW_TAIL_CHARS)
+    text = _strip_harness(text).strip()
+    if len(text) > _FIRST_HEAD_CHARS + _FIRST_TAIL_CHARS:
+        head, tail = _normalise(text[:_FIRST_HEAD_CHARS]), _normalise(text[-_FIRST_TAIL_CHARS:])
+        if min(len(head) - HEAD_CHARS, len(tail) - TAIL_CHARS) >= _SEAM_CHARS:
+            return f"{head[:HEAD_CHARS]}\n{tail[-TAIL_CHARS:]}"
+    return _ends(_normalise(_ends(text, RAW_HEAD_CHARS, RAW_TAIL_CHARS)), HEAD_CHARS, TAIL_CHARS)
+
+
+def _normalise(text: str) -> str:
     text = text.encode("utf-8", "replace").decode("utf-8")
-    text = unicodedata.normalize("NFKC", text).translate(_CONTROL)
+    # One character can become 18: what is cut here lies beyond both ends, or is nearly all space.
+    text = _ends(unicodedata.normalize("NFKC", text), RAW_HEAD_CHARS, RAW_TAIL_CHARS)
+    text = text.translate(_CONTROL)
     lines = (" ".join(line.split()) for line in text.splitlines())
-    return _ends("\n".join(line for line in lines if line), HEAD_CHARS, TAIL_CHARS)
+    return "\n".join(line for line in lines if line)
 
 
 def _ends(text: str, head: int, tail: int) -> str:
@@ -68,7 +90,7 @@ def _ends(text: str, head: int, tail: int) -> str:
 
 
 def _strip_harness(text: str) -> str:
-    if "<" not in text:
+    if "</" not in text:
         return text
     for tag in HARNESS_TAGS:
         opening, closing = f"<{tag}", f"</{tag}>"

@@ -8,8 +8,12 @@ from tokenizers import Tokenizer
 #: cost 6.7 ms where 256 cost 43 ms (one thread, int8, our measurement).
 HEAD_TOKENS, TAIL_TOKENS = 64, 32
 MAX_TOKENS = HEAD_TOKENS + TAIL_TOKENS
-#: No head or tail of pieces is longer in characters, ten a piece; longer text is not tokenised.
-_HEAD_CHARS, _TAIL_CHARS = 1_200, 500
+#: The same without ``[CLS]`` and ``[SEP]``.
+HEAD, TAIL = HEAD_TOKENS - 1, TAIL_TOKENS - 1
+#: A head or tail of pieces rarely fills more than these: five characters a piece, and some spare.
+_HEAD_CHARS, _TAIL_CHARS = 480, 320
+#: Where it does (one long word, emoji), ten a piece and more; longer text is not tokenised.
+_MOST_HEAD_CHARS, _MOST_TAIL_CHARS = 1_200, 500
 _CLS, _SEP = 101, 102
 
 
@@ -23,15 +27,39 @@ def open_tokenizer(content: bytes) -> Tokenizer:
 
 def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Return the ids of each text, ``[CLS]`` and ``[SEP]`` included."""
-    capped = [
-        t if len(t) <= _HEAD_CHARS + _TAIL_CHARS else f"{t[:_HEAD_CHARS]}\n{t[-_TAIL_CHARS:]}"
-        for t in texts
-    ]
-    return [_ends(e.ids) for e in tokenizer.encode_batch_fast(capped, add_special_tokens=False)]
+    return [[_CLS, *_ends(tokenizer, text), _SEP] for text in texts]
 
 
-def _ends(ids: list[int]) -> list[int]:
-    inner = MAX_TOKENS - 2
-    if len(ids) > inner:
-        ids = ids[: HEAD_TOKENS - 1] + ids[-(inner - HEAD_TOKENS + 1) :]
-    return [_CLS, *ids, _SEP]
+def _ends(tokenizer: Tokenizer, text: str) -> list[int]:
+    short = _short_ends(tokenizer, text)
+    if short is not None:
+        return short
+    ids = _pieces(tokenizer, _most(text))
+    return ids if len(ids) <= HEAD + TAIL else ids[:HEAD] + ids[-TAIL:]
+
+
+def _short_ends(tokenizer: Tokenizer, text: str) -> list[int] | None:
+    """The pieces of a long text's ends, cut at spaces; None where those hold too few.
+
+    WordPiece never looks beyond a space, so they are those of the whole text, for a third of the
+    time.
+    """
+    head, tail = text[:_HEAD_CHARS].rfind(" "), text.find(" ", len(text) - _TAIL_CHARS)
+    if len(text) <= _HEAD_CHARS + _TAIL_CHARS or head < 0 or tail < 0:
+        return None
+    first = _pieces(tokenizer, text[:head])[:HEAD]
+    last = _pieces(tokenizer, text[tail:])[-TAIL:]
+    return first + last if (len(first), len(last)) == (HEAD, TAIL) else None
+
+
+def _most(text: str) -> str:
+    if len(text) <= _MOST_HEAD_CHARS + _MOST_TAIL_CHARS:
+        return text
+    return f"{text[:_MOST_HEAD_CHARS]}\n{text[-_MOST_TAIL_CHARS:]}"
+
+
+def _pieces(tokenizer: Tokenizer, text: str) -> list[int]:
+    # A batch of one: a fifth faster than `encode`, which notes where each piece lay, and unlike a
+    # longer batch it stays on this thread.
+    ids: list[int] = tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
+    return ids

@@ -1,26 +1,44 @@
-"""The Classifier deployment: scores conversations, several at a time while they queue."""
+"""The Classifier deployment: scores conversations in order, one thread beside a free event loop."""
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ray import serve
+from ray.serve import metrics
 from ray.serve.handle import DeploymentHandle
 
 import classifier
-from classifier import Score
+from classifier import Classifier, DriftReport, DriftWatch, Score
 from deployments.config import ClassifierConfig
+from deployments.errors import ConfigError
 
 log = logging.getLogger("ray.serve")
 
 
+def open_classifier(config: ClassifierConfig) -> Classifier:
+    """The configured artefact, which can reach the threshold.
+
+    Raises: `ConfigError` in one line.
+    """
+    try:
+        found = classifier.load(Path(config.artifact) if config.artifact else None, config.domains)
+        # 0 and 1 are said on purpose: everything, nothing. Anything else must be able to fire.
+        if 0 < config.threshold < 1:
+            found.check_threshold(config.threshold)
+    except classifier.ClassifierError as error:
+        raise ConfigError(f"classifier: {error}") from None
+    return found
+
+
 class ClassifierReplica:
-    """Holds one artefact; scores in a thread, so that the event loop stays free."""
+    """Holds one artefact. A score goes back when it is done: a batch would make it wait for the
+    rest of the batch and gain nothing (docs/decisions/0012-one-text-at-a-time.md)."""
 
     def __init__(self, config: ClassifierConfig) -> None:
-        path = Path(config.artifact) if config.artifact else None
-        self._classifier = classifier.load(path, config.domains)
+        self._classifier = open_classifier(config)
         low, high = self._classifier.reachable
         log.info(
             "classifier %s: scores reach %.3f to %.3f, threshold %.3f",
@@ -29,15 +47,39 @@ class ClassifierReplica:
             high,
             config.threshold,
         )
-        # 0 and 1 are said on purpose: everything, nothing. Anything else must be able to fire.
-        if 0 < config.threshold < 1:
-            self._classifier.check_threshold(config.threshold)
+        monitor = self._classifier.monitor()
+        self._watch = None if monitor is None else DriftWatch(monitor, config.threshold)
+        self._gauges = DriftGauges()
+        self._thread = ThreadPoolExecutor(1, "score")
 
-    # A wait of 0: a lone request is scored at once, a batch forms only while one is being scored.
-    @serve.batch(max_batch_size=32, batch_wait_timeout_s=0)
-    async def score(self, conversations: list[Any]) -> list[Score]:
-        """One score a conversation."""
-        return await asyncio.to_thread(self._classifier.score_batch, conversations)
+    async def score(self, text: str) -> Score:
+        """The score of a text that `classifier.flatten` made."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._score, text)
+
+    def _score(self, text: str) -> Score:
+        vectors = self._classifier.vectors([text])
+        score = self._classifier.score_texts([text], vectors)[0]
+        report = self._watch.add(vectors[0], score) if text and self._watch else None
+        if report is not None:
+            self._gauges.set(report)
+        return score
+
+
+class DriftGauges:
+    """The last full window's figures as gauges; an alarm is one warning in the log as well."""
+
+    def __init__(self) -> None:
+        self._gauges = {
+            name: metrics.Gauge(f"smallfirst_classifier_drift_{name}", f"{about}, last window.")
+            for name, about in DriftReport.about().items()
+        }
+
+    def set(self, report: DriftReport) -> None:
+        """Show one window's report."""
+        for name, value in asdict(report).items():
+            self._gauges[name].set(float(value))
+        if report.alarm:
+            log.warning("classifier: the traffic has drifted: %s", report)
 
 
 class ClassifierClient:
@@ -49,8 +91,11 @@ class ClassifierClient:
         self._failing = False
 
     async def score(self, conversation: Any) -> Score | None:
-        """The classifier's score; a classifier that fails costs quality, never the request."""
-        response = self._handle.remote(conversation)
+        """The classifier's score; a classifier that fails costs quality, never the request.
+
+        Flattened here: what travels is at most 3,000 characters, however long the conversation.
+        """
+        response = self._handle.remote(classifier.flatten(conversation))
         try:
             async with asyncio.timeout(self._timeout_s):
                 score: Score = await response

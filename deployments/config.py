@@ -13,7 +13,7 @@ from autoscale.parameters import Parameters
 from deployments.config_mistake import first_mistake
 from deployments.errors import ConfigError
 from deployments.simulated.config import SimulatedEngineConfig
-from deployments.upstream.engine.config import UpstreamConfig
+from deployments.upstream.config import UpstreamConfig
 from deployments.vllm_config import VllmConfig
 
 Capability = Literal["tools", "json_schema", "logprobs", "vision"]

@@ -14,7 +14,7 @@ from deployments.errors import ConfigError, EngineDead, ErrorReply, ServingError
 from deployments.simulated.config import SimulatedEngineConfig
 from deployments.simulated.engine import SimulatedEngine
 from deployments.start_lock import start_lock
-from deployments.upstream.engine.engine import UpstreamEngine
+from deployments.upstream.engine import UpstreamEngine
 from deployments.vllm_config import VllmConfig
 
 log = logging.getLogger("ray.serve")

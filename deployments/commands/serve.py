@@ -52,10 +52,10 @@ def serve(
         asked = {"host": host, "port": port}
         http = file.http.model_copy(update={k: v for k, v in asked.items() if v is not None})
         _check_keys(http.host, open_to_all)
+        set_defaults({**RAY_ENVIRONMENT, **(haproxy_environment(http.port) if haproxy else {})})
         settings = _with_gpus(with_local_files(file.app, cache_dir()))
         _check_paths(settings)
         _prepare_models(settings)
-        set_defaults({**RAY_ENVIRONMENT, **(haproxy_environment(http.port) if haproxy else {})})
         _serve(settings, http, {"temp_dir": temp_dir, "dashboard": dashboard})
     except (ConfigError, CheckpointError) as error:
         console.print(f"error: {error}", markup=False, soft_wrap=True)
@@ -99,7 +99,7 @@ def find_distribution(name: str) -> str | None:
 
 
 def _check_paths(settings: AppConfig) -> None:
-    """Refuse a missing model folder now rather than minutes into the start."""
+    """Refuse a missing model, and a threshold that cannot fire, now rather than minutes later."""
     for name, tier in settings.tiers.items():
         engine = tier.engine
         if not isinstance(engine, VllmConfig) or engine.path.startswith("builtin:"):
@@ -108,9 +108,10 @@ def _check_paths(settings: AppConfig) -> None:
             raise ConfigError(
                 f"{name}.engine.path: {engine.path} has no config.json; put a checkpoint there"
             )
-    artifact = settings.classifier.artifact
-    if artifact is not None and not Path(artifact).is_dir():
-        raise ConfigError(f"classifier.artifact: {artifact} is no folder; train one or remove it")
+    # Imported here: it brings Ray, which reads the environment when it is imported.
+    from deployments.classify import open_classifier
+
+    open_classifier(settings.classifier)
 
 
 def _prepare_models(settings: AppConfig) -> None:

@@ -16,9 +16,9 @@ import httpx
 
 from deployments.engine import EngineRequest
 from deployments.errors import LocalOnlyConflict, Overloaded, ServingError, TierUnavailable
-from deployments.upstream.engine.breaker import Breaker
-from deployments.upstream.engine.config import UpstreamConfig
-from deployments.upstream.engine.errors import BROKEN, RETRIED, refusal, retry_after_s
+from deployments.upstream.breaker import Breaker
+from deployments.upstream.config import UpstreamConfig
+from deployments.upstream.errors import BROKEN, RETRIED, refusal, retry_after_s
 
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 # Enough for an OpenAI error object; a page of HTML is not worth reading to its end.

@@ -16,9 +16,9 @@ import httpx
 
 from deployments.engine import EngineLoad, EngineRequest, Usage
 from deployments.errors import ConfigError, DeadlineExceeded, EngineFailure, TierUnavailable
-from deployments.upstream.engine.client import UpstreamClient
-from deployments.upstream.engine.config import UpstreamConfig
-from deployments.upstream.engine.stream import UpstreamStream, usage_of
+from deployments.upstream.client import UpstreamClient
+from deployments.upstream.config import UpstreamConfig
+from deployments.upstream.stream import UpstreamStream, usage_of
 
 # Seconds for the end of a finished stream to arrive, so that its connection can be used again.
 DRAIN_S = 0.25

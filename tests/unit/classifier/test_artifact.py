@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +33,9 @@ def _refused(folder: Path, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_one_flipped_byte_is_refused(folder: Path) -> None:
-    path = folder / "static.safetensors"
+@pytest.mark.parametrize("name", ["static.safetensors", "encoder.onnx", "lexical.safetensors"])
+def test_one_flipped_byte_is_refused(folder: Path, name: str) -> None:
+    path = folder / name
     raw = bytearray(path.read_bytes())
     raw[-1] ^= 1
     path.write_bytes(raw)
@@ -90,6 +92,59 @@ def test_wrong_arrays_are_refused(folder: Path, table: np.ndarray, message: str)
     scale = np.ones(30_522, np.float32)
     _replace(folder, "static.safetensors", save({"table": table, "scale": scale}))
     _refused(folder, message)
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"[]", b'{"model": {"vocab": {}}}'])
+def test_a_tokeniser_that_is_none_is_refused(folder: Path, content: bytes) -> None:
+    _replace(folder, "tokenizer.json", content)
+    _refused(folder, "not a usable classifier")
+
+
+def _graph(outputs: int, first_input: str = "ids", value: float = 0.1) -> bytes:
+    onnx = pytest.importorskip("onnx", reason="the training extra is not installed")
+    make, kinds = onnx.helper, onnx.TensorProto
+    inputs = [
+        make.make_tensor_value_info(name, kinds.INT64, [None, None])
+        for name in (first_input, "mask")
+    ]
+    output = make.make_tensor_value_info("output", kinds.FLOAT, [None, outputs])
+    values = make.make_tensor("value", kinds.FLOAT, [1, outputs], [value] * outputs)
+    node = make.make_node("Constant", [], ["output"], value=values)
+    graph = make.make_graph([node], "graph", inputs, [output])
+    opset = [make.make_opsetid("", 17)]
+    raw: bytes = make.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (lambda: b"garbage", "not a usable classifier"),
+        (lambda: _graph(3), r"\(1, 2\) expected"),
+        (lambda: _graph(2, first_input="other"), "not a usable classifier"),
+        (lambda: _graph(2, value=float("nan")), "scores nan"),
+    ],
+    ids=["garbage", "three outputs", "other inputs", "NaN"],
+)
+def test_a_graph_that_cannot_score_is_refused(
+    folder: Path, graph: Callable[[], bytes], message: str
+) -> None:
+    _replace(folder, "encoder.onnx", graph())
+    _refused(folder, message)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unfamiliar": {"policy": "bogus", "quantiles": [i / 40 for i in range(41)]}},
+        {"unfamiliar": {"policy": "score", "quantiles": ["x"]}},
+        {"serving": "nothing"},
+    ],
+    ids=["policy", "quantiles", "rung"],
+)
+def test_a_manifest_that_makes_no_sense_is_refused(folder: Path, change: dict[str, object]) -> None:
+    _manifest(folder, **change)
+    _refused(folder, str(folder))
 
 
 def test_a_file_name_cannot_leave_the_folder(folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 import classifier
-from classifier import THRESHOLD, Classifier, Score
+from classifier import THRESHOLD, Classifier, Score, flatten
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,7 @@ ODD = {
     "one long word": "a" * 1_000_000,
     "five megabytes": "word " * 1_000_000,
     "unclosed tags": "<system-reminder>" * 50_000,
+    "closed tags": "<system-reminder>x</system-reminder>y" * 30_000,
     "newlines": "x\n" * 500_000,
     "ligatures that expand": "\ufdfa" * 30_000,
     "combining marks": "e" + "\u0301" * 100_000,
@@ -65,6 +66,35 @@ def test_a_single_user_message_scores_as_its_raw_prompt(shipped: Classifier) -> 
     assert shipped.score([{"role": "user", "content": prompt}]) == shipped.score(prompt)
 
 
+HARD_TURN = "Prove that every finite integral domain is a field, and say where it fails."
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        [{"role": "system", "content": "You are the assistant of a hardware shop. " * 400}],
+        [
+            {"role": "user", "content": "Hi, I have a question about my homework."},
+            {"role": "assistant", "content": "Sure, go ahead. I am happy to help you."},
+        ],
+    ],
+    ids=["a system prompt of 4,000 tokens", "small talk"],
+)
+def test_what_came_before_does_not_swamp_a_hard_turn(
+    shipped: Classifier, earlier: list[dict[str, str]]
+) -> None:
+    score = shipped.score([*earlier, {"role": "user", "content": HARD_TURN}])
+    assert score == shipped.score(HARD_TURN)
+    assert score.complexity >= THRESHOLD
+
+
+def test_a_short_turn_is_read_with_what_it_refers_to(shipped: Classifier) -> None:
+    short = {"role": "user", "content": "And for n = 7?"}
+    easy = [{"role": "user", "content": "What are your opening hours?"}]
+    hard = [{"role": "user", "content": HARD_TURN}]
+    assert shipped.score([*hard, short]).complexity > shipped.score([*easy, short]).complexity + 0.1
+
+
 def test_a_batch_gives_what_single_calls_give(shipped: Classifier) -> None:
     prompts = ["hi", "Prove that the square root of 2 is irrational.", "", "Translate: dog"]
     for alone, batched in zip(
@@ -77,6 +107,7 @@ def test_500_spaces_do_not_change_a_score(shipped: Classifier) -> None:
     prompt = "Derive the renormalisation flow and justify each step."
     padded = prompt.replace(" ", " " * 500, 1) + " " * 500
     assert shipped.score(padded) == shipped.score(prompt)
+    assert flatten(padded) == flatten(prompt)  # so on every rung
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ def model() -> classifier.Classifier:
         ("which hotel is closest to the train station and airport", "travel"),
         ("Prove that the harmonic series diverges.", None),
         ("Write a function that merges two sorted lists.", None),
+        ("I lost my umbrella", None),  # nearer to "I lost my debit card" than to anything else
+        ("Renew my library loan", None),
     ],
 )
 def test_a_prompt_gets_its_domain_or_none(

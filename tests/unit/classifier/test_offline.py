@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import classifier
+
 PROGRAM = """
 import socket, sys
 
@@ -38,6 +40,9 @@ def test_it_scores_with_sockets_and_training_libraries_blocked(also: list[str]) 
     )
     assert done.returncode == 0, done.stderr[-500:]
     rung, complexity = done.stdout.split()
-    assert 0.0 <= float(complexity) <= 1.0
     if also:
         assert rung == "lexical"
+        assert 0.0 <= float(complexity) <= 1.0
+    else:  # another process scores the same
+        here = classifier.load().score("What is the capital of France?").complexity
+        assert float(complexity) == pytest.approx(here, abs=1e-6)

@@ -1,10 +1,20 @@
 """What of a conversation is read, and what is left out."""
 
+import unicodedata
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from classifier.text import CONTEXT_CHARS, HEAD_CHARS, TAIL_CHARS, clean, flatten
+from classifier.text import (
+    CONTEXT_CHARS,
+    HEAD_CHARS,
+    RAW_HEAD_CHARS,
+    RAW_TAIL_CHARS,
+    TAIL_CHARS,
+    clean,
+    flatten,
+)
 
 
 def test_the_last_user_turn_leads_and_earlier_turns_follow_with_their_role() -> None:
@@ -22,6 +32,16 @@ def test_the_last_user_turn_leads_and_earlier_turns_follow_with_their_role() -> 
         "[user] Prove it for n = 5.",
         "[assistant] Done.",
     ]
+
+
+@pytest.mark.parametrize(
+    "turn",
+    ["Which of these two functions is faster, and why?", "a" * 60],
+    ids=["eight words", "sixty characters"],
+)
+def test_a_turn_that_stands_alone_is_read_alone(turn: str) -> None:
+    earlier = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi!"}]
+    assert flatten([*earlier, {"role": "user", "content": turn}]) == turn
 
 
 def test_a_long_system_prompt_cannot_swamp_the_turn() -> None:
@@ -76,6 +96,28 @@ def test_a_long_prompt_keeps_its_head_and_its_tail() -> None:
     assert text.startswith("START")
     assert text.endswith("END")
     assert len(text) <= HEAD_CHARS + TAIL_CHARS + 1
+
+
+LONG = st.text("ab .\n\t\u0301\u200b\ufdfa\x0b\u2028\ud800é<", min_size=40, max_size=200)
+
+
+@given(LONG, st.integers(4_900, 25_000), st.integers(1, 12))
+@example("ab ", 25_000, 5)  # the first look at the head holds too few characters
+def test_cleaning_only_the_ends_gives_what_cleaning_all_gives(
+    part: str, length: int, spaces: int
+) -> None:
+    part = part.replace(" ", " " * spaces)
+    text = (part * (length // len(part) + 1))[:length]
+    raw = _ends(text.strip(), RAW_HEAD_CHARS, RAW_TAIL_CHARS)
+    whole = unicodedata.normalize("NFKC", raw.encode("utf-8", "replace").decode())
+    whole = _ends(whole, RAW_HEAD_CHARS, RAW_TAIL_CHARS)
+    whole = "".join("" if c == "\u200b" else " " if c == "\x0b" else c for c in whole)
+    whole = "\n".join(filter(None, (" ".join(line.split()) for line in whole.splitlines())))
+    assert clean(text) == _ends(whole, HEAD_CHARS, TAIL_CHARS)
+
+
+def _ends(text: str, head: int, tail: int) -> str:
+    return text if len(text) <= head + tail else f"{text[:head]}\n{text[-tail:]}"
 
 
 @given(st.text(max_size=400))

@@ -1,12 +1,16 @@
 """A classifier that fails, or takes too long, costs quality and never the request."""
 
 import asyncio
+import time
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
-from deployments.classify import ClassifierClient
+import classifier
+from deployments.classify import ClassifierClient, ClassifierReplica, open_classifier
+from deployments.config import ClassifierConfig
+from deployments.errors import ConfigError
 from tests.fakes import score_of
 
 
@@ -40,7 +44,8 @@ class Handle:
     def options(self, **_: Any) -> "Handle":
         return self
 
-    def remote(self, _: Any) -> Response:
+    def remote(self, text: str) -> Response:
+        self.text = text
         return self.response
 
 
@@ -81,3 +86,89 @@ async def test_a_request_that_is_given_up_cancels_its_score() -> None:
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert handle.response.cancelled
+
+
+async def test_only_the_capped_text_travels() -> None:
+    handle: Any = Handle(score_of(0.3))
+    messages = [
+        {"role": "system", "content": "p " * 90_000},
+        {"role": "user", "content": "x" * 9**6},
+    ]
+    await ClassifierClient(handle, 60.0).score(messages)
+    assert handle.text == classifier.flatten(messages)
+    assert len(handle.text) <= 3_000
+
+
+@pytest.fixture(scope="module")
+def replica() -> ClassifierReplica:
+    return ClassifierReplica(ClassifierConfig())
+
+
+async def test_a_replica_scores_as_the_classifier_does(replica: ClassifierReplica) -> None:
+    prompts = ["hi", "", "Prove that there are infinitely many primes."]
+    scores = await asyncio.gather(*map(replica.score, prompts))
+    assert scores == classifier.load().score_batch(prompts)
+
+
+async def test_the_event_loop_stays_free_while_a_score_is_made(
+    replica: ClassifierReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica, "_score", lambda _: time.sleep(0.3))
+    scoring, ticks = asyncio.create_task(replica.score("x")), 0
+    while not scoring.done():
+        await asyncio.sleep(0.01)
+        ticks += 1
+    assert ticks >= 5  # of 30; none where the loop itself scored
+
+
+async def test_a_score_goes_back_before_the_next_one_is_made(
+    replica: ClassifierReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going_on = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def second_waits(text: str) -> str:
+        if text == "second":
+            asyncio.run_coroutine_threadsafe(going_on.wait(), loop).result(timeout=30)
+        return text
+
+    monkeypatch.setattr(replica, "_score", second_waits)
+    score: Any = replica.score
+    first, second = (asyncio.create_task(score(t)) for t in ("first", "second"))
+    assert await first == "first"
+    assert not second.done()
+    going_on.set()
+    assert await second == "second"
+
+
+async def test_a_full_window_sets_the_gauges(
+    replica: ClassifierReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(replica._gauges, "set", shown.append)
+    for i in range(600):
+        replica._score(f"Compare the {i}th theorem with its converse.")
+    assert [report.prompts for report in shown] == [300, 300]
+    assert shown[0].alarm  # one sentence over and over is not the traffic of the threshold
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (ClassifierConfig(threshold=0.9999), "outside the reachable scores"),
+        (ClassifierConfig(artifact="/nowhere"), "no manifest.json"),
+        (ClassifierConfig(domains={"legal": ["one example"]}), "at least"),
+    ],
+    ids=["threshold", "artefact", "domains"],
+)
+def test_a_classifier_that_cannot_work_is_refused_in_one_line(
+    config: ClassifierConfig, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        open_classifier(config)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_everything_and_nothing_may_be_asked_for(threshold: float) -> None:
+    open_classifier(ClassifierConfig(threshold=threshold))

@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 import pytest
-from deployments.upstream.engine.engine import UpstreamEngine
 
 from deployments.config import TierConfig
 from deployments.engine import Ended, EngineLoad, EngineRequest, Usage
@@ -31,6 +30,7 @@ from deployments.tier import (
     merge_pause_s,
     vllm_environment,
 )
+from deployments.upstream.engine import UpstreamEngine
 from deployments.vllm_config import VllmConfig
 from tests.fakes import LocalTier, local_tier
 

@@ -12,8 +12,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
-from deployments.upstream.engine.config import UpstreamConfig
-from deployments.upstream.engine.engine import UpstreamEngine
 
 from deployments.engine import EngineRequest, Usage
 from deployments.errors import (
@@ -29,6 +27,8 @@ from deployments.errors import (
 )
 from deployments.simulated.config import SimulatedEngineConfig
 from deployments.simulated.server import SimulatedServer, SimulatedServerConfig
+from deployments.upstream.config import UpstreamConfig
+from deployments.upstream.engine import UpstreamEngine
 
 Serving = Callable[
     [SimulatedServerConfig], AbstractAsyncContextManager[tuple[SimulatedServer, str]]

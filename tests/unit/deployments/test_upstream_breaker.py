@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deployments.upstream.engine.breaker import Breaker
+from deployments.upstream.breaker import Breaker
 
 
 @dataclass

@@ -4,7 +4,6 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from deployments.upstream.engine.errors import MAX_MESSAGE_CHARS, refusal, retry_after_s
 
 from deployments.errors import (
     ContextLengthExceeded,
@@ -14,6 +13,7 @@ from deployments.errors import (
     ServingError,
     TierUnavailable,
 )
+from deployments.upstream.errors import MAX_MESSAGE_CHARS, refusal, retry_after_s
 
 SECRET = "sk-proj-0123456789"
 

@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from deployments.upstream.engine.stream import MAX_EVENT_BYTES, Event, EventParser, UpstreamStream
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.engine import Usage
 from deployments.errors import EngineFailure
+from deployments.upstream.stream import MAX_EVENT_BYTES, Event, EventParser, UpstreamStream
 
 
 def token(text: str) -> bytes:
