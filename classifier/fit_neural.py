@@ -19,8 +19,8 @@ from classifier.tokens import open_tokenizer, token_ids
 Progress = Callable[[float], None]
 
 
-#: At 0.5 s a step, at most 50 s of work are lost; a checkpoint is 220 MB and takes 0.5 s.
-CHECKPOINT_STEPS = 100
+#: At 0.5 s a step, at most 25 s of work are lost; a checkpoint is 220 MB and takes 0.5 s.
+CHECKPOINT_STEPS = 50
 
 
 class Encoder(nn.Module):  # type: ignore[misc]  # torch is untyped for us

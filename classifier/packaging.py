@@ -31,16 +31,19 @@ def write(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> str:
     The lexical rung is always among the files: it serves where onnxruntime is missing.
     """
     data = trained.prepared
+    texts, vectors = _traffic(trained)
     held = np.concatenate([data.calibrate_on, data.test_on])
+    held_out = data.vectors[held]
+    if trained.options.traffic is not None:
+        held_out = np.concatenate([held_out, vectors])
     reference, quantiles = fit_familiarity(
-        data.vectors[data.fit_on], data.vectors[held], trained.options.seed
+        data.vectors[data.fit_on], held_out, trained.options.seed
     )
     familiarity = Familiarity(reference, quantiles)
     files: dict[str, bytes | Arrays] = {
         "tokenizer.json": data.base.read("tokenizer.json"),
         "static.safetensors": _static(trained),
     }
-    texts, vectors = _traffic(trained)
     sight = Traffic(vectors, familiarity(vectors), trained.options.unfamiliar)
     rungs, scores = {}, {}
     for name in dict.fromkeys([trained.chosen, "lexical"]):
