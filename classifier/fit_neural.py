@@ -1,9 +1,11 @@
 """Fine-tunes the first layers of MiniLM with two heads on the CPU, and writes them as ONNX."""
 
 import io
+import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +165,7 @@ def quantise(graph: bytes) -> bytes:
     """Return the graph with int8 weights: matrices per channel, the word table per tensor."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with tempfile.TemporaryDirectory() as folder:
+    with _unadvised(), tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         before.write_bytes(graph)
         quantize_dynamic(
@@ -174,3 +176,14 @@ def quantise(graph: bytes) -> bytes:
             op_types_to_quantize=["MatMul", "Gather"],
         )
         return after.read_bytes()
+
+
+@contextmanager
+def _unadvised() -> Iterator[None]:
+    """Keep onnxruntime's advice to optimise the graph first, where it is not asked for, away."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from classifier.artifact import Arrays, write_artifact
 from classifier.base_weights import LICENCE, WEIGHTS_SHA256, WHEEL
-from classifier.calibration import Calibrator
 from classifier.classifier import static_embedding
 from classifier.familiarity import Familiarity, fit_familiarity
 from classifier.judging import judge, oracle
@@ -52,7 +51,7 @@ def write(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> str:
             files |= trained.files[name]
             small, large = rung.probabilities(texts, vectors)
             entry, scores[name] = sight.fit(large - small, trained.options.budget)
-            rungs[name] = {"calibration": [_calibrator(h) for h in rung.heads]} | entry
+            rungs[name] = {"calibration": [asdict(h) for h in rung.heads]} | entry
     files["reference.safetensors"] = {"reference": reference} | sight.arrays(scores)
     manifest = {
         "rungs": rungs,
@@ -67,10 +66,6 @@ def write(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> str:
 def _static(trained: Trained) -> Arrays:
     shapes = {"table": (None, None), "scale": (None,)}
     return trained.prepared.base.arrays("static.safetensors", shapes)
-
-
-def _calibrator(head: Calibrator) -> dict[str, Any]:
-    return {key: value for key, value in asdict(head).items() if value != ()}
 
 
 def _traffic(trained: Trained) -> tuple[list[str], NDArray[np.float32]]:

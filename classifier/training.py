@@ -88,7 +88,7 @@ class Trained:
     rungs: dict[str, Headed]
     files: dict[str, dict[str, bytes | Arrays]]
     chosen: str
-    #: How far each rung lies behind the best on the calibration rows, in mean quality over all
+    #: How far each rung lies behind the best where they are compared, in mean quality over all
     #: budgets, and the standard error of that difference; in order of cost.
     ladder: dict[str, tuple[float, float]]
     ours: Candidate
@@ -114,8 +114,7 @@ def train(rows: Sequence[Row], options: Options) -> Trained:
     fitted = list(_fit(data, options))
     rungs = {f.name: _calibrate(f, data, options.objective) for f in fitted}
     files = {f.name: f.files for f in fitted}
-    ladder = _compare(data, rungs, options)
-    chosen = next(name for name, (behind, error) in ladder.items() if behind <= error)
+    chosen, ladder = choose(data, rungs, options)
     small, large = rungs[chosen].probabilities(
         data.texts_at(data.test_on), data.vectors[data.test_on]
     )
@@ -202,13 +201,13 @@ def _calibrate(fitted: Fitted, data: Prepared, objective: Objective) -> Headed:
     return Headed(fitted.rung, (small, large), objective)
 
 
-def _compare(
+def choose(
     data: Prepared, rungs: dict[str, Headed], options: Options
-) -> dict[str, tuple[float, float]]:
-    """Return each rung's distance from the best, paired over the same bootstrap draws.
+) -> tuple[str, dict[str, tuple[float, float]]]:
+    """Return the cheapest rung within a standard error of the best, and how far each lies behind.
 
-    The first rung no farther than its standard error is the cheapest that is good enough. Where
-    rows of unseen families were given, they count for half.
+    Judged on the calibration rows; rows of unseen families, where given, count for half. The
+    differences are paired over the same bootstrap draws.
     """
     index = data.calibrate_on
     sets = [(data.texts_at(index), data.vectors[index], data.outcomes(index, options.objective))]
@@ -219,8 +218,9 @@ def _compare(
         for name, rung in rungs.items()
     }
     best = max(areas.values(), key=lambda found: float(found[0]))
-    behind = {name: best - found for name, found in areas.items()}
-    return {name: (float(gap[0]), float(gap[1:].std())) for name, gap in behind.items()}
+    gaps = {name: best - found for name, found in areas.items()}
+    ladder = {name: (float(gap[0]), float(gap[1:].std())) for name, gap in gaps.items()}
+    return next(name for name, (behind, error) in ladder.items() if behind <= error), ladder
 
 
 def _unseen(data: Prepared, options: Options) -> tuple[list[str], NDArray[np.float32], Outcomes]:

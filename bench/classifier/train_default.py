@@ -104,10 +104,10 @@ def divide(seed: int) -> tuple[list[Row], list[str]]:
 
 
 def unseen(seed: int) -> list[Row]:
-    """Return the rows of the choosing families: ten bounded ones to a hard one."""
+    """Return the rows of the choosing families: four bounded ones to a hard one."""
     tough = [row for row in hard() if row.group in CHOOSING]
     easy = [row for row in bounded() if row.group in CHOOSING]
-    return tough + sample(easy, 10 * len(tough), seed)
+    return tough + sample(easy, 4 * len(tough), seed)
 
 
 def main() -> None:
