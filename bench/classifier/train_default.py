@@ -38,8 +38,9 @@ FAMILY_ROWS = {"clinc150": 1_500}
 OTHER_ROWS = 250
 #: A weak label says less than a measured one; a hundred authored hard prompts stand for many.
 BOUNDED_WEIGHT, HARD_WEIGHT = 0.5, 2.0
-#: Bounded instructions set over a document of this many characters or more.
-DOCUMENT_CHARS, BOUNDED_DOCUMENTS = 500, 400
+#: Documents are bounded prompts of this many characters or more; how many are asked about in a
+#: bounded way, and how many each hard prompt is set over.
+DOCUMENT_CHARS, BOUNDED_DOCUMENTS, HARD_DOCUMENTS = 500, 400, 2
 #: The traffic that sets the threshold: 98 in 100 bounded, the rest hard, 5 in 100 sent large.
 HARD_SHARE, BUDGET = 0.02, 0.05
 HARD_TRAFFIC = ("math", "gpqa", "agentverse-mgsm")
@@ -78,7 +79,7 @@ def over_documents(easy: list[Row], tough: list[Row], seed: int) -> Iterator[Row
         ask = authored.BOUNDED_ASKS[i % len(authored.BOUNDED_ASKS)]
         text = authored.over_document(ask, str(documents[at].conversation), bool(i % 2))
         yield replace(documents[at], conversation=text, group="everyday-documents")
-    for i, row in enumerate(tough):
+    for i, row in enumerate(tough * HARD_DOCUMENTS):
         document = str(documents[order[-1 - i]].conversation)
         lead = authored.HARD_ASKS[i % len(authored.HARD_ASKS)]
         text = authored.over_document(str(row.conversation), f"{lead}\n{document}", bool(i % 2))
@@ -114,7 +115,7 @@ def main() -> None:
     """Train and write the artefact, by default over the shipped one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=SHIPPED)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint", type=Path, default=None)
     parser.add_argument("--rungs", default="lexical,neural")
