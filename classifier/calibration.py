@@ -11,9 +11,6 @@ from classifier.score import THRESHOLD
 
 Floats = NDArray[np.float64]
 
-#: Share of the Platt probability mixed into the isotonic one: keeps the map strictly monotone,
-#: since isotonic alone folds 1,500 scores into about 50 values and a budget falls on ties.
-_TIE_BREAK = 0.02
 #: Kept between a threshold and the ends of the gain's range, so that the map stays increasing.
 _EDGE = 1e-5
 
@@ -25,25 +22,31 @@ def sigmoid(x: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Calibrator:
-    """Platt scaling, mixed with an isotonic step function where ``x`` and ``y`` are given."""
+    """Beta calibration (Kull et al., AISTATS 2017): Platt scaling whose two tails may differ.
+
+    ``log_odds = slope * log p - slope_above * log(1 - p) + offset`` of the uncalibrated ``p``; with
+    equal slopes it is Platt's scaling of the logit. Smooth, so that a budget never falls on ties.
+    """
 
     slope: float
     offset: float
-    x: tuple[float, ...] = ()
-    y: tuple[float, ...] = ()
+    slope_above: float
 
     def apply(self, logits: Floats) -> Floats:
         """Return probabilities, strictly increasing in the logit within [-60, 60]."""
-        platt = sigmoid(self.slope * np.asarray(logits, np.float64) + self.offset)
-        if not self.x:
-            return platt
-        return (1 - _TIE_BREAK) * np.interp(logits, self.x, self.y) + _TIE_BREAK * platt
+        low, high = tails(np.asarray(logits, np.float64))
+        return sigmoid(self.slope * low + self.slope_above * high + self.offset)
 
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> "Calibrator":
         """Return the calibrator that a manifest describes."""
-        x, y = saved.get("x", ()), saved.get("y", ())
-        return cls(float(saved["slope"]), float(saved["offset"]), tuple(x), tuple(y))
+        slope = float(saved["slope"])
+        return cls(slope, float(saved["offset"]), float(saved.get("slope_above", slope)))
+
+
+def tails(logits: Floats) -> tuple[Floats, Floats]:
+    """Return ``log p`` and ``-log(1 - p)``: their sum is the logit, each bends at one end."""
+    return -np.logaddexp(0.0, -logits), np.logaddexp(0.0, logits)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def train(  # a command's options are its parameters
     """Train the cheapest sufficient rung, judge it, and write the artefact and a report."""
     with one_line_errors():
         from classifier.data import read_rows
+        from classifier.errors import DataError
         from classifier.packaging import write
         from classifier.report import write_report
         from classifier.training import Options
@@ -67,7 +68,10 @@ def train(  # a command's options are its parameters
         rows = read_rows(_paths(data))
         with _progress() as advance:
             options: Any = {"budget": budget, "seed": seed, "rungs": wanted, "progress": advance}
-            trained = fit(rows, Options(**options, **chosen))  # type: ignore[arg-type]  # checked
+            try:
+                trained = fit(rows, Options(**options, **chosen))  # type: ignore[arg-type]  # checked
+            except DataError as fault:
+                raise DataError(f"{data}: {fault}") from None
         report = write_report(trained, out_dir, show_prompts)
         err.print(f"report: {report}")
         if not (trained.proven or force):
@@ -91,15 +95,19 @@ def _among(value: str, option: str, known: tuple[str, ...]) -> None:
 def _progress() -> Iterator[Callable[[str, float], None]]:
     from rich.progress import Progress
 
-    with Progress(console=err, transient=True) as bars:
-        tasks: dict[str, Any] = {}
+    bars, tasks = Progress(console=err, transient=True), dict[str, Any]()
 
-        def advance(name: str, done: float) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(f"fit {name}", total=1.0)
-            bars.update(tasks[name], completed=done)
+    def advance(name: str, done: float) -> None:
+        if name not in tasks:
+            bars.start()  # not before there is something to show: a fault stays one line
+            tasks[name] = bars.add_task(f"fit {name}", total=1.0)
+        bars.update(tasks[name], completed=done)
 
+    try:
         yield advance
+    finally:
+        if tasks:
+            bars.stop()
 
 
 @app.command()

@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.calibration import Floats
-from classifier.metrics import accuracy_at, area, auroc, curve, ece, interval, within_group_auroc
+from classifier.metrics import (
+    accuracy_at,
+    area,
+    auroc,
+    curve,
+    ece,
+    ece_noise,
+    interval,
+    within_group_auroc,
+)
 from classifier.surface import BOUNDED, CODE, REASONING
 
 Texts = Sequence[str]
@@ -98,6 +107,9 @@ def judge(candidate: Candidate, outcomes: Outcomes, draws: int = 200) -> dict[st
         row[name] = _finite(measure(everything))
         low, high = interval(measure, outcomes.rows, draws)
         row[f"{name}_interval"] = [_finite(low), _finite(high)]
+    for absent in ("auroc_small_fails", "ece"):  # a ranking without a probability has none
+        row.setdefault(absent)
+    row["ece_noise"] = None if candidate.p_small is None else ece_noise(candidate.p_small)
     row["ms_p50"], row["ms_p99"] = candidate.ms_p50, candidate.ms_p99
     return row
 

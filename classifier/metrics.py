@@ -97,6 +97,20 @@ def ece(probability: Floats, outcome: Floats, bins: int = 15) -> float:
     return sum(gaps) / len(probability)
 
 
+def ece_noise(probability: Floats, bins: int = 15, draws: int = 100) -> float:
+    """Return the mean error that ``ece`` finds in perfect probabilities, on as many rows.
+
+    Outcomes are drawn from the probabilities themselves; what ``ece`` reports beyond this is
+    miscalibration, what lies below is noise.
+    """
+    rng = np.random.default_rng(0)
+    found = [
+        ece(probability, (rng.random(len(probability)) < probability).astype(np.float64), bins)
+        for _ in range(draws)
+    ]
+    return float(np.mean(found))
+
+
 def interval(
     measure: Callable[[NDArray[np.int64]], float], rows: int, draws: int = 500, seed: int = 0
 ) -> tuple[float, float]:

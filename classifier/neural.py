@@ -1,6 +1,6 @@
 """The two rungs that read a prompt with an encoder: fine-tuned heads, and nearest neighbours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,11 @@ UNKNOWN = -1.0
 class Neighbours:
     """Cosine-weighted mean outcome of the nearest labelled prompts, on frozen MiniLM."""
 
-    def __init__(self, encode: Encoding, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(
+        self,
+        encode: Callable[[Sequence[str]], NDArray[np.float32]],
+        arrays: Mapping[str, NDArray[Any]],
+    ) -> None:
         self._encode = encode
         vectors = arrays["vectors"].astype(np.float32)
         self._vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from classifier.artifact import Arrays, write_artifact
 from classifier.base_weights import LICENCE, WEIGHTS_SHA256, WHEEL
-from classifier.calibration import Calibrator
 from classifier.classifier import static_embedding
 from classifier.familiarity import Familiarity, fit_familiarity
 from classifier.judging import judge, oracle
@@ -31,16 +30,19 @@ def write(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> str:
     The lexical rung is always among the files: it serves where onnxruntime is missing.
     """
     data = trained.prepared
+    texts, vectors = _traffic(trained)
     held = np.concatenate([data.calibrate_on, data.test_on])
+    held_out = data.vectors[held]
+    if trained.options.traffic is not None:
+        held_out = np.concatenate([held_out, vectors])
     reference, quantiles = fit_familiarity(
-        data.vectors[data.fit_on], data.vectors[held], trained.options.seed
+        data.vectors[data.fit_on], held_out, trained.options.seed
     )
     familiarity = Familiarity(reference, quantiles)
     files: dict[str, bytes | Arrays] = {
         "tokenizer.json": data.base.read("tokenizer.json"),
         "static.safetensors": _static(trained),
     }
-    texts, vectors = _traffic(trained)
     sight = Traffic(vectors, familiarity(vectors), trained.options.unfamiliar)
     rungs, scores = {}, {}
     for name in dict.fromkeys([trained.chosen, "lexical"]):
@@ -49,7 +51,7 @@ def write(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> str:
             files |= trained.files[name]
             small, large = rung.probabilities(texts, vectors)
             entry, scores[name] = sight.fit(large - small, trained.options.budget)
-            rungs[name] = {"calibration": [_calibrator(h) for h in rung.heads]} | entry
+            rungs[name] = {"calibration": [asdict(h) for h in rung.heads]} | entry
     files["reference.safetensors"] = {"reference": reference} | sight.arrays(scores)
     manifest = {
         "rungs": rungs,
@@ -64,10 +66,6 @@ def write(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> str:
 def _static(trained: Trained) -> Arrays:
     shapes = {"table": (None, None), "scale": (None,)}
     return trained.prepared.base.arrays("static.safetensors", shapes)
-
-
-def _calibrator(head: Calibrator) -> dict[str, Any]:
-    return {key: value for key, value in asdict(head).items() if value != ()}
 
 
 def _traffic(trained: Trained) -> tuple[list[str], NDArray[np.float32]]:

@@ -15,7 +15,7 @@ class Recipe:
     head_rate: float = 1e-3
     warmup: float = 0.1
     seed: int = 0
-    checkpoint: Path | None = None  # written every 100 steps; an existing one is resumed
+    checkpoint: Path | None = None  # written every 50 steps; an existing one is resumed
 
 
 def recipe_for(rows: int) -> Recipe:

@@ -90,7 +90,7 @@ def _lines(trained: Trained, judged: str, show_prompts: bool) -> list[str]:
         "## Advantage over the baselines, in points of mean quality",
         *(f"- {n}: {100 * a:+.2f} to {100 * b:+.2f}" for n, (a, b) in trained.advantage.items()),
         "",
-        "## The ladder: points of quality behind the best, on the calibration rows",
+        "## The ladder: points of quality behind the best, where no rung was fitted",
         *(f"- {n}: {100 * a:.2f} +- {100 * e:.2f}" for n, (a, e) in trained.ladder.items()),
         "",
         *(f"![{n}]({n}.png)" for n in ("cost-quality", "reliability", "gain", "learning")),

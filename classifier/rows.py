@@ -15,7 +15,10 @@ Objective = Literal["gain", "fail"]
 
 @dataclass(frozen=True)
 class Row:
-    """One prompt and how well each tier did on it, 0 to 1; ``large`` is NaN where it never ran."""
+    """One prompt and how well each tier did on it, 0 to 1; ``large`` is NaN where it never ran.
+
+    The labels of a ``weak`` row are guesses: it teaches at its weight, and judges nothing.
+    """
 
     conversation: Conversation
     small: float
@@ -24,6 +27,7 @@ class Row:
     domain: str | None = None
     weight: float = 1.0
     ts: float | None = None
+    weak: bool = False
 
 
 def labels(rows: Sequence[Row]) -> NDArray[np.float64]:

@@ -43,6 +43,8 @@ class Options:
     unfamiliar: Policy = "score"
     #: Conversations whose scores set the threshold; the held-out rows where None.
     traffic: Sequence[Conversation] | None = None
+    #: Rows of families left out of ``rows``: with the calibration rows they choose the rung.
+    unseen: Sequence[Row] = ()
     recipe: Recipe | None = None
     base: Path = SHIPPED
     progress: Callable[[str, float], None] = field(default=lambda _name, _done: None)
@@ -50,7 +52,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The rows in the form that models read, and the three parts of the split."""
+    """The rows in the form that models read, and the three parts of the split.
+
+    Weak rows lie in ``fit_on`` alone, and only where nothing that judges resembles them.
+    """
 
     rows: list[Row]
     texts: list[str]
@@ -83,7 +88,7 @@ class Trained:
     rungs: dict[str, Headed]
     files: dict[str, dict[str, bytes | Arrays]]
     chosen: str
-    #: How far each rung lies behind the best on the calibration rows, in mean quality over all
+    #: How far each rung lies behind the best where they are compared, in mean quality over all
     #: budgets, and the standard error of that difference; in order of cost.
     ladder: dict[str, tuple[float, float]]
     ours: Candidate
@@ -109,8 +114,7 @@ def train(rows: Sequence[Row], options: Options) -> Trained:
     fitted = list(_fit(data, options))
     rungs = {f.name: _calibrate(f, data, options.objective) for f in fitted}
     files = {f.name: f.files for f in fitted}
-    ladder = _compare(data, rungs, options.objective)
-    chosen = next(name for name, (behind, error) in ladder.items() if behind <= error)
+    chosen, ladder = choose(data, rungs, options)
     small, large = rungs[chosen].probabilities(
         data.texts_at(data.test_on), data.vectors[data.test_on]
     )
@@ -136,7 +140,8 @@ def prepare(rows: Sequence[Row], options: Options) -> Prepared:
     if count < LEAST_PROMPTS:
         raise DataError(f"{count} distinct prompts; at least {LEAST_PROMPTS} are needed to judge")
     shares = SHARES if count >= FEW else FEW_SHARES
-    fit_on, calibrate_on, test_on = split_by_cluster(clusters, shares, options.seed)
+    parts = split_by_cluster(clusters, shares, options.seed)
+    fit_on, calibrate_on, test_on = _teach_only(parts, clusters, rows)
     vectors = np.stack([embedding.embed(t) for t in texts])
     return Prepared(
         list(rows),
@@ -149,6 +154,16 @@ def prepare(rows: Sequence[Row], options: Options) -> Prepared:
         test_on,
         base,
     )
+
+
+def _teach_only(
+    parts: Sequence[Indices], clusters: Indices, rows: Sequence[Row]
+) -> tuple[Indices, Indices, Indices]:
+    """Move weak rows into the first part; those that resemble a judging row are left out."""
+    weak = np.array([row.weak for row in rows])
+    _, calibrate_on, test_on = (part[~weak[part]] for part in parts)
+    judged = np.isin(clusters, clusters[np.concatenate([calibrate_on, test_on])])
+    return np.flatnonzero(~judged), calibrate_on, test_on
 
 
 def _check(rows: Sequence[Row], objective: Objective) -> None:
@@ -186,22 +201,43 @@ def _calibrate(fitted: Fitted, data: Prepared, objective: Objective) -> Headed:
     return Headed(fitted.rung, (small, large), objective)
 
 
-def _compare(
-    data: Prepared, rungs: dict[str, Headed], objective: Objective
-) -> dict[str, tuple[float, float]]:
-    """Return each rung's distance from the best, paired over the same bootstrap draws.
+def choose(
+    data: Prepared, rungs: dict[str, Headed], options: Options
+) -> tuple[str, dict[str, tuple[float, float]]]:
+    """Return the cheapest rung within a standard error of the best, and how far each lies behind.
 
-    The first rung no farther than its standard error is the cheapest that is good enough.
+    Judged on the calibration rows; rows of unseen families, where given, count for half. The
+    differences are paired over the same bootstrap draws.
     """
     index = data.calibrate_on
-    outcome = data.outcomes(index, objective)
-    rng, n = np.random.default_rng(0), len(index)
-    draws = [np.arange(n), *(rng.integers(0, n, n) for _ in range(_DRAWS))]
-    areas = {}
-    for name, rung in rungs.items():
-        small, large = rung.probabilities(data.texts_at(index), data.vectors[index])
-        gain = large - small
-        areas[name] = np.array([area(gain[i], outcome.small[i], outcome.large[i]) for i in draws])
+    sets = [(data.texts_at(index), data.vectors[index], data.outcomes(index, options.objective))]
+    if options.unseen:
+        sets.append(_unseen(data, options))
+    areas = {
+        name: np.mean([_areas(rung, *judging) for judging in sets], axis=0)
+        for name, rung in rungs.items()
+    }
     best = max(areas.values(), key=lambda found: float(found[0]))
-    behind = {name: best - found for name, found in areas.items()}
-    return {name: (float(gap[0]), float(gap[1:].std())) for name, gap in behind.items()}
+    gaps = {name: best - found for name, found in areas.items()}
+    ladder = {name: (float(gap[0]), float(gap[1:].std())) for name, gap in gaps.items()}
+    return next(name for name, (behind, error) in ladder.items() if behind <= error), ladder
+
+
+def _unseen(data: Prepared, options: Options) -> tuple[list[str], NDArray[np.float32], Outcomes]:
+    texts = [flatten(row.conversation) for row in options.unseen]
+    embedding = static_embedding(data.base)
+    outcome = labels(options.unseen)
+    large = np.ones(len(texts)) if options.objective == "fail" else outcome[:, 1]
+    vectors = np.stack([embedding.embed(t) for t in texts])
+    return texts, vectors, Outcomes(outcome[:, 0], large, None)
+
+
+def _areas(
+    rung: Headed, texts: list[str], vectors: NDArray[np.float32], outcome: Outcomes
+) -> Floats:
+    """Return the mean quality over all budgets: on all rows, then on each bootstrap draw."""
+    small, large = rung.probabilities(texts, vectors)
+    gain, n = large - small, len(texts)
+    rng = np.random.default_rng(0)
+    draws = [np.arange(n), *(rng.integers(0, n, n) for _ in range(_DRAWS))]
+    return np.array([area(gain[i], outcome.small[i], outcome.large[i]) for i in draws])

@@ -6,12 +6,13 @@ AUROC on a task never trained on (`--leave-task-out`, lexical rung).
 """
 
 import argparse
+import json
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.classifier.datasets import llmrouter
-from bench.classifier.results import save
+from bench.classifier.results import FOLDER, save
 from classifier.artifact import SHIPPED, open_artifact
 from classifier.classifier import static_embedding
 from classifier.ladder import Training, fit_rungs
@@ -76,6 +77,18 @@ def fold(data: Data, number: int, rung: str) -> dict[str, object]:
     }
 
 
+def mean(rung: str) -> dict[str, object]:
+    """Return the mean over the folds whose results are there, and which those are."""
+    paths = sorted(FOLDER.glob(f"llmrouter-{rung}-[0-9].json"))
+    folds = [json.loads(path.read_text())["figures"] for path in paths]
+    measures = [key for key in folds[0] if key.startswith("auroc") and "interval" not in key]
+    found: dict[str, object] = {"rung": rung, "folds": [f["fold"] for f in folds]}
+    for key in measures:
+        values = [f[key] for f in folds]
+        found |= {key: float(np.mean(values)), f"{key}_sd": float(np.std(values))}
+    return found
+
+
 def leave_task_out(data: Data) -> dict[str, object]:
     """Return the lexical rung's AUROC on each task when trained on the other thirteen."""
     found = {}
@@ -87,7 +100,7 @@ def leave_task_out(data: Data) -> dict[str, object]:
 
 
 def main() -> None:
-    """Write ``results/llmrouter-RUNG-FOLD.json`` or ``results/llmrouter-leave-task-out.json``."""
+    """Write ``results/llmrouter-RUNG-FOLD.json`` and the mean, or the tasks left out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--rung", default="neural")
@@ -99,6 +112,7 @@ def main() -> None:
     else:
         found = fold(data, options.fold, options.rung)
         save(f"llmrouter-{options.rung}-{options.fold}", found)
+        save(f"llmrouter-{options.rung}", mean(options.rung))
 
 
 if __name__ == "__main__":

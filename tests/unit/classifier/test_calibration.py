@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from classifier.calibration import Calibrator, fit_map, threshold_gain
-from classifier.fit_calibration import ISOTONIC_ROWS, fit_calibrator
+from classifier.fit_calibration import BETA_ROWS, fit_calibrator
 from classifier.metrics import ece
 from classifier.score import THRESHOLD
 
@@ -59,7 +59,7 @@ def _overconfident(rows: int) -> tuple[np.ndarray, np.ndarray]:
     return 3.0 * logits, (rng.random(rows) < 1 / (1 + np.exp(-logits))).astype(float)
 
 
-@pytest.mark.parametrize("rows", [200, ISOTONIC_ROWS + 500])
+@pytest.mark.parametrize("rows", [200, BETA_ROWS + 500])
 def test_calibration_mends_overconfident_logits(rows: int) -> None:
     logits, outcome = _overconfident(rows)
     fitted = fit_calibrator(logits, outcome, np.ones(rows))
@@ -68,13 +68,28 @@ def test_calibration_mends_overconfident_logits(rows: int) -> None:
     assert ece(fitted.apply(fresh_logits), fresh) < 0.05 < ece(raw, fresh)
 
 
-def test_isotonic_steps_never_tie_two_logits() -> None:
-    logits, outcome = _overconfident(ISOTONIC_ROWS + 500)
-    fitted = fit_calibrator(logits, outcome, np.ones(len(logits)))
-    assert fitted.x
+def _lopsided(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Too sure above a half, right below it: what one slope cannot mend."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0.0, 2.0, rows)
+    true = np.where(logits > 0, 0.3 * logits, logits)
+    return logits, (rng.random(rows) < 1 / (1 + np.exp(-true))).astype(float)
+
+
+def test_many_rows_get_a_slope_for_each_tail() -> None:
+    logits, outcome = _lopsided(4 * BETA_ROWS)
+    both = fit_calibrator(logits, outcome, np.ones(4 * BETA_ROWS))
+    one = fit_calibrator(logits[:900], outcome[:900], np.ones(900))
+    assert one.slope == one.slope_above
+    fresh_logits, fresh = _lopsided(20_000)
+    assert ece(both.apply(fresh_logits), fresh) < ece(one.apply(fresh_logits), fresh) / 2
+
+
+def test_calibration_never_ties_two_logits() -> None:
+    fitted = fit_calibrator(*_overconfident(BETA_ROWS), np.ones(BETA_ROWS))
     assert np.all(np.diff(fitted.apply(np.linspace(-8, 8, 500))) > 0)
 
 
 def test_unknown_labels_are_left_out() -> None:
     fitted = fit_calibrator(np.array([1.0, 2.0]), np.array([np.nan, np.nan]), np.ones(2))
-    assert fitted == Calibrator(1.0, 0.0)
+    assert fitted == Calibrator(1.0, 0.0, 1.0)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 import classifier
+from classifier.calibration import Calibrator
 from classifier.errors import DataError
+from classifier.headed import Headed
 from classifier.metrics import auroc
 from classifier.packaging import write
 from classifier.rows import Row
-from classifier.training import Options, Trained, train
+from classifier.training import Options, Trained, choose, prepare, train
 from tests.unit.classifier.made import learnable
 
 OPTIONS = Options(rungs=("lexical",), budget=0.2)
@@ -109,6 +111,41 @@ def test_rows_that_cannot_teach_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         train(rows, options)
+
+
+def test_weak_rows_teach_and_judge_nothing() -> None:
+    measured = learnable(200)
+    copies = [replace(row, small=0.3, weak=True) for row in measured]
+    others = [replace(row, small=0.3, weak=True) for row in learnable(100, seed=4)]
+    data = prepare([*measured, *copies, *others], OPTIONS)
+    judging = np.concatenate([data.calibrate_on, data.test_on])
+    assert not any(data.rows[i].weak for i in judging)
+    seen = {data.texts[i] for i in data.fit_on}
+    assert not seen & {data.texts[i] for i in judging}
+    assert seen >= {str(row.conversation) for row in others}
+
+
+class _Knows:
+    """A rung that tells what is hard in the prompts that hold one of its words."""
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
+
+    def logits(self, texts: list[str], vectors: np.ndarray) -> np.ndarray:
+        hard = [any(word in text for word in self._words) for text in texts]
+        return np.stack([np.where(hard, -2.0, 2.0), np.full(len(texts), 2.0)], 1)
+
+
+def test_families_never_seen_decide_where_the_calibration_rows_do_not() -> None:
+    verbs = ("prove", "derive", "reconcile", "optimise", "diagnose", "formalise", "simulate")
+    cheap, wide = _Knows(*verbs, "deduce"), _Knows(*verbs, "deduce", "sonnet")
+    same = (Calibrator(1.0, 0.0, 1.0),) * 2
+    rungs = {"cheap": Headed(cheap, same, "gain"), "wide": Headed(wide, same, "gain")}
+    data = prepare(learnable(300), OPTIONS)
+    unseen = [Row(f"a sonnet on {i}", 0.3, 0.8) for i in range(30)]
+    unseen += [Row(f"a memo on {i}", 0.9, 0.9) for i in range(90)]
+    assert choose(data, rungs, OPTIONS)[0] == "cheap"
+    assert choose(data, rungs, replace(OPTIONS, unseen=unseen))[0] == "wide"
 
 
 def test_without_large_labels_the_objective_fail_learns(tmp_path: Path) -> None:
