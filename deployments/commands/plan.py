@@ -20,7 +20,13 @@ from autoscale.gpus import Gpu, find_gpu
 from autoscale.packing import needed_bytes, usable_bytes
 from autoscale.packing_fleet import Item, pack_fleet, shares
 from autoscale.packing_kv import Demand
-from deployments.commands.plan_model import Calibration, footprint_of, make_plan, read_calibration
+from deployments.commands.plan_model import (
+    Calibration,
+    Plan,
+    footprint_of,
+    make_plan,
+    read_calibration,
+)
 from deployments.commands.plan_output import (
     as_yaml,
     print_fleet,
@@ -83,9 +89,7 @@ def plan(
         card = find_gpu(gpu)
         measured = read_calibration(calibration)
         facts, adapters = _read_models(model, kv_dtype, int4)
-        length = max_model_len or min(
-            [DEFAULT_MAX_MODEL_LEN, *(f.max_context_tokens for f in facts)]
-        )
+        length = max_model_len or min(DEFAULT_MAX_MODEL_LEN, *(f.max_context_tokens for f in facts))
         demand = Demand(length, concurrency, block_size, replicas_per_gpu=replicas_per_gpu)
         if len(facts) > 1:
             if emit:
@@ -93,20 +97,25 @@ def plan(
             _plan_fleet(facts, card, demand, measured, gpus, as_json)
             return
         result = make_plan(facts[0], card, gpus or 1, demand, measured)
-        if emit and replicas_per_gpu is None and result.recommendation is not None:
-            wanted = replace(demand, replicas_per_gpu=result.recommendation.replicas_per_gpu)
-            result = make_plan(facts[0], card, gpus or 1, wanted, measured)
+        if emit:
+            result = _as_recommended(result, measured)
     except ValueError as error:
         fail(error)
     if emit:
-        if int4:
-            typer.echo("# Planned as if W4A16: quantise first, and put the new folder at `path`.")
         base = next(path for path in model if not is_adapter(path))
-        typer.echo(as_yaml(tier_settings(result, base, adapters)), nl=False)
+        typer.echo(as_yaml(tier_settings(result, base, adapters), int4), nl=False)
     elif as_json:
         typer.echo(json.dumps(result.as_json(), indent=2))
     else:
         print_plan(result, Console())
+
+
+def _as_recommended(plan: Plan, calibration: Calibration) -> Plan:
+    """The plan with the recommended number of replicas, unless a number was asked for."""
+    if plan.demand.replicas_per_gpu is not None or plan.recommendation is None:
+        return plan
+    wanted = replace(plan.demand, replicas_per_gpu=plan.recommendation.replicas_per_gpu)
+    return make_plan(plan.facts, plan.gpu, plan.gpus, wanted, calibration)
 
 
 def _read_models(

@@ -145,6 +145,10 @@ def tier_settings(plan: Plan, model: Path, adapters: AdapterSet) -> dict[str, An
     return settings
 
 
-def as_yaml(settings: dict[str, Any]) -> str:
-    """The block for `applications[].args` of a Serve config file."""
-    return yaml.safe_dump({"small": settings}, sort_keys=False)
+def as_yaml(settings: dict[str, Any], as_int4: bool) -> str:
+    """The block for `applications[].args` of a Serve config file.
+
+    `as_int4`: the plan took the weights to be INT4 already, which the block must say.
+    """
+    note = "# Planned as if W4A16: quantise first, and put the new folder at `path`.\n"
+    return (note if as_int4 else "") + yaml.safe_dump({"small": settings}, sort_keys=False)

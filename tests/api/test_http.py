@@ -219,7 +219,7 @@ async def test_a_moment_without_a_small_model_does_not_keep_a_session_large(
 async def test_a_body_that_does_not_come_is_given_up_at_the_deadline(service: Service) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b'{"model":'
-        await asyncio.sleep(5)
+        await asyncio.sleep(1)
 
     async with service.http as http:
         headers = {"x-request-timeout-seconds": "0.2"}
