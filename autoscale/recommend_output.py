@@ -19,16 +19,9 @@ def summary_table(summaries: Sequence[Summary], title: str) -> Table:
     """One row a policy or setting."""
     table = Table(title=title, title_justify="left")
     table.add_column("policy", no_wrap=True)
-    heads = (
-        "within SLO %",
-        "GPU-hours",
-        "reversals\na day",
-        "wait p50\ns",
-        "wait p99\ns",
-        "starts",
-    )
+    heads = ("in SLO %", "GPU-hours", "reversals\na day", "p50 wait\ns", "p99 wait\ns", "starts")
     for head in heads:
-        table.add_column(head, justify="right", no_wrap=True)
+        table.add_column(head, justify="right")
     for s in summaries:
         spread = 50 * (s.attainment_ci[1] - s.attainment_ci[0])
         gpu_spread = (s.gpu_hours_ci[1] - s.gpu_hours_ci[0]) / 2

@@ -51,7 +51,7 @@ def test_simulate_prints_the_promised_fields(trace: Path) -> None:
 def test_simulate_prints_a_table_for_people(trace: Path) -> None:
     result = RUNNER.invoke(app, ["simulate", "--trace", str(trace), "--policy", "keda"])
     assert result.exit_code == 0, result.output
-    assert "within SLO %" in result.stdout
+    assert "in SLO %" in result.stdout
 
 
 @pytest.mark.parametrize(
