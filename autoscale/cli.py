@@ -160,7 +160,7 @@ def recommend(
     ] = None,
     query: Annotated[
         str, typer.Option("--query", help="PromQL of requests a second.")
-    ] = "sum(rate(smallfirst_requests_total[1m]))",
+    ] = 'sum(rate(ray_smallfirst_requests_total{tier="small"}[1m]))',
     attainment: Annotated[float, typer.Option("--attainment", min=0.5, max=0.99999)] = 0.99,
     slo_wait_s: SloWait = 2.0,
     scale: Scale = None,

@@ -114,7 +114,8 @@ def load(
         artifact.read(name)
     try:
         found = Classifier(artifact, domains)
-        probe = found.score("probe").complexity
+        with np.errstate(all="ignore"):  # what comes of it is looked at below
+            probe = found.score("probe").complexity
     except ClassifierError:
         raise
     except Exception as fault:  # onnxruntime and tokenizers raise error classes of their own

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,18 +139,25 @@ def run_app(config: AppConfig, on_state: Callable[[dict[str, str]], None]) -> No
 
     Raises: `ConfigError` with the first line of what a deployment said when it failed.
     """
-    with ThreadPoolExecutor(1) as pool:
-        deployed = pool.submit(
-            serve.run, build(config), name=APP_NAME, route_prefix="/", blocking=False
-        )
-        while not deployed.done():
-            on_state(deployment_states())
-            time.sleep(0.5)
-        try:
-            deployed.result()
-        except RuntimeError:
-            raise ConfigError(_failure()) from None
+    deployed: Future[None] = Future()
+    # No executor: it would wait, on Ctrl-C, for a deployment that may take minutes.
+    threading.Thread(target=_deploy, args=(config, deployed), daemon=True).start()
+    while not deployed.done():
+        on_state(deployment_states())
+        time.sleep(0.5)
+    try:
+        deployed.result()
+    except RuntimeError:
+        raise ConfigError(_failure()) from None
     on_state(deployment_states())
+
+
+def _deploy(config: AppConfig, deployed: Future[None]) -> None:
+    try:
+        serve.run(build(config), name=APP_NAME, route_prefix="/", blocking=False)
+        deployed.set_result(None)
+    except Exception as error:
+        deployed.set_exception(error)
 
 
 def deployment_states() -> dict[str, str]:
