@@ -48,7 +48,7 @@ def test_a_falling_ramp_is_followed_but_not_below_what_arrives() -> None:
 
 
 def test_a_step_doubles_the_plan_within_two_seconds_and_is_met_within_a_minute() -> None:
-    steady = [20.0] * 300
+    steady = [20.0] * 900
     assert planned_rps(fed(steady + [60.0] * 2, 1.0)) == pytest.approx(40.0)
     assert planned_rps(fed(steady + [60.0] * 60, 1.0)) > 55.0
 
