@@ -106,12 +106,14 @@ def _judge(demand: Demand, service_s: float, lead_s: float) -> Demand:
 
     The error is averaged over about one service time, because slots feel nothing faster. Only
     too-low forecasts count, twice: the upper half variance, so that a falling night does not look
-    bursty.
+    bursty. Forecasts from less than 120 s of arrivals are not judged: traffic that begins is not
+    bursty either.
     """
     window = max(1, min(_LEVEL_BUCKETS, round(service_s / BUCKET_S)))
     ahead = max(1, math.ceil(lead_s / BUCKET_S))
     z, judged = demand.z, demand.judged
-    if len(demand.plans_rps) >= ahead and len(demand.arrivals) >= window:
+    known = len(demand.arrivals) >= min(LONG_BUCKETS, ahead + _LEVEL_BUCKETS)
+    if known and len(demand.plans_rps) >= ahead:
         planned = demand.plans_rps[-ahead]
         came = sum(demand.arrivals[-window:]) / (window * BUCKET_S)
         missed = max(0.0, came - planned)
