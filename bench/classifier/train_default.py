@@ -17,9 +17,11 @@ import numpy as np
 from bench.classifier import authored
 from bench.classifier.datasets import bounded, gsm8k, hard, llmrouter, mmlu, sample
 from classifier.artifact import SHIPPED
+from classifier.classifier import load
 from classifier.packaging import write
 from classifier.recipe import Recipe
 from classifier.rows import Row
+from classifier.score import THRESHOLD
 from classifier.training import Options, train
 
 #: Never trained on: bounded and hard families that the everyday bench scores.
@@ -41,8 +43,8 @@ BOUNDED_WEIGHT, HARD_WEIGHT = 0.5, 2.0
 #: Documents are bounded prompts of this many characters or more; how many are asked about in a
 #: bounded way, and how many each hard prompt is set over.
 DOCUMENT_CHARS, BOUNDED_DOCUMENTS, HARD_DOCUMENTS = 500, 400, 2
-#: Of the kept-out prompts that set the threshold, 2 in 100 are hard; with the choosing families'
-#: 3 in 100. 5 in 100 are sent large.
+#: Of the bounded prompts that set the threshold, 5 in 100 are sent large; hard ones come on top.
+#: A few hard ones are kept out beside them, to see what is sent of those.
 HARD_SHARE, BUDGET = 0.02, 0.05
 HARD_TRAFFIC = ("math", "gpqa", "agentverse-mgsm")
 
@@ -87,8 +89,8 @@ def over_documents(easy: list[Row], tough: list[Row], seed: int) -> Iterator[Row
         yield replace(row, conversation=text)
 
 
-def divide(seed: int) -> tuple[list[Row], list[str]]:
-    """Return the training rows, and traffic of the same families that shares no prompt."""
+def divide(seed: int) -> tuple[list[Row], list[Row], list[Row]]:
+    """Return the training rows, and bounded and hard rows of those families that are kept out."""
     rng = np.random.default_rng(seed)
     outcomes = [row for row in mmlu() + gsm8k() + llmrouter() if row.group not in HELD_OUT]
     weak, tough = weak_rows(seed), hard_rows()
@@ -100,9 +102,8 @@ def divide(seed: int) -> tuple[list[Row], list[str]]:
     hard_traffic = sample(candidates, count, seed)
     held = {id(row) for row in hard_traffic}
     kept = [row for row in outcomes if id(row) not in held]
-    return kept + easy + tough + list(over_documents(easy, tough, seed)), [
-        str(row.conversation) for row in easy_traffic + hard_traffic
-    ]
+    rows = kept + easy + tough + list(over_documents(easy, tough, seed))
+    return rows, easy_traffic, hard_traffic
 
 
 def choosing() -> tuple[list[Row], list[Row]]:
@@ -117,13 +118,17 @@ def unseen(seed: int) -> list[Row]:
     return tough + sample(easy, 4 * len(tough), seed)
 
 
-def sighted(traffic: list[str]) -> list[str]:
+def prompts(rows: list[Row]) -> list[str]:
+    """Return the text of the rows, without their labels."""
+    return [str(row.conversation) for row in rows]
+
+
+def sighted(kept_out: list[Row]) -> list[str]:
     """Return the traffic that sets the threshold: a third of it from families never trained on.
 
     On families that were trained on, bounded prompts look more bounded than they will in use.
     """
-    easy, tough = choosing()
-    return traffic + [str(row.conversation) for row in easy + tough]
+    return prompts(kept_out) + prompts(choosing()[0])
 
 
 def main() -> None:
@@ -136,8 +141,9 @@ def main() -> None:
     parser.add_argument("--rungs", default="lexical,neural")
     parser.add_argument("--unfamiliar", default="score")
     options = parser.parse_args()
-    rows, traffic = divide(options.seed)
-    print(f"{len(rows)} rows, {len(sighted(traffic))} prompts of traffic", flush=True)
+    rows, kept_out, kept_out_hard = divide(options.seed)
+    traffic = sighted(kept_out)
+    print(f"{len(rows)} rows, {len(traffic)} prompts of traffic", flush=True)
     last = [0.0]
 
     def progress(name: str, done: float) -> None:
@@ -152,7 +158,7 @@ def main() -> None:
             seed=options.seed,
             rungs=options.rungs.split(","),
             unfamiliar=options.unfamiliar,
-            traffic=sighted(traffic),
+            traffic=traffic,
             unseen=unseen(options.seed),
             recipe=Recipe(epochs=options.epochs, checkpoint=options.checkpoint),
             progress=progress,
@@ -165,6 +171,12 @@ def main() -> None:
         "choosing_families": sorted(CHOOSING),
     }
     print(write(trained, options.out, notes))
+    easy, tough = choosing()
+    sets = {"kept out": kept_out, "kept out, hard": kept_out_hard, "choosing": easy}
+    for name, judged in (sets | {"choosing, hard": tough}).items():
+        scores = load(options.out).score_batch(prompts(judged))
+        share = np.mean([score.complexity >= THRESHOLD for score in scores])
+        print(f"sent large of {name}: {share:.1%} of {len(judged)}")
 
 
 if __name__ == "__main__":
