@@ -17,7 +17,7 @@ def main() -> None:
     Both samples are drawn from the same pool with replacement, so neither is the other's subset.
     """
     classifier, rng = load(), np.random.default_rng(1)
-    rows, _, _ = divide(0)
+    rows, _ = divide(0)
     pool = [rows[i].conversation for i in rng.permutation(len(rows))[:3_000]]
     gain = sight(classifier, pool).effective
     inside, rates = 0, []

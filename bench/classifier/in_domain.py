@@ -65,7 +65,7 @@ def cross_fitted(logits: Floats, outcome: Floats) -> Floats:
 
 def main() -> None:
     """Write ``results/in-domain.json``."""
-    rows, _, _ = divide(0)
+    rows, _ = divide(0)
     data = prepare(rows, Options(seed=0))
     classifier = load()
     judged = [data.rows[i] for i in data.test_on]

@@ -17,11 +17,9 @@ import numpy as np
 from bench.classifier import authored
 from bench.classifier.datasets import bounded, gsm8k, hard, llmrouter, mmlu, sample
 from classifier.artifact import SHIPPED
-from classifier.classifier import load
 from classifier.packaging import write
 from classifier.recipe import Recipe
 from classifier.rows import Row
-from classifier.score import THRESHOLD
 from classifier.training import Options, train
 
 #: Never trained on: bounded and hard families that the everyday bench scores.
@@ -31,7 +29,7 @@ HELD_OUT = (
     | {f"t0-{name}" for name in ("duorc", "xsum", "amazon", "trec", "samsum", "quoref", "paws")}
     | {"banking77", "agentverse-logicgrid", "human_eval"}
 )
-#: Not trained on either: they choose the rung, and are part of the traffic behind the threshold.
+#: Not trained on either: they choose between rungs.
 CHOOSING = {f"{kind}-{name}" for kind in ("everyday", "hard") for name in authored.CHOOSING} | {
     f"t0-{name}" for name in ("gigaword", "ropes", "rotten", "dbpedia")
 }
@@ -43,8 +41,7 @@ BOUNDED_WEIGHT, HARD_WEIGHT = 0.5, 2.0
 #: Documents are bounded prompts of this many characters or more; how many are asked about in a
 #: bounded way, and how many each hard prompt is set over.
 DOCUMENT_CHARS, BOUNDED_DOCUMENTS, HARD_DOCUMENTS = 500, 400, 2
-#: Of the bounded prompts that set the threshold, 5 in 100 are sent large; hard ones come on top.
-#: A few hard ones are kept out beside them, to see what is sent of those.
+#: The traffic that sets the threshold: 98 in 100 bounded, the rest hard, 5 in 100 sent large.
 HARD_SHARE, BUDGET = 0.02, 0.05
 HARD_TRAFFIC = ("math", "gpqa", "agentverse-mgsm")
 
@@ -89,8 +86,8 @@ def over_documents(easy: list[Row], tough: list[Row], seed: int) -> Iterator[Row
         yield replace(row, conversation=text)
 
 
-def divide(seed: int) -> tuple[list[Row], list[Row], list[Row]]:
-    """Return the training rows, and bounded and hard rows of those families that are kept out."""
+def divide(seed: int) -> tuple[list[Row], list[str]]:
+    """Return the training rows, and unlabelled traffic that shares no prompt with them."""
     rng = np.random.default_rng(seed)
     outcomes = [row for row in mmlu() + gsm8k() + llmrouter() if row.group not in HELD_OUT]
     weak, tough = weak_rows(seed), hard_rows()
@@ -102,33 +99,16 @@ def divide(seed: int) -> tuple[list[Row], list[Row], list[Row]]:
     hard_traffic = sample(candidates, count, seed)
     held = {id(row) for row in hard_traffic}
     kept = [row for row in outcomes if id(row) not in held]
-    rows = kept + easy + tough + list(over_documents(easy, tough, seed))
-    return rows, easy_traffic, hard_traffic
-
-
-def choosing() -> tuple[list[Row], list[Row]]:
-    """Return the bounded and the hard rows of the choosing families."""
-    easy, tough = ([row for row in rows if row.group in CHOOSING] for rows in (bounded(), hard()))
-    return easy, tough
+    return kept + easy + tough + list(over_documents(easy, tough, seed)), [
+        str(row.conversation) for row in easy_traffic + hard_traffic
+    ]
 
 
 def unseen(seed: int) -> list[Row]:
-    """Return the rows that help to choose the rung: four bounded ones to a hard one."""
-    easy, tough = choosing()
+    """Return the rows of the choosing families: four bounded ones to a hard one."""
+    tough = [row for row in hard() if row.group in CHOOSING]
+    easy = [row for row in bounded() if row.group in CHOOSING]
     return tough + sample(easy, 4 * len(tough), seed)
-
-
-def prompts(rows: list[Row]) -> list[str]:
-    """Return the text of the rows, without their labels."""
-    return [str(row.conversation) for row in rows]
-
-
-def sighted(kept_out: list[Row]) -> list[str]:
-    """Return the traffic that sets the threshold: a third of it from families never trained on.
-
-    On families that were trained on, bounded prompts look more bounded than they will in use.
-    """
-    return prompts(kept_out) + prompts(choosing()[0])
 
 
 def main() -> None:
@@ -141,8 +121,7 @@ def main() -> None:
     parser.add_argument("--rungs", default="lexical,neural")
     parser.add_argument("--unfamiliar", default="score")
     options = parser.parse_args()
-    rows, kept_out, kept_out_hard = divide(options.seed)
-    traffic = sighted(kept_out)
+    rows, traffic = divide(options.seed)
     print(f"{len(rows)} rows, {len(traffic)} prompts of traffic", flush=True)
     last = [0.0]
 
@@ -171,12 +150,6 @@ def main() -> None:
         "choosing_families": sorted(CHOOSING),
     }
     print(write(trained, options.out, notes))
-    easy, tough = choosing()
-    sets = {"kept out": kept_out, "kept out, hard": kept_out_hard, "choosing": easy}
-    for name, judged in (sets | {"choosing, hard": tough}).items():
-        scores = load(options.out).score_batch(prompts(judged))
-        share = np.mean([score.complexity >= THRESHOLD for score in scores])
-        print(f"sent large of {name}: {share:.1%} of {len(judged)}")
 
 
 if __name__ == "__main__":
