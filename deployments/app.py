@@ -6,7 +6,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
-from deployments.classify import ClassifierReplica
+from deployments.classify import REPLICA_ENVIRONMENT, ClassifierReplica
 from deployments.config import AppConfig, Scaling, TierConfig
 from deployments.ingress import TIER_DEPLOYMENTS, GatewayIngress
 from deployments.tier import ModelTier
@@ -20,7 +20,10 @@ def build(config: AppConfig) -> Application:
     classifier = serve.deployment(
         ClassifierReplica,
         name="Classifier",
-        ray_actor_options={"num_cpus": config.classifier.num_cpus},
+        ray_actor_options={
+            "num_cpus": config.classifier.num_cpus,
+            "runtime_env": {"env_vars": REPLICA_ENVIRONMENT},
+        },
         max_ongoing_requests=config.classifier.max_ongoing_requests,
         max_surge_percent=ROLL_ONE_AT_A_TIME,
         autoscaling_config=autoscaling(
