@@ -2,7 +2,8 @@
 
 A Serve replica stands for the gateway. It asks for the same scores in turn of: its own classifier
 on its event loop (the arithmetic alone), its own in a thread, the deployment as we run it, one
-under Serve's defaults, and one that batches. The hop is the difference to the arithmetic. Wall time, ms.
+under Serve's defaults, and one that batches. The hop is the difference to the arithmetic. Wall
+time, ms.
 """
 
 import asyncio
