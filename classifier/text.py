@@ -1,10 +1,11 @@
 """From a conversation to the one bounded string that every model of the ladder reads.
 
-Every step is linear and capped before the first regular expression, so no prompt, however
+Every step is linear and the text capped before it is read closely, so no prompt, however
 long or odd, takes unbounded time. The last user turn leads. Where it is too short to stand alone,
 what came before follows, tagged with its role and cut to ``CONTEXT_CHARS``.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -46,6 +47,7 @@ _FIRST_HEAD_CHARS, _FIRST_TAIL_CHARS = 4_000, 1_000
 #: Ends of a cleaned part that what was cut off could have changed: a combining mark, a space.
 _SEAM_CHARS = 64
 
+_CLOSING = re.compile(f"</(?:{'|'.join(HARNESS_TAGS)})>")
 _CONTROL = {code: " " for code in range(32) if chr(code) not in "\n\t"} | {127: " "}
 _CONTROL |= {ord(c): "" for c in "\u200b\u200c\u200d\u2060\ufeff\u00ad"}
 
@@ -90,7 +92,7 @@ def _ends(text: str, head: int, tail: int) -> str:
 
 
 def _strip_harness(text: str) -> str:
-    if "</" not in text:
+    if not _CLOSING.search(text):  # one pass for all tags, the only one that most texts need
         return text
     for tag in HARNESS_TAGS:
         opening, closing = f"<{tag}", f"</{tag}>"

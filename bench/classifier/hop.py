@@ -1,9 +1,9 @@
 """What the way to the Classifier deployment costs: `python -m bench.classifier.hop`.
 
-A Serve replica stands for the gateway. It asks for the same scores in several ways, in turn: of its
-own classifier on its event loop (the arithmetic alone), of its own in a thread, of the deployment,
-of the deployment over Serve's gRPC, and of one that batches. The hop is the difference to the
-arithmetic. Wall time, ms.
+A Serve replica stands for the gateway. It asks for the same scores in turn of: its own classifier
+on its event loop (the arithmetic alone), its own in a thread, the deployment as we run it, one
+under Serve's defaults, and one that batches. The hop is the difference to the arithmetic. Wall
+time, ms.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from ray.serve.handle import DeploymentHandle
 
 from bench.classifier.results import save
 from bench.classifier.speed import prompts
-from classifier import Score, load
-from deployments.classify import ClassifierClient, ClassifierReplica
+from classifier import Score, flatten, load
+from deployments.classify import REPLICA_ENVIRONMENT, ClassifierClient, ClassifierReplica
 from deployments.commands.local_cluster import LocalOptions, local_cluster
 from deployments.config import ClassifierConfig
 from deployments.serve_file import HttpOptions
@@ -46,16 +46,22 @@ class Batched(ClassifierReplica):
 class Caller:
     """Measures from where the gateway stands: inside a replica, beside its event loop."""
 
-    def __init__(self, single: DeploymentHandle, batched: DeploymentHandle) -> None:
+    def __init__(
+        self, single: DeploymentHandle, defaults: DeploymentHandle, batched: DeploymentHandle
+    ) -> None:
         self._own = load()
         self._thread = ThreadPoolExecutor(1)
+        plain = defaults.options(method_name="score")
+
+        async def under_defaults(text: str) -> Score:
+            score: Score = await plain.remote(flatten(text))
+            return score
+
         self._ways: dict[str, Ask] = {
             "arithmetic": self._arithmetic,
             "in the gateway": self._inside,
             "deployment": ClassifierClient(single, 30.0).score,
-            "deployment over gRPC": ClassifierClient(
-                single.options(_by_reference=False), 30.0
-            ).score,
+            "deployment, Serve's defaults": under_defaults,
             "deployment, batched": ClassifierClient(batched, 30.0).score,
         }
 
@@ -116,8 +122,8 @@ def _quantile(ms: list[float], at: float) -> float:
     return round(float(np.quantile(ms, at)), 3)
 
 
-def _deployment(kind: type, name: str) -> Any:
-    actor = {"num_cpus": 0.1}
+def _deployment(kind: type, name: str, environment: dict[str, str] | None = None) -> Any:
+    actor = {"num_cpus": 0.1, "runtime_env": {"env_vars": environment or {}}}
     return serve.deployment(kind, name=name, ray_actor_options=actor, max_ongoing_requests=64)
 
 
@@ -133,8 +139,9 @@ def main() -> None:
         config = ClassifierConfig()
         caller = serve.run(
             _deployment(Caller, "Caller").bind(
-                _deployment(ClassifierReplica, "Classifier").bind(config),
-                _deployment(Batched, "Batched").bind(config),
+                _deployment(ClassifierReplica, "Classifier", REPLICA_ENVIRONMENT).bind(config),
+                _deployment(ClassifierReplica, "Defaults").bind(config),
+                _deployment(Batched, "Batched", REPLICA_ENVIRONMENT).bind(config),
             )
         )
         caller.one_by_one.remote(found["12 tokens"], 20).result()  # warm up

@@ -16,7 +16,7 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from bench.classifier.datasets import mmlu
 from bench.classifier.everyday import families
-from bench.classifier.results import save
+from bench.classifier.results import FOLDER, save
 from bench.classifier.routellm import figures, split
 from classifier import THRESHOLD, fit_lexical, fit_neural, load
 from classifier.artifact import SHIPPED, open_artifact
@@ -161,8 +161,30 @@ def _speed(ms: list[float]) -> dict[str, object]:
     return {"ms_p50": round(float(low), 3), "ms_p99": round(float(high), 3)}
 
 
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the Markdown table of the figures; what was not measured of a router stays blank."""
+    lines = [
+        "| router | APGR (95%) | CPT50 % | CPT80 % | own threshold sends large: bounded / hard / "
+        "novel | ms p50 / p99 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        low, high = row.get("apgr_interval", (0.0, 0.0))
+        quality = f"{row['apgr']:.3f} ({low:.3f} to {high:.3f})" if "apgr" in row else ""
+        calls = [f"{row[key]:.1f}" if key in row else "" for key in ("cpt50", "cpt80")]
+        sent = row.get("sent_large")
+        shares = (
+            " / ".join(f"{sent[k]:.0%}" for k in ("bounded", "hard", "novel expert"))
+            if sent
+            else ""
+        )
+        ms = f"{row['ms_p50']:.2f} / {row['ms_p99']:.2f}" if "ms_p50" in row else ""
+        lines.append(f"| {name} | {quality} | {calls[0]} | {calls[1]} | {shares} | {ms} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    """Write ``results/side-by-side.json``."""
+    """Write ``results/side-by-side.json`` and the same as a table, ``results/side-by-side.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--litellm", type=Path, help="python of the venv with LiteLLM")
     parser.add_argument("--semantic-router", type=Path, help="python of the one with it")
@@ -186,7 +208,9 @@ def main() -> None:
             rows["semantic-router"] = peer(
                 options.semantic_router, "semantic-router", given, folder
             )
-    save("side-by-side", {"judged": len(given.test), "rows": rows | ours(given)})
+    rows |= ours(given)
+    save("side-by-side", {"judged": len(given.test), "rows": rows})
+    (FOLDER / "side-by-side.md").write_text(table(rows))
 
 
 if __name__ == "__main__":
