@@ -16,10 +16,13 @@ RAY_ENVIRONMENT = {
     "RAY_worker_niceness": "0",
     # Fill a GPU before the next is held (docs/decisions/0006-pack-replicas-with-serve.md).
     "RAY_SERVE_USE_PACK_SCHEDULING_STRATEGY": "1",
-    # Between deployments a streamed item costs a third of what it does as an actor call's
-    # (docs/decisions/0005-merge-tokens-by-asking-less-often.md). Handles are made with it in the
-    # process that deploys.
+    # Between deployments a streamed item costs a third of what it does as an actor call's, and no
+    # hop between threads: nothing here blocks its event loop
+    # (docs/decisions/0005-merge-tokens-by-asking-less-often.md). Handles are made with the first of
+    # these in the process that deploys.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     # With Ray's 10 s a burst is over before the policy sees it.
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
