@@ -40,8 +40,7 @@ class Calibrator:
     @classmethod
     def read(cls, saved: Mapping[str, Any]) -> "Calibrator":
         """Return the calibrator that a manifest describes."""
-        slope = float(saved["slope"])
-        return cls(slope, float(saved["offset"]), float(saved.get("slope_above", slope)))
+        return cls(*(float(saved[key]) for key in ("slope", "offset", "slope_above")))
 
 
 def tails(logits: Floats) -> tuple[Floats, Floats]:

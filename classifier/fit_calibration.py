@@ -13,8 +13,8 @@ def fit_calibrator(logits: Floats, labels: Floats, weights: Floats) -> Calibrato
     """Return Platt's scaling of few rows, beta calibration of many.
 
     Weighted logistic regression on the tails of the logit, labels smoothed as Platt (1999) does.
-    Isotonic steps were tried and are no better on the default's rows (bench/classifier/in_domain),
-    and they tie scores.
+    Isotonic steps were no better on the default's rows (docs/model-card-classifier.md), and tie
+    scores.
     """
     known = ~np.isnan(labels)
     if not known.any():
