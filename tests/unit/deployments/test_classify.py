@@ -95,7 +95,7 @@ def replica() -> ClassifierReplica:
 async def test_a_replica_scores_as_the_classifier_does(replica: ClassifierReplica) -> None:
     prompts = ["hi", "", "Prove that there are infinitely many primes."]
     scores = await asyncio.gather(*map(replica.score, prompts))
-    assert scores == classifier.load().score_batch(prompts)
+    assert scores == [classifier.load().score(prompt) for prompt in prompts]
 
 
 async def test_the_event_loop_stays_free_while_a_score_is_made(
