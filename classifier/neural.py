@@ -18,7 +18,8 @@ class Neural:
         logits = self._encode([""])
         if logits.shape != (1, 2) or not np.isfinite(logits).all():
             raise ArtifactError(
-                f"the encoder's graph gives {logits.tolist()}, two finite logits expected; train again"
+                f"the encoder's graph gives {logits.tolist()}, "
+                "two finite logits expected; train again"
             )
 
     def logits(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
