@@ -15,9 +15,12 @@ class Neural:
 
     def __init__(self, graph: bytes, tokenizer: bytes) -> None:
         self._encode = Encoding(graph, tokenizer)
-        shape = self._encode([""]).shape
-        if shape != (1, 2):
-            raise ArtifactError(f"the encoder's graph gives {shape}, (1, 2) expected; train again")
+        logits = self._encode([""])
+        if logits.shape != (1, 2) or not np.isfinite(logits).all():
+            raise ArtifactError(
+                f"the encoder's graph gives {logits.tolist()}, "
+                "two finite logits expected; train again"
+            )
 
     def logits(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return [texts, 2] logits; the static vectors are not read."""

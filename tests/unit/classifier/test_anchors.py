@@ -57,26 +57,29 @@ def test_routellms_anchors_come_out(exam: list[Row]) -> None:
 
 
 def test_1500_labels_beat_prompt_length_and_the_published_bert(exam: list[Row]) -> None:
-    texts, outcome = [flatten(row.conversation) for row in exam], labels(exam)
+    outcome = labels(exam)
     shown, hidden = split(exam, 0, by_subject=False)
-    hidden = hidden[:3_000]
+    hidden = hidden[:2_000]
     embedding = classifier.load().embedding
 
     def of(index: np.ndarray) -> tuple[list[str], np.ndarray]:
-        return [texts[i] for i in index], np.stack([embedding.embed(texts[i]) for i in index])
+        texts = [flatten(exam[i].conversation) for i in index]
+        return texts, np.stack([embedding.embed(t) for t in texts])
 
     rung = Lexical(fit_lexical(*of(shown), outcome[shown], np.ones(len(shown))))
     found = _apgr(gain_of(rung.logits(*of(hidden))), outcome[hidden])
-    length = _apgr(np.array([float(len(texts[i])) for i in hidden]), outcome[hidden])
+    length = _apgr(
+        np.array([float(len(str(exam[i].conversation))) for i in hidden]), outcome[hidden]
+    )
     assert found > max(length + 0.03, 0.572)
 
 
 def test_everyday_work_of_unseen_families_stays_small_and_hard_work_does_not(
     shipped: Classifier,
 ) -> None:
-    rng, sent = np.random.default_rng(0), {}
+    rng, sent, kinds = np.random.default_rng(0), {}, families()
     for kind in ("bounded", "hard"):
-        prompts = [t for family in families()[kind].values() for t in family]
+        prompts = [t for family in kinds[kind].values() for t in family]
         chosen = [prompts[i] for i in rng.permutation(len(prompts))[:200]]
         scores = shipped.score_batch(chosen)
         sent[kind] = np.mean([s.complexity >= THRESHOLD for s in scores])

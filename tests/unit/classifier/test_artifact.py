@@ -120,9 +120,9 @@ def _graph(outputs: int, first_input: str = "ids", value: float = 0.1) -> bytes:
     ("graph", "message"),
     [
         (lambda: b"garbage", "not a usable classifier"),
-        (lambda: _graph(3), r"\(1, 2\) expected"),
+        (lambda: _graph(3), "two finite logits expected"),
         (lambda: _graph(2, first_input="other"), "not a usable classifier"),
-        (lambda: _graph(2, value=float("nan")), "scores nan"),
+        (lambda: _graph(2, value=float("nan")), "two finite logits expected"),
     ],
     ids=["garbage", "three outputs", "other inputs", "NaN"],
 )
@@ -145,6 +145,14 @@ def test_a_graph_that_cannot_score_is_refused(
 def test_a_manifest_that_makes_no_sense_is_refused(folder: Path, change: dict[str, object]) -> None:
     _manifest(folder, **change)
     _refused(folder, str(folder))
+
+
+def test_a_map_that_leaves_the_scale_is_refused(folder: Path) -> None:
+    rungs = json.loads((folder / "manifest.json").read_text())["rungs"]
+    for rung in rungs.values():
+        rung["map"][1] = [7.0 for _ in rung["map"][1]]
+    _manifest(folder, rungs=rungs)
+    _refused(folder, "scores 7.0")
 
 
 def test_a_file_name_cannot_leave_the_folder(folder: Path) -> None:

@@ -81,7 +81,7 @@ def test_shuffled_labels_teach_nothing() -> None:
     texts = [str(row.conversation) for row in rows]
     right = np.array([row.small for row in fresh]) > 0.5
     found = []
-    for seed in range(8):
+    for seed in range(6):
         shuffled = np.random.default_rng(seed).permutation(small)
         labels = np.stack([shuffled, np.ones(len(rows))], axis=1)
         arrays = fit_lexical(

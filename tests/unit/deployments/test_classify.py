@@ -110,7 +110,7 @@ def replica() -> ClassifierReplica:
 async def test_a_replica_scores_as_the_classifier_does(replica: ClassifierReplica) -> None:
     prompts = ["hi", "", "Prove that there are infinitely many primes."]
     scores = await asyncio.gather(*map(replica.score, prompts))
-    assert scores == classifier.load().score_batch(prompts)
+    assert scores == [classifier.load().score(prompt) for prompt in prompts]
 
 
 async def test_the_event_loop_stays_free_while_a_score_is_made(
@@ -144,15 +144,21 @@ async def test_a_score_goes_back_before_the_next_one_is_made(
     assert await second == "second"
 
 
-async def test_a_full_window_sets_the_gauges(
-    replica: ClassifierReplica, monkeypatch: pytest.MonkeyPatch
+def test_a_full_window_sets_the_gauges_and_warns_without_a_word_of_the_prompts(
+    replica: ClassifierReplica, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shown: list[Any] = []
-    monkeypatch.setattr(replica._gauges, "set", shown.append)
+    gauges: dict[str, list[float]] = {}
+    for name, gauge in replica._gauges._gauges.items():
+        monkeypatch.setattr(gauge, "set", gauges.setdefault(name, []).append)
     for i in range(600):
         replica._score(f"Compare the {i}th theorem with its converse.")
-    assert [report.prompts for report in shown] == [300, 300]
-    assert shown[0].alarm  # one sentence over and over is not the traffic of the threshold
+        replica._score("")  # nothing was asked: not traffic
+    assert set(gauges) == set(classifier.DriftReport.about())
+    assert gauges["prompts"] == [300.0, 300.0]
+    # One sentence over and over is not the traffic that the threshold was set on.
+    assert gauges["alarm"] == [1.0, 1.0]
+    assert "drifted" in caplog.text
+    assert "theorem" not in caplog.text
 
 
 @pytest.mark.parametrize(
