@@ -7,7 +7,7 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.schema import LoggingConfig
 
-from deployments.classify import REPLICA_ENVIRONMENT, ClassifierReplica
+from deployments.classify import ClassifierReplica
 from deployments.config import AppConfig, Scaling, TierConfig
 from deployments.ingress import TIER_DEPLOYMENTS, GatewayIngress
 from deployments.tier import ModelTier
@@ -24,10 +24,7 @@ def build(config: AppConfig) -> Application:
         ClassifierReplica,
         name="Classifier",
         logging_config=NO_ACCESS_LOG,
-        ray_actor_options={
-            "num_cpus": config.classifier.num_cpus,
-            "runtime_env": {"env_vars": REPLICA_ENVIRONMENT},
-        },
+        ray_actor_options={"num_cpus": config.classifier.num_cpus},
         max_ongoing_requests=config.classifier.max_ongoing_requests,
         max_surge_percent=ROLL_ONE_AT_A_TIME,
         autoscaling_config=autoscaling(

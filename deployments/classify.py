@@ -17,10 +17,6 @@ from deployments.errors import ConfigError
 
 log = logging.getLogger("ray.serve")
 
-#: Of the replica's process: calls arrive on the loop that runs `score`, a thread's hop less. Safe,
-#: since the arithmetic has its own thread.
-REPLICA_ENVIRONMENT = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0"}
-
 
 def open_classifier(config: ClassifierConfig) -> Classifier:
     """The configured artefact, which can reach the threshold.
@@ -87,15 +83,10 @@ class DriftGauges:
 
 
 class ClassifierClient:
-    """The gateway's side: a score, or None where none came in time.
-
-    Asks over Serve's gRPC, from a router on the gateway's own loop: with `REPLICA_ENVIRONMENT` half
-    the hop of Serve's defaults (bench/classifier/hop.py).
-    """
+    """The gateway's side: a score, or None where none came in time."""
 
     def __init__(self, handle: DeploymentHandle, timeout_s: float) -> None:
-        handle._init(_run_router_in_separate_loop=False)
-        self._handle = handle.options(method_name="score", _by_reference=False)
+        self._handle = handle.options(method_name="score")
         self._timeout_s = timeout_s
         self._failing = False
 

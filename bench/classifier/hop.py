@@ -1,12 +1,13 @@
 """What the way to the Classifier deployment costs: `python -m bench.classifier.hop`.
 
 A Serve replica stands for the gateway. It asks for the same scores in turn of: its own classifier
-on its event loop (the arithmetic alone), its own in a thread, the deployment as we run it, one
-under Serve's defaults, and one that batches. The hop is the difference to the arithmetic. Wall
-time, ms.
+on its event loop (the arithmetic alone), its own in a thread, the deployment as we run it, and one
+that batches. The hop is the difference to the arithmetic. Wall time, ms. `--serve-defaults` leaves
+Ray's environment as Serve has it by itself.
 """
 
 import asyncio
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,16 +16,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ray import serve
-from ray.serve.handle import DeploymentHandle
 
 from bench.classifier.results import save
 from bench.classifier.speed import prompts
-from classifier import Score, flatten, load
-from deployments.classify import REPLICA_ENVIRONMENT, ClassifierClient, ClassifierReplica
-from deployments.commands.local_cluster import LocalOptions, local_cluster
+from classifier import Score, load
+from deployments.commands.ray_environment import RAY_ENVIRONMENT
 from deployments.config import ClassifierConfig
+from deployments.environment import set_defaults
 from deployments.serve_file import HttpOptions
+
+SERVE_DEFAULTS = "--serve-defaults" in sys.argv
+if not SERVE_DEFAULTS:
+    set_defaults(RAY_ENVIRONMENT)
+
+# Ray reads the environment when it is imported.
+from ray import serve  # noqa: E402
+from ray.serve.handle import DeploymentHandle  # noqa: E402
+
+from deployments.classify import ClassifierClient, ClassifierReplica  # noqa: E402
+from deployments.commands.local_cluster import LocalOptions, local_cluster  # noqa: E402
 
 _ROUNDS = 200
 _AT_ONCE = 16
@@ -46,22 +56,13 @@ class Batched(ClassifierReplica):
 class Caller:
     """Measures from where the gateway stands: inside a replica, beside its event loop."""
 
-    def __init__(
-        self, single: DeploymentHandle, defaults: DeploymentHandle, batched: DeploymentHandle
-    ) -> None:
+    def __init__(self, single: DeploymentHandle, batched: DeploymentHandle) -> None:
         self._own = load()
         self._thread = ThreadPoolExecutor(1)
-        plain = defaults.options(method_name="score")
-
-        async def under_defaults(text: str) -> Score:
-            score: Score = await plain.remote(flatten(text))
-            return score
-
         self._ways: dict[str, Ask] = {
             "arithmetic": self._arithmetic,
             "in the gateway": self._inside,
             "deployment": ClassifierClient(single, 30.0).score,
-            "deployment, Serve's defaults": under_defaults,
             "deployment, batched": ClassifierClient(batched, 30.0).score,
         }
 
@@ -122,13 +123,13 @@ def _quantile(ms: list[float], at: float) -> float:
     return round(float(np.quantile(ms, at)), 3)
 
 
-def _deployment(kind: type, name: str, environment: dict[str, str] | None = None) -> Any:
-    actor = {"num_cpus": 0.1, "runtime_env": {"env_vars": environment or {}}}
+def _deployment(kind: type, name: str) -> Any:
+    actor = {"num_cpus": 0.1}
     return serve.deployment(kind, name=name, ray_actor_options=actor, max_ongoing_requests=64)
 
 
 def main() -> None:
-    """Write ``results/hop.json``."""
+    """Write ``results/hop.json``, or ``hop-serve-defaults.json``."""
     found = prompts(load())
     with (
         tempfile.TemporaryDirectory(prefix="hop", ignore_cleanup_errors=True) as folder,
@@ -139,9 +140,8 @@ def main() -> None:
         config = ClassifierConfig()
         caller = serve.run(
             _deployment(Caller, "Caller").bind(
-                _deployment(ClassifierReplica, "Classifier", REPLICA_ENVIRONMENT).bind(config),
-                _deployment(ClassifierReplica, "Defaults").bind(config),
-                _deployment(Batched, "Batched", REPLICA_ENVIRONMENT).bind(config),
+                _deployment(ClassifierReplica, "Classifier").bind(config),
+                _deployment(Batched, "Batched").bind(config),
             )
         )
         caller.one_by_one.remote(found["12 tokens"], 20).result()  # warm up
@@ -151,7 +151,7 @@ def main() -> None:
         "one at a time": {name: _alone(taken) for name, taken in alone.items()},
         f"{_AT_ONCE} at once, 75 tokens": _together(together),
     }
-    save("hop", figures)
+    save("hop-serve-defaults" if SERVE_DEFAULTS else "hop", figures)
 
 
 if __name__ == "__main__":

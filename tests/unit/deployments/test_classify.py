@@ -41,9 +41,6 @@ class Handle:
     def __init__(self, outcome: Any) -> None:
         self.response = Response(outcome)
 
-    def _init(self, **_: Any) -> None:
-        """Serve's handles are told before their first use how to route."""
-
     def options(self, **_: Any) -> "Handle":
         return self
 
