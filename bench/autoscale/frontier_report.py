@@ -54,10 +54,10 @@ def fixed_table(result: dict[str, Any]) -> Table:
     table = Table(title="Ours at the attainment of each rival's setting")
     for head in ("policy", "setting", "days x seeds", "within SLO", "GPU-hours", "ours / it"):
         table.add_column(head, justify="left" if head in {"policy", "setting"} else "right")
-    for row in result["at_their_attainment"]:
+    for row in result.get("at_their_attainment", []):
         low, high = row["attainment_ci"]
-        ratio = f"reached {row['ours_reached']} of {row['worlds']}"
-        if row["ours_reached"] == row["worlds"]:
+        ratio = f"reached {row['ours_reached']} of {row['compared']}"
+        if row["ours_reached"] == row["compared"]:
             ratio = (
                 f"{row['ours_over_this']:.3f} [{row['ratio_ci'][0]:.2f}, {row['ratio_ci'][1]:.2f}]"
             )
