@@ -13,7 +13,7 @@ from rich.table import Table
 
 from autoscale.compare import Summary
 from autoscale.plots import plot_frontier
-from bench.autoscale.traffic import RESULTS, SEEDS, TARGETS
+from bench.autoscale.traffic import RESULTS, TARGETS
 
 screen = Console(width=140)
 
@@ -98,7 +98,7 @@ def report_all() -> None:
         groups: dict[str, list[Summary]] = {}
         for summary in result["summaries"]:
             groups.setdefault(summary["policy"], []).append(Summary(**summary))
-        title = f"{result['trace']}: held-out days {result['days_held_out']}, seeds {SEEDS}"
+        title = f"{result['trace']}: held-out days {result['days_held_out']}, seeds {result['seeds']}"
         plot_frontier(groups, TARGETS[0], title, path.with_suffix(".png"))
 
 
