@@ -98,7 +98,8 @@ def report_all() -> None:
         groups: dict[str, list[Summary]] = {}
         for summary in result["summaries"]:
             groups.setdefault(summary["policy"], []).append(Summary(**summary))
-        title = f"{result['trace']}: held-out days {result['days_held_out']}, seeds {result['seeds']}"
+        days, seeds = result["days_held_out"], result["seeds"]
+        title = f"{result['trace']}: held-out days {days}, seeds {seeds}"
         plot_frontier(groups, TARGETS[0], title, path.with_suffix(".png"))
 
 
