@@ -151,10 +151,9 @@ def simulate(
     """One run of a policy over a workload."""
     name, choose = policy
     count, ticks = len(workload.arrival_s), math.ceil(workload.end_s / limits.tick_s)
-    requests = np.empty((4, count))
-    requests[0], requests[2] = workload.arrival_s, workload.kv_tokens
-    requests[1] = workload.work_s + profile.handover_s
-    requests[3] = math.inf
+    requests = np.full((4, count), math.inf)
+    held_s = workload.work_s + profile.handover_s
+    requests[:3] = workload.arrival_s, held_s, workload.kv_tokens
     heap, state = np.empty((2, count + 1)), np.zeros(8)
     fleet = Fleet(profile, limits.initial_replicas or first_replicas(workload, profile), seed)
     history = History(np.zeros(ticks), np.zeros(ticks), np.zeros(ticks), tick_s=limits.tick_s)

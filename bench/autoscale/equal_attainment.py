@@ -90,7 +90,11 @@ def at_targets(judged: Judged, targets: Iterable[float]) -> dict[str, dict[str, 
 
 
 def at_their_attainment(judged: Judged) -> list[dict[str, Any]]:
-    """Every setting of every rival, and what we need for the attainment that it had."""
+    """Every setting of every rival, and what we need for the attainment that it had.
+
+    Compared are only days and seeds in which all of our settings were run.
+    """
+    most = max(len(points(judged, "smallfirst", where)) for where in _worlds(judged))
     groups: dict[Setting, Judged] = {}
     for job, run in judged:
         if job.policy not in {"smallfirst", "clairvoyant"}:
@@ -99,6 +103,8 @@ def at_their_attainment(judged: Judged) -> list[dict[str, Any]]:
     for (policy, knobs), runs in groups.items():
         ratios = []
         for job, run in runs:
+            if len(points(judged, "smallfirst", world(job))) < most:
+                continue
             ours = at_target(points(judged, "smallfirst", world(job)), run.attainment)
             ratios.append(math.nan if ours is None else ours / run.gpu_hours)
         reached = [ratio for ratio in ratios if not math.isnan(ratio)]
@@ -110,6 +116,7 @@ def at_their_attainment(judged: Judged) -> list[dict[str, Any]]:
                 "attainment": float(np.mean([run.attainment for _, run in runs])),
                 "attainment_ci": interval([run.attainment for _, run in runs]),
                 "gpu_hours": float(np.mean([run.gpu_hours for _, run in runs])),
+                "compared": len(ratios),
                 "ours_reached": len(reached),
                 "ours_over_this": float(np.mean(reached)) if reached else None,
                 "ratio_ci": interval(reached) if reached else None,

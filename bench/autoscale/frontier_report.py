@@ -13,7 +13,7 @@ from rich.table import Table
 
 from autoscale.compare import Summary
 from autoscale.plots import plot_frontier
-from bench.autoscale.traffic import RESULTS, SEEDS, TARGETS
+from bench.autoscale.traffic import RESULTS, TARGETS
 
 screen = Console(width=140)
 
@@ -28,18 +28,36 @@ def print_one(result: dict[str, Any]) -> None:
             row += _hours_and_ratio(cells[str(target)])
         table.add_row(*row, f"{_chosen(result, policy)['reversals']:.0f}")
     screen.print(table)
-    screen.print(_fixed_table(result))
+    screen.print(fixed_table(result))
 
 
-def _fixed_table(result: dict[str, Any]) -> Table:
+def points_table(result: dict[str, Any]) -> Table:
+    """Every setting: attainment, GPU-hours and reversals with their intervals."""
+    table = Table(title=f"{result['trace']}: days and seeds {result['worlds']}")
+    for head in ("policy", "setting", "within SLO", "GPU-hours", "reversals", "wait p99 s"):
+        table.add_column(head, justify="left" if head in {"policy", "setting"} else "right")
+    for row in result["summaries"]:
+        (low, high), (least, most) = row["attainment_ci"], row["gpu_hours_ci"]
+        table.add_row(
+            row["policy"],
+            " ".join(f"{name} {value:g}" for name, value in row["knobs"].items()),
+            f"{row['attainment']:.3%} [{low:.2%}, {high:.2%}]",
+            f"{row['gpu_hours']:.1f} [{least:.1f}, {most:.1f}]",
+            f"{row['reversals']:.0f}",
+            f"{row['wait_p99_s']:.1f}",
+        )
+    return table
+
+
+def fixed_table(result: dict[str, Any]) -> Table:
     """Each setting of a rival, and our GPU-hours at the attainment that it had."""
     table = Table(title="Ours at the attainment of each rival's setting")
     for head in ("policy", "setting", "days x seeds", "within SLO", "GPU-hours", "ours / it"):
         table.add_column(head, justify="left" if head in {"policy", "setting"} else "right")
-    for row in result["at_their_attainment"]:
+    for row in result.get("at_their_attainment", []):
         low, high = row["attainment_ci"]
-        ratio = f"reached {row['ours_reached']} of {row['worlds']}"
-        if row["ours_reached"] == row["worlds"]:
+        ratio = f"reached {row['ours_reached']} of {row['compared']}"
+        if row["ours_reached"] == row["compared"]:
             ratio = (
                 f"{row['ours_over_this']:.3f} [{row['ratio_ci'][0]:.2f}, {row['ratio_ci'][1]:.2f}]"
             )
@@ -80,7 +98,8 @@ def report_all() -> None:
         groups: dict[str, list[Summary]] = {}
         for summary in result["summaries"]:
             groups.setdefault(summary["policy"], []).append(Summary(**summary))
-        title = f"{result['trace']}: held-out days {result['days_held_out']}, seeds {SEEDS}"
+        days, seeds = result["days_held_out"], result["seeds"]
+        title = f"{result['trace']}: held-out days {days}, seeds {seeds}"
         plot_frontier(groups, TARGETS[0], title, path.with_suffix(".png"))
 
 
