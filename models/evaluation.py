@@ -31,6 +31,10 @@ class Quality:
     perplexity: float | None
     accuracy: float | None
 
+    def __str__(self) -> str:
+        parts = (("perplexity", self.perplexity), ("accuracy", self.accuracy))
+        return ", ".join(f"{name} {value:.3g}" for name, value in parts if value is not None)
+
     def regression(self, before: "Quality") -> float:
         """The larger loss against `before`: perplexity as a fraction, accuracy in points / 100."""
         losses = [0.0]

@@ -207,6 +207,5 @@ def _refuse_regression(
     shutil.rmtree(work)
     raise CheckpointError(
         f"not written: the INT4 model lost {after.regression(before):.1%}, more than "
-        f"--max-regression {most:.1%} (perplexity {before.perplexity} to {after.perplexity}, "
-        f"accuracy {before.accuracy} to {after.accuracy}); try --method gptq or --group-size 32"
+        f"--max-regression {most:.1%} ({before} to {after}); try --method awq or --group-size 32"
     )

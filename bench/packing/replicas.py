@@ -45,6 +45,8 @@ class Worker:
             "VLLM_NO_USAGE_STATS": "1",
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             "VLLM_CPU_OMP_THREADS_BIND": cores,
+            # As many threads as cores: two that spin on one core are ten times as slow.
+            "OMP_NUM_THREADS": "2" if "-" in cores else "1",
         }
         command = [sys.executable, "-m", "bench.packing.replica_worker", str(model)]
         self._process = subprocess.Popen(
@@ -169,6 +171,7 @@ def main() -> None:
                 loops["closed"].setdefault(name, []).append(closed)
                 loops["open"].setdefault(name, []).append(run_phase(workers, arrivals, None))
             report(loops, arguments)
+            sys.stdout.flush()
     finally:
         for workers in setups.values():
             for worker in workers:
