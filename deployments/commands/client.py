@@ -4,15 +4,17 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import httpx
-import openai
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from deployments.environment import secret
+
+if TYPE_CHECKING:
+    import openai
 
 Url = Annotated[str, typer.Option(help="Where the endpoint runs.", envvar="SMALLFIRST_URL")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -53,6 +55,9 @@ def chat(
     url: Url = DEFAULT_URL,
 ) -> None:
     """Talk to the endpoint; each answer names its tier and cause."""
+    # Imported here: it takes as long as everything else that the other commands import.
+    import openai
+
     with openai.OpenAI(base_url=f"{url}/v1", api_key=_api_key() or "none", max_retries=0) as client:
         messages: list[Any] = []
         while True:
@@ -75,7 +80,7 @@ def chat(
                 return
 
 
-def _said(error: openai.APIStatusError) -> str:
+def _said(error: "openai.APIStatusError") -> str:
     """The server's own message; the client library puts the status before it once more."""
     body = error.body
     return str(body["message"]) if isinstance(body, dict) and "message" in body else error.message
@@ -86,7 +91,7 @@ def _text(given: str) -> str:
     return given.encode(errors="replace").decode()
 
 
-def _say(client: openai.OpenAI, messages: list[Any], model: str, max_tokens: int) -> str:
+def _say(client: "openai.OpenAI", messages: list[Any], model: str, max_tokens: int) -> str:
     """Stream one answer to the terminal; returns its text."""
     raw = client.chat.completions.with_raw_response.create(
         model=model, messages=messages, stream=True, max_tokens=max_tokens
