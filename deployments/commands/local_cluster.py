@@ -12,7 +12,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import ray
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions
-from ray.serve.schema import LoggingConfig
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, LoggingConfig
 
 from deployments.app import build
 from deployments.commands.stop_signals import (
@@ -42,6 +41,7 @@ CLUSTER_MARK = "SMALLFIRST_CLUSTER"
 ADDRESS_FILE = "smallfirst-address"
 # How long Serve may take to stop: its replicas drain meanwhile.
 GRACEFUL_STOP_S = 40.0
+STATE_POLL_S = 0.5
 # How long the logs of a run are kept.
 KEPT_S = 7 * 24 * 3600
 
@@ -137,41 +137,25 @@ def marked_processes(mark: str) -> list[psutil.Process]:
 def run_app(config: AppConfig, on_state: Callable[[dict[str, str]], None]) -> None:
     """Deploy and wait until every deployment is healthy; reports each one's state meanwhile.
 
+    All from one thread: Ray's `RequestRouterConfig`, which both deploying and asking for the state
+    make, breaks when two threads make one at a time.
     Raises: `ConfigError` with the first line of what a deployment said when it failed.
     """
-    deployed: Future[None] = Future()
-    # No executor: it would wait, on Ctrl-C, for a deployment that may take minutes.
-    threading.Thread(target=_deploy, args=(config, deployed), daemon=True).start()
-    while not deployed.done():
-        on_state(deployment_states())
-        time.sleep(0.5)
-    try:
-        deployed.result()
-    except RuntimeError:
-        raise ConfigError(_failure()) from None
-    on_state(deployment_states())
+    target = serve.RunTarget(build(config), name=APP_NAME, route_prefix="/")
+    serve.run_many([target], wait_for_applications_running=False)
+    while True:
+        app = serve.status().applications[APP_NAME]
+        on_state({name: status.status.value for name, status in app.deployments.items()})
+        if app.status == ApplicationStatus.RUNNING:
+            return
+        if app.status == ApplicationStatus.DEPLOY_FAILED:
+            raise ConfigError(_failure(app))
+        time.sleep(STATE_POLL_S)
 
 
-def _deploy(config: AppConfig, deployed: Future[None]) -> None:
-    try:
-        serve.run(build(config), name=APP_NAME, route_prefix="/", blocking=False)
-        deployed.set_result(None)
-    except Exception as error:
-        deployed.set_exception(error)
-
-
-def deployment_states() -> dict[str, str]:
-    """Each deployment's state in Serve's words."""
-    app = serve.status().applications.get(APP_NAME)
-    if app is None:
-        return {}
-    return {name: status.status.value for name, status in app.deployments.items()}
-
-
-def _failure() -> str:
+def _failure(app: ApplicationStatusOverview) -> str:
     """The last words of the deployment that failed, in one line."""
-    app = serve.status().applications.get(APP_NAME)
-    for name, status in app.deployments.items() if app else ():
+    for name, status in app.deployments.items():
         if status.status.value in ("DEPLOY_FAILED", "UNHEALTHY"):
             lines = [line.strip() for line in status.message.splitlines() if line.strip()]
             telling = [line for line in lines if "Error" in line] or lines

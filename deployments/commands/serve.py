@@ -3,10 +3,12 @@
 import shutil
 import threading
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 from rich.console import Console
 from rich.panel import Panel
@@ -23,6 +25,7 @@ from deployments.vllm_config import VllmConfig
 from models import default_model
 from models.errors import CheckpointError
 
+SERVED_WITHIN_S = 60.0
 console = Console(stderr=True, highlight=False)
 
 
@@ -139,10 +142,23 @@ def _serve(settings: AppConfig, http: HttpOptions, more: dict[str, Any]) -> None
     with starting, local_cluster(LocalOptions(http, **more)) as logs:
         console.print(f"[2/3] ray: running, logs in {logs}", soft_wrap=True)
         run_app(settings, lambda states: starting.update(_states_line(states)))
+        url = f"http://{http.host}:{http.port}"
+        _wait_until_served(url)
         starting.stop()
         console.print(f"[3/3] application: ready after {time.monotonic() - started_s:.0f} s")
-        _welcome(settings, f"http://{http.host}:{http.port}")
+        _welcome(settings, url)
         threading.Event().wait()
+
+
+def _wait_until_served(url: str) -> None:
+    """Return when the proxy has heard of the running application, which takes it a moment."""
+    give_up_s = time.monotonic() + SERVED_WITHIN_S
+    while time.monotonic() < give_up_s:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200:
+                return
+        time.sleep(0.2)
+    raise ConfigError(f"the application runs, but {url}/readyz does not answer: see the logs")
 
 
 def _states_line(states: dict[str, str]) -> str:

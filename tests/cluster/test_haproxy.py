@@ -1,6 +1,8 @@
 """The fast path: HAProxy in front, the gateway replica speaking HTTP itself."""
 
 import asyncio
+import json
+import socket
 import time
 from collections.abc import Iterator
 
@@ -33,21 +35,31 @@ def test_the_contract_holds_behind_haproxy(fast: Endpoint) -> None:
     assert pieces[-1].endswith("data: [DONE]\n\n")
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_hanging_up_stops_the_generation(fast: Endpoint, stream: bool) -> None:
+def test_hanging_up_on_a_stream_stops_the_generation(fast: Endpoint) -> None:
     before = len(fast.records())
-    request = body(model="small", max_tokens=3000, stream=stream)
-    client = httpx.Client(base_url=fast.url, timeout=2)
+    request = body(model="small", max_tokens=3000, stream=True)
     started_s = time.monotonic()
-    if stream:
-        with client.stream("POST", "/v1/chat/completions", json=request) as answer:
-            for _ in answer.iter_bytes():
-                if time.monotonic() - started_s > 1:
-                    break
-    else:
-        with pytest.raises(httpx.ReadTimeout):
-            client.post("/v1/chat/completions", json=request)
-    client.close()
+    with (
+        httpx.Client(base_url=fast.url, timeout=10) as client,
+        client.stream("POST", "/v1/chat/completions", json=request) as answer,
+    ):
+        for _ in answer.iter_bytes():
+            if time.monotonic() - started_s > 1:
+                break
+    wait_until(lambda: len(fast.records()) > before, 30, "a ledger line")
+    assert fast.records()[-1]["outcome"] == "cancelled"
+
+
+def test_hanging_up_on_a_document_stops_the_generation(fast: Endpoint) -> None:
+    # Head and body in one packet: with the body in a later one HAProxy 2.8 does not notice that the
+    # client has gone while it waits for the answer (README, known limits).
+    before = len(fast.records())
+    content = json.dumps(body(model="small", max_tokens=3000)).encode()
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
+    port = int(fast.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
+        time.sleep(2)
     wait_until(lambda: len(fast.records()) > before, 30, "a ledger line")
     assert fast.records()[-1]["outcome"] == "cancelled"
 

@@ -98,8 +98,8 @@ def test_numpy_numbers_from_ray_decide_and_are_recorded(tmp_path: Path) -> None:
     policy = QueueDepthPolicy(slots_per_replica=4, service_prior_s=2.0, journal_path=str(path))
     replicas = flooded(policy, np.float64, np.int64)
     assert replicas > 6
-    deadline = time.monotonic() + 5.0
-    while time.monotonic() < deadline and not path.exists():
+    deadline = time.monotonic() + 30.0
+    while time.monotonic() < deadline and not (path.exists() and path.stat().st_size):
         time.sleep(0.01)
     entry = next(read_journal(path))
     assert entry.replays()
