@@ -144,6 +144,8 @@ def main() -> None:
                 _deployment(Batched, "Batched").bind(config),
             )
         )
+        # This process has no event loop for a router to share.
+        caller._init(_run_router_in_separate_loop=True)
         caller.one_by_one.remote(found["12 tokens"], 20).result()  # warm up
         alone = {n: caller.one_by_one.remote(found[n], _ROUNDS).result() for n in _LENGTHS}
         together = caller.at_once.remote(found["75 tokens"], _ROUNDS // 10).result()
