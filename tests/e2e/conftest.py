@@ -22,6 +22,8 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def client(endpoint: Endpoint) -> openai.OpenAI:
+def client(endpoint: Endpoint) -> Iterator[openai.OpenAI]:
     """The official client, without retries: a test wants to see the first answer."""
-    return openai.OpenAI(base_url=f"{endpoint.url}/v1", api_key="none", max_retries=0, timeout=120)
+    base_url = f"{endpoint.url}/v1"
+    with openai.OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=120) as client:
+        yield client
