@@ -1,7 +1,11 @@
 """Scores prompts: how much would the large model gain on this one? Knows nothing of Ray or HTTP.
 
-``load()`` gives a ``Classifier``; ``Classifier.score(conversation)`` gives a ``Score``. Serving
-needs numpy, tokenizers, onnxruntime and safetensors; training modules import the rest lazily.
+``load()`` gives a ``Classifier``; ``Classifier.score(conversation)`` gives a ``Score``. The modules
+at the top of this folder serve, and need numpy, tokenizers, onnxruntime and safetensors alone:
+``text``, then ``tokens`` or features, a rung (``lexical``, ``neural``) to two logits,
+``calibration`` to probabilities and the score. They never import the folders beside them:
+``data`` reads labelled rows, ``training`` makes an artefact, ``threshold`` moves its budget,
+``judging`` says how good it is.
 """
 
 from classifier.classifier import Classifier, load

@@ -52,12 +52,12 @@ def train(  # a command's options are its parameters
 ) -> None:
     """Train the cheapest sufficient rung, judge it, and write the artefact and a report."""
     with one_line_errors():
-        from classifier.data import read_rows
+        from classifier.data.reading import read_rows
         from classifier.errors import DataError
-        from classifier.packaging import write
-        from classifier.report import write_report
-        from classifier.training import Options
-        from classifier.training import train as fit
+        from classifier.training.packaging import write
+        from classifier.training.report import write_report
+        from classifier.training.run import Options
+        from classifier.training.run import train as fit
 
         chosen = {"objective": objective, "unfamiliar": unfamiliar}
         _among(objective, "--objective", ("gain", "fail"))
@@ -127,8 +127,8 @@ def calibrate(  # a command's options are its parameters
 ) -> None:
     """Set the threshold for a budget, a cost or a quality, with the interval to expect."""
     with one_line_errors():
-        from classifier.calibrate import Goal
-        from classifier.calibrate import calibrate as run
+        from classifier.threshold.calibrate import Goal
+        from classifier.threshold.calibrate import calibrate as run
 
         policy: Any = unfamiliar
         if policy is not None:
@@ -158,9 +158,9 @@ def _show(result: dict[str, Any], as_json: bool) -> None:
 def evaluate(data: Data, model: Model = None, as_json: AsJson = False) -> None:
     """Judge a classifier on labelled rows beside random, oracle and the simple rules."""
     with one_line_errors():
-        from classifier.data import read_rows
-        from classifier.evaluating import evaluate as run
-        from classifier.report import table
+        from classifier.data.reading import read_rows
+        from classifier.judging.evaluate import evaluate as run
+        from classifier.training.report import table
 
         rows = run(load(model), read_rows(_paths(data)))
         sys.stdout.write((json.dumps(rows, indent=1) if as_json else table(rows)) + "\n")
@@ -174,7 +174,7 @@ def explain(
 ) -> None:
     """Say why a prompt gets its score: what each part of it adds."""
     with one_line_errors():
-        from classifier.explain import explain as run
+        from classifier.judging.explain import explain as run
 
         found = run(load(model), sys.stdin.read() if prompt == "-" else prompt)
         if as_json:
@@ -231,7 +231,7 @@ def drift(
 ) -> None:
     """Hold windows of recent traffic against the traffic that set the threshold."""
     with one_line_errors():
-        from classifier.ledger import watch
+        from classifier.judging.ledger import watch
 
         reports = watch(load(model), ledger, window)
         if as_json:

@@ -1,7 +1,7 @@
 """Static sentence vectors: the mean of a table of word-piece vectors, in numpy alone.
 
 One embedding serves the lexical model, familiarity, domains and drift, so those work on every
-rung and without onnxruntime. The table is distilled from all-MiniLM-L6-v2 (``distil.py``).
+rung and without onnxruntime. The table is distilled from all-MiniLM-L6-v2 (``training.distil``).
 """
 
 from collections.abc import Mapping

@@ -5,8 +5,8 @@ import numpy as np
 from bench.classifier.results import save
 from bench.classifier.train_default import divide
 from classifier import load
-from classifier.budget import set_budget
-from classifier.recalibrate import sight
+from classifier.threshold.budget import set_budget
+from classifier.threshold.recalibrate import sight
 
 _RESAMPLES, _PROMPTS = 100, 1_000
 

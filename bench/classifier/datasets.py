@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.classifier.authored import EVERYDAY, HARD
-from classifier.rows import Row
+from classifier.data.rows import Row
 
 #: Beside the repository, never inside it.
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "router"

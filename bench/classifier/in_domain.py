@@ -12,10 +12,10 @@ from bench.classifier.train_default import divide
 from classifier import load
 from classifier.calibration import Floats
 from classifier.classifier import Classifier
-from classifier.evaluating import evaluate
-from classifier.fit_calibration import fit_calibrator
-from classifier.metrics import ece, ece_noise, interval
-from classifier.training import Indices, Options, Prepared, prepare
+from classifier.judging.evaluate import evaluate
+from classifier.judging.metrics import ece, ece_noise, interval
+from classifier.training.fit_calibration import fit_calibrator
+from classifier.training.run import Indices, Options, Prepared, prepare
 
 HEADS = ("small", "large")
 BINS = 15

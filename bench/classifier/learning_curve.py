@@ -14,7 +14,7 @@ from bench.classifier.llmrouter import Data
 from bench.classifier.results import save
 from classifier.artifact import Arrays
 from classifier.encoding import Encoding
-from classifier.metrics import auroc
+from classifier.judging.metrics import auroc
 from classifier.neural import Neighbours
 
 SIZES = (100, 200, 500, 1_000, 3_600)
@@ -27,8 +27,8 @@ class Frozen:
     """Neighbours on the frozen encoder, over vectors that were made once."""
 
     def __init__(self, data: Data) -> None:
-        from classifier.fit_neural import export, quantise
-        from classifier.minilm import load_minilm
+        from classifier.training.fit_neural import export, quantise
+        from classifier.training.minilm import load_minilm
 
         encode = Encoding(quantise(export(load_minilm())), data.base.read("tokenizer.json"))
         self._data, self._vectors = data, encode(data.texts)

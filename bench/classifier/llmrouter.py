@@ -15,12 +15,12 @@ from bench.classifier.datasets import llmrouter
 from bench.classifier.results import FOLDER, save
 from classifier.artifact import SHIPPED, open_artifact
 from classifier.classifier import static_embedding
-from classifier.ladder import Training, fit_rungs
-from classifier.metrics import auroc, interval, within_group_auroc
-from classifier.recipe import Recipe
-from classifier.rows import labels
-from classifier.splits import duplicate_clusters, split_by_cluster
+from classifier.data.rows import labels
+from classifier.data.splits import duplicate_clusters, split_by_cluster
+from classifier.judging.metrics import auroc, interval, within_group_auroc
 from classifier.text import flatten
+from classifier.training.ladder import Training, fit_rungs
+from classifier.training.recipe import Recipe
 
 FOLDS = 5
 

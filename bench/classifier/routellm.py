@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.classifier.datasets import mmlu
-from classifier import fit_lexical, fit_neural
 from classifier.artifact import SHIPPED, open_artifact
 from classifier.calibration import sigmoid
 from classifier.classifier import static_embedding
+from classifier.data.rows import Row, labels
+from classifier.judging.metrics import auroc, curve, interval
 from classifier.lexical import Lexical
-from classifier.metrics import auroc, curve, interval
 from classifier.neural import Neural
-from classifier.recipe import Recipe
-from classifier.rows import Row, labels
 from classifier.text import flatten
+from classifier.training import fit_lexical, fit_neural
+from classifier.training.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results"
 LABELS = 1_500

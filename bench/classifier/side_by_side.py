@@ -28,17 +28,18 @@ from bench.classifier.datasets import mmlu
 from bench.classifier.everyday import families
 from bench.classifier.results import FOLDER, save
 from bench.classifier.routellm import figures, split
-from classifier import THRESHOLD, fit_lexical, fit_neural, load
+from classifier import THRESHOLD, load
 from classifier.artifact import SHIPPED, open_artifact
 from classifier.calibration import sigmoid
 from classifier.classifier import static_embedding
+from classifier.data.rows import labels
 from classifier.headed import Rung
 from classifier.lexical import Lexical
-from classifier.minilm import load_minilm
 from classifier.neural import Neural
-from classifier.recipe import Recipe
-from classifier.rows import labels
 from classifier.text import flatten
+from classifier.training import fit_lexical, fit_neural
+from classifier.training.minilm import load_minilm
+from classifier.training.recipe import Recipe
 
 _TIMED = 200
 #: MMLU rows judged at most: a router of 30 ms a prompt then takes a minute.

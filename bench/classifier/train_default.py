@@ -17,10 +17,10 @@ import numpy as np
 from bench.classifier import authored
 from bench.classifier.datasets import bounded, gsm8k, hard, llmrouter, mmlu, sample
 from classifier.artifact import SHIPPED
-from classifier.packaging import write
-from classifier.recipe import Recipe
-from classifier.rows import Row
-from classifier.training import Options, train
+from classifier.data.rows import Row
+from classifier.training.packaging import write
+from classifier.training.recipe import Recipe
+from classifier.training.run import Options, train
 
 #: Never trained on: bounded and hard families that the everyday bench scores.
 HELD_OUT = (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from classifier.rows import Row
+from classifier.data.rows import Row
 
 _EASY = ("status", "address", "invoice", "opening", "refund", "delivery", "password", "booking")
 _HARD = ("prove", "derive", "reconcile", "optimise", "diagnose", "formalise", "simulate", "deduce")

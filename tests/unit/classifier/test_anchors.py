@@ -9,12 +9,12 @@ from bench.classifier.everyday import families
 from bench.classifier.routellm import gain_of, split
 from classifier import THRESHOLD, Classifier
 from classifier.calibration import Floats
+from classifier.data.rows import Row, labels
 from classifier.drift import DriftMonitor
-from classifier.fit_lexical import fit_lexical
+from classifier.judging.metrics import curve
 from classifier.lexical import Lexical
-from classifier.metrics import curve
-from classifier.rows import Row, labels
 from classifier.text import flatten
+from classifier.training.fit_lexical import fit_lexical
 
 pytestmark = pytest.mark.skipif(
     not DATA.is_dir(), reason="the labelled prompts lie in ../shared/data/router, which is not here"

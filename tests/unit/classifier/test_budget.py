@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from classifier.budget import (
+from classifier.errors import DataError
+from classifier.threshold.budget import (
     effective_gain,
     predictive,
     prompts_needed,
@@ -11,7 +12,6 @@ from classifier.budget import (
     share_for_cost,
     share_for_quality,
 )
-from classifier.errors import DataError
 
 
 def test_the_realised_rate_of_fresh_traffic_lies_in_the_interval() -> None:

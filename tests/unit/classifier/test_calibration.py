@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from classifier.calibration import Calibrator, fit_map, threshold_gain
-from classifier.fit_calibration import BETA_ROWS, fit_calibrator
-from classifier.metrics import ece
+from classifier.judging.metrics import ece
 from classifier.score import THRESHOLD
+from classifier.training.fit_calibration import BETA_ROWS, fit_calibrator
 
 GAINS = hnp.arrays(
     np.float64, st.integers(20, 200), elements=st.floats(-0.999, 0.999, allow_subnormal=False)

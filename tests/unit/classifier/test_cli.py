@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from classifier.cli import app
-from classifier.rows import Row
+from classifier.data.rows import Row
 from tests.unit.classifier.made import learnable
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from classifier.data import read_rows, read_traffic
+from classifier.data.reading import read_rows, read_traffic
 from classifier.errors import DataError
 
 GOOD = {"prompt": "hi", "small": 1, "large": 0.5, "group": "g", "weight": 2, "ts": 3.5}

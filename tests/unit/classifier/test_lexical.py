@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifier import lexical
-from classifier.fit_lexical import fit_lexical
+from classifier.judging.metrics import auroc
 from classifier.lexical import Lexical
-from classifier.metrics import auroc
 from classifier.ngrams import BLOCK, BUCKETS, buckets
 from classifier.surface import NAMES, surface
 from classifier.text import clean
+from classifier.training.fit_lexical import fit_lexical
 from tests.unit.classifier.made import learnable
 
 

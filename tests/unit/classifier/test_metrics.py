@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from classifier.calibration import Floats
-from classifier.metrics import accuracy_at, auroc, curve, ece, interval, within_group_auroc
+from classifier.judging.metrics import accuracy_at, auroc, curve, ece, interval, within_group_auroc
 
 SMALL = np.array([1.0, 0.0, 0.0, 1.0] * 250)
 LARGE = np.array([1.0, 1.0, 0.0, 1.0] * 250)

@@ -31,8 +31,8 @@ def tokenizer() -> bytes:
 def exported() -> tuple[Any, bytes]:
     import torch
 
-    from classifier.fit_neural import Encoder, export
-    from classifier.minilm import load_minilm
+    from classifier.training.fit_neural import Encoder, export
+    from classifier.training.minilm import load_minilm
 
     torch.manual_seed(0)
     model = Encoder(load_minilm(3)).eval()
@@ -40,14 +40,14 @@ def exported() -> tuple[Any, bytes]:
 
 
 def test_the_exported_graph_equals_pytorch(exported: tuple[Any, bytes], tokenizer: bytes) -> None:
-    from classifier.fit_neural import predict
+    from classifier.training.fit_neural import predict
 
     model, graph = exported
     assert Encoding(graph, tokenizer)(TEXTS) == pytest.approx(predict(model, TEXTS), abs=1e-4)
 
 
 def test_int8_keeps_the_logits(exported: tuple[Any, bytes], tokenizer: bytes) -> None:
-    from classifier.fit_neural import quantise
+    from classifier.training.fit_neural import quantise
 
     whole = Encoding(exported[1], tokenizer)(TEXTS)
     small = quantise(exported[1])
@@ -59,8 +59,8 @@ def test_our_encoder_is_the_published_one() -> None:
     import torch
     from safetensors.torch import load_file
 
-    from classifier.base_weights import source
-    from classifier.minilm import load_minilm
+    from classifier.training.base_weights import source
+    from classifier.training.minilm import load_minilm
 
     transformers = pytest.importorskip("transformers", reason="compared where it is installed")
     theirs = transformers.BertModel(transformers.BertConfig.from_pretrained(str(source())))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from classifier.splits import duplicate_clusters, split_by_cluster
+from classifier.data.splits import duplicate_clusters, split_by_cluster
 
 BASE = (
     "A shop sells pens at three for two euros and notebooks at four euros each; how much do "

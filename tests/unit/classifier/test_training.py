@@ -9,12 +9,12 @@ import pytest
 
 import classifier
 from classifier.calibration import Calibrator
+from classifier.data.rows import Row
 from classifier.errors import DataError
 from classifier.headed import Headed
-from classifier.metrics import auroc
-from classifier.packaging import write
-from classifier.rows import Row
-from classifier.training import Options, Trained, choose, prepare, train
+from classifier.judging.metrics import auroc
+from classifier.training.packaging import write
+from classifier.training.run import Options, Trained, choose, prepare, train
 from tests.unit.classifier.made import NEUTRAL, learnable
 
 OPTIONS = Options(rungs=("lexical",), budget=0.2)

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from classifier.budget import Budget, set_budget, share_for_cost, share_for_quality
 from classifier.calibration import Floats
 from classifier.classifier import Classifier
-from classifier.data import read_rows, read_traffic
+from classifier.data.reading import read_rows, read_traffic
+from classifier.data.rows import Row, labels
 from classifier.errors import DataError
 from classifier.familiarity import Policy
-from classifier.metrics import interval
-from classifier.recalibrate import Sighted, recalibrate, sight
-from classifier.rows import Row, labels
+from classifier.judging.metrics import interval
+from classifier.threshold.budget import Budget, set_budget, share_for_cost, share_for_quality
+from classifier.threshold.recalibrate import Sighted, recalibrate, sight
 
 
 @dataclass(frozen=True)

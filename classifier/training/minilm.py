@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from classifier.base_weights import source
+from classifier.training.base_weights import source
 
 HIDDEN, HEADS, LAYERS = 384, 12, 6
 

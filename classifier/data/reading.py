@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from classifier.data.rows import Row
 from classifier.errors import DataError
-from classifier.rows import Row
 from classifier.text import Conversation, flatten
 
 Located = tuple[str, Mapping[str, Any]]

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from classifier import plots
-from classifier.fit_lexical import fit_lexical
-from classifier.judging import judge, oracle
+from classifier.judging.candidates import judge, oracle
+from classifier.judging.metrics import area
 from classifier.lexical import Lexical
-from classifier.metrics import area
-from classifier.training import Trained
+from classifier.training import plots
+from classifier.training.fit_lexical import fit_lexical
+from classifier.training.run import Trained
 
 #: Columns shown, and how.
 _COLUMNS = {

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from classifier.base_weights import source
 from classifier.embedding import StaticEmbedding
-from classifier.minilm import load_minilm
+from classifier.training.base_weights import source
+from classifier.training.minilm import load_minilm
 
 #: 64 int8 dimensions are 2 MB for 30,522 pieces, which leaves room for the encoder in 25 MB.
 DIMENSIONS = 64

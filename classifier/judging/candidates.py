@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.calibration import Floats
-from classifier.metrics import (
+from classifier.judging.metrics import (
     accuracy_at,
     area,
     auroc,

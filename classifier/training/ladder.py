@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from classifier.artifact import Arrays
 from classifier.encoding import Encoding
-from classifier.fit_lexical import fit_lexical
 from classifier.headed import Rung
 from classifier.lexical import Lexical
 from classifier.neural import UNKNOWN, Neighbours, Neural
-from classifier.recipe import Recipe
+from classifier.training.fit_lexical import fit_lexical
+from classifier.training.recipe import Recipe
 
 RUNGS = ("lexical", "neighbours", "neural")
 #: Neighbours on a frozen encoder win below this many labels (learning curve), and cost more.
@@ -77,8 +77,8 @@ def _lexical(training: Training) -> Fitted:
 
 
 def _neighbours(training: Training) -> Fitted:
-    from classifier.fit_neural import export, quantise
-    from classifier.minilm import load_minilm
+    from classifier.training.fit_neural import export, quantise
+    from classifier.training.minilm import load_minilm
 
     graph = quantise(export(load_minilm()))
     encode = Encoding(graph, training.tokenizer)
@@ -91,7 +91,7 @@ def _neighbours(training: Training) -> Fitted:
 
 
 def _neural(training: Training, progress: Progress) -> Fitted:
-    from classifier.fit_neural import export, fit_neural, quantise
+    from classifier.training.fit_neural import export, fit_neural, quantise
 
     model = fit_neural(
         (training.texts, training.labels, training.weights),

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from classifier.base_weights import source
-from classifier.minilm import HIDDEN, MiniLM, load_minilm
-from classifier.recipe import Recipe
 from classifier.tokens import open_tokenizer, token_ids
+from classifier.training.base_weights import source
+from classifier.training.minilm import HIDDEN, MiniLM, load_minilm
+from classifier.training.recipe import Recipe
 
 Progress = Callable[[float], None]
 

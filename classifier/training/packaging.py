@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.artifact import Arrays, write_artifact
-from classifier.base_weights import LICENCE, WEIGHTS_SHA256, WHEEL
 from classifier.classifier import static_embedding
 from classifier.familiarity import Familiarity, fit_familiarity
-from classifier.judging import judge, oracle
+from classifier.judging.candidates import judge, oracle
 from classifier.text import flatten
-from classifier.traffic import Traffic
-from classifier.training import Trained
+from classifier.threshold.traffic import Traffic
+from classifier.training.base_weights import LICENCE, WEIGHTS_SHA256, WHEEL
+from classifier.training.run import Trained
 
 _LIBRARIES = ("numpy", "scikit-learn", "torch", "onnx", "onnxruntime", "tokenizers", "safetensors")
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.artifact import Arrays, write_artifact
-from classifier.budget import effective_gain
 from classifier.calibration import Floats
 from classifier.classifier import Classifier
 from classifier.familiarity import Policy
 from classifier.headed import open_headed
 from classifier.text import Conversation, flatten
-from classifier.traffic import Traffic
+from classifier.threshold.budget import effective_gain
+from classifier.threshold.traffic import Traffic
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from classifier.calibration import Floats
-from classifier.judging import Candidate, Outcomes
-from classifier.metrics import curve
+from classifier.judging.candidates import Candidate, Outcomes
+from classifier.judging.metrics import curve
 
 _BINS = 10
 

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from classifier.artifact import SHIPPED, Arrays, Artifact, open_artifact
 from classifier.calibration import Floats
 from classifier.classifier import static_embedding
+from classifier.data.rows import Objective, Row, labels, weights
+from classifier.data.splits import duplicate_clusters, split_by_cluster
 from classifier.errors import DataError
 from classifier.familiarity import Policy
-from classifier.fit_calibration import fit_calibrator
 from classifier.headed import Headed
-from classifier.judging import Candidate, Outcomes, advantage, baselines
-from classifier.ladder import RUNGS, Fitted, Training, available, fit_rungs
-from classifier.metrics import area
-from classifier.recipe import Recipe, recipe_for
-from classifier.rows import Objective, Row, labels, weights
-from classifier.splits import duplicate_clusters, split_by_cluster
+from classifier.judging.candidates import Candidate, Outcomes, advantage, baselines
+from classifier.judging.metrics import area
 from classifier.text import Conversation, flatten
+from classifier.training.fit_calibration import fit_calibrator
+from classifier.training.ladder import RUNGS, Fitted, Training, available, fit_rungs
+from classifier.training.recipe import Recipe, recipe_for
 
 Indices = NDArray[np.int64]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from classifier.classifier import Classifier
-from classifier.judging import Candidate, Outcomes, baselines, judge, oracle
-from classifier.rows import Row, labels
+from classifier.data.rows import Row, labels
+from classifier.judging.candidates import Candidate, Outcomes, baselines, judge, oracle
 from classifier.text import flatten
 
 #: Prompts timed one by one, wall clock, tokeniser and features included.

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.artifact import Arrays
-from classifier.budget import effective_gain
 from classifier.calibration import Floats, fit_map
 from classifier.familiarity import Policy, apply_policy, quantise
+from classifier.threshold.budget import effective_gain
 
 #: Prompts of traffic whose vectors and scores are kept for drift: 64 kB.
 _KEPT = 1_000

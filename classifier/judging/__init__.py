@@ -1,0 +1,1 @@
+"""Questions to a trained classifier: how good it is, why it said so, whether it still fits."""
