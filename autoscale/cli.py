@@ -16,9 +16,9 @@ from autoscale import explain_cli
 from autoscale.console import JsonFlag, clear_errors, errors, progress, screen
 
 if TYPE_CHECKING:
-    from autoscale.arrivals import Cut
-    from autoscale.traces import Trace
-    from autoscale.workload import Profile
+    from autoscale.simulation.arrivals import Cut
+    from autoscale.simulation.traces import Trace
+    from autoscale.simulation.workload import Profile
 
 app = typer.Typer(no_args_is_help=True, help="Choose, simulate and explain replica counts.")
 TraceFile = Annotated[
@@ -48,7 +48,7 @@ MOST_RECOMMENDED = 3e6  # a recommendation takes some 35 runs and at most a minu
 def _load_profile(path: Path | None) -> Profile:
     from dataclasses import fields
 
-    from autoscale.workload import Profile
+    from autoscale.simulation.workload import Profile
 
     if path is None:
         return Profile()
@@ -77,7 +77,7 @@ def _chosen_scale(
     trace: Trace, asked: float | None, length_s: float, most_requests: float
 ) -> float:
     """The scale asked for; else all of the traffic, or a share of it that is said."""
-    from autoscale.arrivals import affordable_scale, mean_rate_rps
+    from autoscale.simulation.arrivals import affordable_scale, mean_rate_rps
 
     if asked is not None:
         return asked
@@ -114,10 +114,10 @@ def simulate(
 ) -> None:
     """Attainment, GPU-hours, reversals and waits of policies on a trace, with 95% intervals."""
     with clear_errors():
-        from autoscale.arrivals import Cut
-        from autoscale.compare import POLICIES, check_policies
-        from autoscale.simulate import Limits
-        from autoscale.trace_files import read_trace
+        from autoscale.simulation.arrivals import Cut
+        from autoscale.simulation.compare import POLICIES, check_policies
+        from autoscale.simulation.simulate import Limits
+        from autoscale.simulation.trace_files import read_trace
 
         names = list(dict.fromkeys(name.strip() for name in policy.split(",")))
         names = list(POLICIES) if names == ["all"] else names
@@ -132,13 +132,13 @@ def simulate(
             rows = [summary.as_json() | {"scale": scale} for summary in summaries]
             print(json.dumps(rows, indent=2))
         else:
-            from autoscale.recommend_output import summary_table
+            from autoscale.simulation.recommend_output import summary_table
 
             screen.print(summary_table(summaries, f"{read.name}, wait SLO {slo_wait_s:g} s"))
 
 
 def _simulate(trace: Trace, names: list[str], setting: tuple[Cut, Profile, Any], seeds: int) -> Any:
-    from autoscale.compare import Job, run_all, summarise_all
+    from autoscale.simulation.compare import Job, run_all, summarise_all
 
     jobs = [Job(name, *setting, seed=seed) for seed in range(seeds) for name in names]
     with progress() as bar:
@@ -170,10 +170,10 @@ def recommend(
 ) -> None:
     """Replica bounds and thresholds for your traffic, judged on days not tuned on."""
     with clear_errors():
-        from autoscale.arrivals import DAY_S
-        from autoscale.plots import plot_frontier
-        from autoscale.recommend import Objective, at_full_scale, recommend, split
-        from autoscale.recommend_output import patch_yaml, print_recommendation
+        from autoscale.simulation.arrivals import DAY_S
+        from autoscale.simulation.plots import plot_frontier
+        from autoscale.simulation.recommend import Objective, at_full_scale, recommend, split
+        from autoscale.simulation.recommend_output import patch_yaml, print_recommendation
 
         read = _one_source(trace, ledger, prometheus, query)
         _say_notes(read)
@@ -204,12 +204,12 @@ def recommend(
 def _one_source(
     trace: Path | None, ledger: Path | None, prometheus: str | None, query: str
 ) -> Trace:
-    from autoscale.trace_files import read_trace
+    from autoscale.simulation.trace_files import read_trace
 
     if sum(source is not None for source in (trace, ledger, prometheus)) != 1:
         raise ValueError("give exactly one of --trace, --ledger and --prometheus")
     if prometheus is not None:
-        from autoscale.prometheus import query_week
+        from autoscale.simulation.prometheus import query_week
 
         return query_week(prometheus, query)
     return read_trace(trace or ledger or Path())

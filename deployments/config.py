@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from autoscale.packing import gpu_share
+from autoscale.packing.plan import gpu_share
 from autoscale.parameters import Parameters
 from deployments.config_mistake import first_mistake
 from deployments.errors import ConfigError

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from autoscale.compare import Job, interval
-from autoscale.simulate import Run
+from autoscale.simulation.compare import Job, interval
+from autoscale.simulation.simulate import Run
 
 Judged = list[tuple[Job, Run]]
 Setting = tuple[str, tuple[tuple[str, float], ...]]

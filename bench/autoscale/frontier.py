@@ -22,12 +22,12 @@ import numpy as np
 import typer
 from rich.progress import track
 
-from autoscale.arrivals import DAY_S, Cut
-from autoscale.compare import Job, Knobs, run_all, summarise_all
-from autoscale.recommend import cheapest
-from autoscale.simulate import Limits, Run
-from autoscale.traces import Trace
-from autoscale.workload import Profile
+from autoscale.simulation.arrivals import DAY_S, Cut
+from autoscale.simulation.compare import Job, Knobs, run_all, summarise_all
+from autoscale.simulation.recommend import cheapest
+from autoscale.simulation.simulate import Limits, Run
+from autoscale.simulation.traces import Trace
+from autoscale.simulation.workload import Profile
 from bench.autoscale.equal_attainment import (
     Setting,
     at_targets,

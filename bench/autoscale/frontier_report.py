@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from autoscale.compare import Summary
-from autoscale.plots import plot_frontier
+from autoscale.simulation.compare import Summary
+from autoscale.simulation.plots import plot_frontier
 from bench.autoscale.traffic import RESULTS, TARGETS
 
 screen = Console(width=140)

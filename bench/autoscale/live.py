@@ -13,12 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,16 +23,22 @@ import numpy as np
 import typer
 
 from autoscale.explain import read_journal
-from autoscale.rivals import Smallfirst, parameters_for
-from autoscale.simulate import Limits, simulate
-from autoscale.workload import Floats, Profile, Workload
+from autoscale.simulation.rivals import Smallfirst, parameters_for
+from autoscale.simulation.simulate import Run, simulate
+from autoscale.simulation.workload import Floats, Workload
+from bench.autoscale.handover import measure_handover
+from bench.autoscale.live_cluster import (
+    LIMITS,
+    PROFILE,
+    STARTUP_S,
+    cluster,
+    deploy,
+    policy_kwargs,
+    warm,
+)
 
 RESULTS = Path(__file__).parent / "results"
 SEED = 5
-STARTUP_S = 15.0  # slept in the replica's constructor, on top of Ray's own start
-PROFILE = Profile(slots=4, service_s=3.0, replicas_per_gpu=2, startup_s=STARTUP_S + 3.0)
-LIMITS = Limits(min_replicas=2, max_replicas=8, initial_replicas=2, tick_s=0.5)
-PROBE_S = 24.0
 # (seconds, requests a second): two surges beyond the 10.7 rps that 8 replicas can do
 PHASES = ((240, 4.0), (240, 13.0), (300, 4.0), (180, 14.0), (240, 3.0))
 
@@ -54,89 +56,6 @@ def workload() -> Workload:
     return Workload(arrival, work, np.zeros(len(arrival)), begin, name="live-phases")
 
 
-class Slots:
-    """A replica that holds a slot for as long as the request says, and reports its counters."""
-
-    def __init__(self, startup_s: float) -> None:
-        self._running = 0
-        self._completed = 0
-        time.sleep(startup_s)
-
-    async def __call__(self, work_s: float) -> float:
-        """Unix time at which the request got its slot."""
-        begun = time.time()
-        self._running += 1
-        await asyncio.sleep(work_s)
-        self._running -= 1
-        self._completed += 1
-        return begun
-
-    def record_autoscaling_stats(self) -> dict[str, float]:
-        """The counters of a tier's replica."""
-        return {
-            "engine_waiting": 0.0,
-            "engine_running": float(self._running),
-            "kv_cache_usage": 0.0,
-            "completed_total": float(self._completed),
-        }
-
-
-@contextmanager
-def cluster() -> Iterator[None]:
-    """A local Ray of its own, without HTTP, stopped at the end."""
-    # A shared 2-core machine answers queue-length probes late; Ray's default of 0.1 s is short.
-    # Ray reads its settings when it is imported.
-    os.environ["RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S"] = "1.0"
-    os.environ["PYTHONPATH"] = str(Path.cwd())
-    import ray
-    from ray import serve
-
-    folder = tempfile.mkdtemp(prefix="asr", dir="/tmp")
-    ray.init(num_cpus=8, include_dashboard=False, _temp_dir=folder, log_to_driver=False)
-    serve.start(proxy_location="Disabled")
-    try:
-        yield
-    finally:
-        serve.shutdown()
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def deploy(name: str, startup_s: float, policy: str, kwargs: dict[str, Any]) -> Any:
-    """A handle to `Slots` under a policy, with the autoscaling fields of `serve_config.yaml`."""
-    from ray import serve
-
-    deployment = serve.deployment(Slots).options(
-        name="Slots",
-        max_ongoing_requests=PROFILE.slots,
-        ray_actor_options={"num_cpus": 0.01},
-        graceful_shutdown_timeout_s=30,
-        autoscaling_config={
-            "min_replicas": LIMITS.min_replicas,
-            "max_replicas": LIMITS.max_replicas,
-            "metrics_interval_s": 1.0,
-            "look_back_period_s": 3.0,
-            "upscale_delay_s": 0.0,
-            "downscale_delay_s": 0.0,
-            "policy": {"policy_function": policy, "policy_kwargs": kwargs},
-        },
-    )
-    return serve.run(deployment.bind(startup_s), name=name, route_prefix=None)
-
-
-def policy_kwargs(journal: str) -> dict[str, Any]:
-    """The settings of both sides."""
-    return {
-        "slots_per_replica": PROFILE.slots,
-        "service_prior_s": PROFILE.service_s,
-        "startup_prior_s": PROFILE.startup_s,
-        "replicas_per_gpu": PROFILE.replicas_per_gpu,
-        "hold_down_s": 60.0,
-        "late_fraction": 0.05,
-        "journal_path": journal,
-    }
-
-
 async def drive(handle: Any, load: Workload) -> Floats:
     """Send every request at its time; waits in seconds."""
     begin = time.time()
@@ -149,8 +68,12 @@ async def drive(handle: Any, load: Workload) -> Floats:
     return np.array(await asyncio.gather(*(one(float(a), float(w)) for a, w in pairs)))
 
 
-async def watch(samples: list[tuple[float, int, int]], name: str) -> None:
-    """Once a second: time, running and all replicas that Serve counts."""
+Sample = tuple[float, int, int]
+"""Unix time, replicas that run, all replicas that Serve counts."""
+
+
+async def watch(samples: list[Sample], name: str) -> None:
+    """Append a sample once a second."""
     from ray import serve
 
     while True:
@@ -161,54 +84,43 @@ async def watch(samples: list[tuple[float, int, int]], name: str) -> None:
         await asyncio.sleep(1.0)
 
 
-def measure_handover() -> float:
-    """Seconds a slot idles between two requests, on two full replicas of a fixed size."""
-    from ray import serve
-
-    deployment = serve.deployment(Slots).options(
-        name="Probe",
-        num_replicas=2,
-        max_ongoing_requests=PROFILE.slots,
-        ray_actor_options={"num_cpus": 0.01},
+def first_minutes(load: Workload, minutes: float) -> Workload:
+    """The workload's beginning."""
+    kept = load.arrival_s < minutes * 60.0
+    return replace(
+        load,
+        arrival_s=load.arrival_s[kept],
+        work_s=load.work_s[kept],
+        kv_tokens=load.kv_tokens[kept],
+        end_s=min(load.end_s, minutes * 60.0),
     )
-    handle = serve.run(deployment.bind(0.0), name="probe", route_prefix=None)
-    asyncio.run(_warm(handle))
-    handover_s = asyncio.run(_saturate(handle, 2 * PROFILE.slots))
-    serve.delete("probe")
-    return handover_s
 
 
-async def _saturate(handle: Any, slots: int) -> float:
-    """Keep ten requests a slot in the system; what slots do not work while all could, they idle."""
-    work = iter(workload().work_s.tolist())
-    spans: list[tuple[float, float]] = []
-    begin = time.time()
-    end = begin + PROBE_S
-
-    async def client() -> None:
-        while time.time() < end:
-            work_s = next(work) / 3.0
-            begun = float(await handle.remote(work_s))
-            spans.append((begun, begun + work_s))
-
-    await asyncio.gather(*(client() for _ in range(10 * slots)))
-    first = begin + 0.25 * PROBE_S
-    busy_s = sum(max(0.0, min(e, end) - max(b, first)) for b, e in spans)
-    done = sum(first <= e < end for _, e in spans)
-    return (slots * (end - first) - busy_s) / done
-
-
-async def _warm(handle: Any) -> None:
-    """The first requests pay for Serve's connections, not for the policy."""
-    await asyncio.gather(*(handle.remote(0.1) for _ in range(8)))
-
-
-async def _live(load: Workload, handle: Any) -> tuple[Floats, list[tuple[float, int, int]]]:
-    samples: list[tuple[float, int, int]] = []
+async def _drive_and_watch(load: Workload, handle: Any) -> tuple[Floats, list[Sample]]:
+    samples: list[Sample] = []
     watcher = asyncio.create_task(watch(samples, "live"))
     waits = await drive(handle, load)
     watcher.cancel()
     return waits, samples
+
+
+def run_live(load: Workload, journal: Path) -> tuple[Floats, list[Sample], float]:
+    """Waits, replicas once a second, and the hand-over measured before."""
+    with cluster():
+        handover_s = measure_handover(load.work_s.tolist())
+        kwargs = policy_kwargs(str(journal))
+        handle = deploy("live", STARTUP_S, "autoscale.policy:QueueDepthPolicy", kwargs)
+        asyncio.run(warm(handle))
+        waits, samples = asyncio.run(_drive_and_watch(load, handle))
+    return waits, samples, handover_s
+
+
+def run_simulated(load: Workload, startup_s: float, handover_s: float) -> Run:
+    """The same requests under the same policy, with what was measured live."""
+    profile = replace(PROFILE, startup_s=startup_s, startup_cv=0.05, handover_s=handover_s)
+    settings = {k: v for k, v in policy_kwargs("").items() if k != "journal_path"}
+    policy = Smallfirst(parameters_for(profile, **settings))
+    return simulate(("smallfirst", policy), load, profile, LIMITS, SEED)
 
 
 def figures(waits: Floats, replica_hours: float) -> dict[str, float]:
@@ -223,45 +135,20 @@ def figures(waits: Floats, replica_hours: float) -> dict[str, float]:
     }
 
 
-def main(
-    minutes: Annotated[float, typer.Option(help="Part of the 20 minutes to run.")] = 20.0,
-    handover: Annotated[bool, typer.Option("--handover", help="Measure only that.")] = False,
-) -> None:
-    """Run live, then simulate, then compare."""
-    if handover:
-        with cluster():
-            print(json.dumps({"handover_s": [measure_handover() for _ in range(3)]}))
-        return
-    load = workload()
-    kept = load.arrival_s < minutes * 60.0
-    end_s = min(load.end_s, minutes * 60.0)
-    load = replace(
-        load,
-        arrival_s=load.arrival_s[kept],
-        work_s=load.work_s[kept],
-        kv_tokens=load.kv_tokens[kept],
-        end_s=end_s,
-    )
+def compare(load: Workload) -> dict[str, Any]:
+    """Both runs and their differences."""
     journal = Path(tempfile.mkdtemp(prefix="asj", dir="/tmp")) / "live.jsonl"
-    with cluster():
-        handover_s = measure_handover()
-        kwargs = policy_kwargs(str(journal))
-        handle = deploy("live", STARTUP_S, "autoscale.policy:QueueDepthPolicy", kwargs)
-        asyncio.run(_warm(handle))
-        waits, samples = asyncio.run(_live(load, handle))
+    waits, samples, handover_s = run_live(load, journal)
     begin = samples[0][0]
-    inside = [s for s in samples if s[0] < begin + end_s]
-    live = figures(waits, float(np.mean([s[2] for s in inside])) * end_s / 3600.0)
+    held = [replicas for time_s, _, replicas in samples if time_s < begin + load.end_s]
+    live = figures(waits, float(np.mean(held)) * load.end_s / 3600.0)
     entries = list(read_journal(journal))
     startup_s = float(entries[-1].terms["startup_s"])
-    profile = replace(PROFILE, startup_s=startup_s, startup_cv=0.05, handover_s=handover_s)
-    settings = {k: v for k, v in policy_kwargs("").items() if k != "journal_path"}
-    policy = Smallfirst(parameters_for(profile, **settings))
-    run = simulate(("smallfirst", policy), load, profile, LIMITS, SEED)
+    run = run_simulated(load, startup_s, handover_s)
     simulated = figures(run.waits_s, run.replica_hours)
-    result = {
+    return {
         "date": time.strftime("%Y-%m-%d"),
-        "minutes": end_s / 60.0,
+        "minutes": load.end_s / 60.0,
         "requests": len(waits),
         "startup_s_measured": startup_s,
         "handover_s_measured": handover_s,
@@ -275,6 +162,20 @@ def main(
         "live_replicas": [[round(s[0] - begin), s[1], s[2]] for s in samples[::10]],
         "simulated_targets": run.targets[::20].tolist(),
     }
+
+
+def main(
+    minutes: Annotated[float, typer.Option(help="Part of the 20 minutes to run.")] = 20.0,
+    handover: Annotated[bool, typer.Option("--handover", help="Measure only that.")] = False,
+) -> None:
+    """Run live, then simulate, then compare."""
+    load = workload()
+    if handover:
+        with cluster():
+            probes = [measure_handover(load.work_s.tolist()) for _ in range(3)]
+        print(json.dumps({"handover_s": probes}))
+        return
+    result = compare(first_minutes(load, minutes))
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "live.json"
     runs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []

@@ -17,10 +17,10 @@ from typing import Annotated, Any
 
 import typer
 
-from autoscale.arrivals import DAY_S, Cut
-from autoscale.compare import Job, Knobs, summarise_all
-from autoscale.simulate import Limits
-from autoscale.workload import Profile
+from autoscale.simulation.arrivals import DAY_S, Cut
+from autoscale.simulation.compare import Job, Knobs, summarise_all
+from autoscale.simulation.simulate import Limits
+from autoscale.simulation.workload import Profile
 from bench.autoscale.equal_attainment import at_their_attainment
 from bench.autoscale.frontier import execute
 from bench.autoscale.frontier_report import fixed_table, points_table, screen

@@ -20,8 +20,8 @@ import typer
 from rich.table import Table
 
 from autoscale.cli import MOST_RECOMMENDED
-from autoscale.recommend import Objective, recommend, split
-from autoscale.workload import Profile
+from autoscale.simulation.recommend import Objective, recommend, split
+from autoscale.simulation.workload import Profile
 from bench.autoscale.frontier_report import screen
 from bench.autoscale.traffic import DATA, HARDWARE, RESULTS, TRACES, load
 

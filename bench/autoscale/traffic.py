@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from autoscale.arrivals import mean_rate_rps
-from autoscale.compare import Knobs
-from autoscale.trace_files import read_trace
-from autoscale.traces import Trace
+from autoscale.simulation.arrivals import mean_rate_rps
+from autoscale.simulation.compare import Knobs
+from autoscale.simulation.trace_files import read_trace
+from autoscale.simulation.traces import Trace
 
 DATA = Path("../shared/data/traces")
 RESULTS = Path(__file__).parent / "results"

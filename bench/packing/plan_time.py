@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from autoscale.gpus import find_gpu
-from autoscale.packing_kv import Demand
+from autoscale.packing.gpus import find_gpu
+from autoscale.packing.kv import Demand
 from deployments.commands.plan_model import Calibration, make_plan
 from models.checkpoint import read_checkpoint
 

@@ -19,10 +19,10 @@ import timeit
 from pathlib import Path
 from typing import Any
 
-from autoscale.gpus import Gpu
-from autoscale.packing import Overheads
-from autoscale.packing_kv import Demand
-from autoscale.packing_throughput import gpu_step_s
+from autoscale.packing.gpus import Gpu
+from autoscale.packing.kv import Demand
+from autoscale.packing.plan import Overheads
+from autoscale.packing.throughput import gpu_step_s
 from deployments.commands.plan_model import Calibration, footprint_of
 from models.checkpoint import read_checkpoint
 

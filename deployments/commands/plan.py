@@ -16,10 +16,10 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from autoscale.gpus import Gpu, find_gpu
-from autoscale.packing import needed_bytes, usable_bytes
-from autoscale.packing_fleet import Item, pack_fleet, shares
-from autoscale.packing_kv import Demand
+from autoscale.packing.fleet import Item, pack_fleet, shares
+from autoscale.packing.gpus import Gpu, find_gpu
+from autoscale.packing.kv import Demand
+from autoscale.packing.plan import needed_bytes, usable_bytes
 from deployments.commands.plan_model import (
     Calibration,
     Plan,

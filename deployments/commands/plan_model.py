@@ -7,16 +7,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from autoscale.gpus import Gpu
-from autoscale.packing import (
+from autoscale.packing.gpus import Gpu
+from autoscale.packing.kv import Demand, KvLayers
+from autoscale.packing.plan import (
     Footprint,
     GpuPlan,
     Overheads,
     activation_bytes,
     pack,
 )
-from autoscale.packing_kv import Demand, KvLayers
-from autoscale.packing_throughput import Recommendation, recommend, throughput
+from autoscale.packing.throughput import Recommendation, recommend, throughput
 from deployments.errors import ConfigError
 from models.checkpoint import CheckpointFacts
 

@@ -7,9 +7,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from autoscale.packing import GIB
-from autoscale.packing_fleet import FleetPlan, shares
-from autoscale.packing_throughput import Throughput
+from autoscale.packing.fleet import FleetPlan, shares
+from autoscale.packing.plan import GIB
+from autoscale.packing.throughput import Throughput
 from deployments.commands.plan_model import Plan
 from models.adapter import AdapterSet
 

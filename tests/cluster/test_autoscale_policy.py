@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench.autoscale import drills
-from bench.autoscale.live import cluster, deploy, policy_kwargs
+from bench.autoscale.live_cluster import cluster, deploy, policy_kwargs
 
 pytestmark = pytest.mark.live
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from autoscale.packing_kv import Demand, KvLayers, kv_capacity
+from autoscale.packing.kv import Demand, KvLayers, kv_capacity
 from models.checkpoint import read_checkpoint
 from models.default_model import ensure
 

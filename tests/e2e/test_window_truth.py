@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from autoscale.packing_kv import Demand, KvLayers, blocks_per_request, bytes_per_block, cache_groups
+from autoscale.packing.kv import Demand, KvLayers, blocks_per_request, bytes_per_block, cache_groups
 
 # vLLM imports what torch deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

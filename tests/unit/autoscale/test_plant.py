@@ -9,9 +9,9 @@ import ciw
 import numpy as np
 import pytest
 
-from autoscale.plant import run_until
-from autoscale.simpy_reference import Reference
-from autoscale.workload import Floats, Profile, Workload
+from autoscale.simulation.plant import run_until
+from autoscale.simulation.simpy_reference import Reference
+from autoscale.simulation.workload import Floats, Profile, Workload
 
 MMC = Profile(slots=12, service_s=1.0)
 

@@ -9,15 +9,22 @@ import numpy as np
 import pytest
 from ray.serve import autoscaling_policy as ray_policy
 
-from autoscale.arrivals import Cut, make_workload
-from autoscale.compare import POLICIES, Job, check_policies, interval, run_all, summarise_all
-from autoscale.ray_rival import RayRival, RaySettings
-from autoscale.recommend import Objective, cheapest, recommend, split
-from autoscale.rivals import StaticPeak
-from autoscale.simulate import Fleet, History, Limits, Tick, reversals, simulate
-from autoscale.trace_files import read_trace
-from autoscale.traces import RateTrace, TraceError
-from autoscale.workload import Profile, Workload
+from autoscale.simulation.arrivals import Cut, make_workload
+from autoscale.simulation.compare import (
+    POLICIES,
+    Job,
+    check_policies,
+    interval,
+    run_all,
+    summarise_all,
+)
+from autoscale.simulation.ray_rival import RayRival, RaySettings
+from autoscale.simulation.recommend import Objective, cheapest, recommend, split
+from autoscale.simulation.rivals import StaticPeak
+from autoscale.simulation.simulate import Fleet, History, Limits, Tick, reversals, simulate
+from autoscale.simulation.trace_files import read_trace
+from autoscale.simulation.traces import RateTrace, TraceError
+from autoscale.simulation.workload import Profile, Workload
 
 PROFILE = Profile(slots=8, service_s=3.0, startup_s=30.0, replicas_per_gpu=2)
 LIMITS = Limits(max_replicas=60)

@@ -10,11 +10,11 @@ import httpx
 import numpy as np
 import pytest
 
-from autoscale.arrivals import Cut, make_workload, mean_rate_rps
-from autoscale.prometheus import query_week
-from autoscale.trace_files import read_trace
-from autoscale.traces import RateTrace, RequestTrace, TraceError
-from autoscale.workload import Profile, with_spikes
+from autoscale.simulation.arrivals import Cut, make_workload, mean_rate_rps
+from autoscale.simulation.prometheus import query_week
+from autoscale.simulation.trace_files import read_trace
+from autoscale.simulation.traces import RateTrace, RequestTrace, TraceError
+from autoscale.simulation.workload import Profile, with_spikes
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 SERVEGEN = "t_s,client,rate_rps,cv,pattern,p1,p2\n"

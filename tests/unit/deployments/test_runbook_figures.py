@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from autoscale.gpus import find_gpu
-from autoscale.packing import GIB
-from autoscale.packing_kv import Demand
+from autoscale.packing.gpus import find_gpu
+from autoscale.packing.kv import Demand
+from autoscale.packing.plan import GIB
 from deployments.commands.plan_model import Calibration, make_plan
 from models.checkpoint import read_checkpoint
 from tests.unit.models.published_configs import MISTRAL_7B

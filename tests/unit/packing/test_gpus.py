@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoscale.gpus import CATALOGUE, find_gpu
+from autoscale.packing.gpus import CATALOGUE, find_gpu
 
 
 @pytest.mark.parametrize(

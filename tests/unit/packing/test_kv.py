@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoscale.packing_kv import (
+from autoscale.packing.kv import (
     Demand,
     KvLayers,
     blocks_per_request,

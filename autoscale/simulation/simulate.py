@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscale.plant import COMPLETED, NEXT_ARRIVAL, NEXT_START, TIME, run_until
-from autoscale.workload import Floats, Profile, Workload
+from autoscale.simulation.plant import COMPLETED, NEXT_ARRIVAL, NEXT_START, TIME, run_until
+from autoscale.simulation.workload import Floats, Profile, Workload
 
 
 @dataclass(frozen=True, slots=True)

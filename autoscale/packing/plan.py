@@ -7,7 +7,7 @@ beside them comes from `Overheads`, every number of which can be replaced by a m
 from dataclasses import dataclass
 from typing import Literal
 
-from autoscale.packing_kv import (
+from autoscale.packing.kv import (
     Demand,
     KvLayers,
     blocks_per_request,

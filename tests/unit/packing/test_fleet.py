@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscale.packing_fleet import EXACT_ITEMS, Item, pack_fleet, shares
+from autoscale.packing.fleet import EXACT_ITEMS, Item, pack_fleet, shares
 
 
 def items(*sizes: int) -> list[Item]:

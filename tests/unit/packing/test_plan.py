@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from autoscale.packing import (
+from autoscale.packing.kv import Demand, KvLayers, blocks_per_request, bytes_per_block
+from autoscale.packing.plan import (
     GIB,
     MAX_REPLICAS_PER_GPU,
     DoesNotFit,
@@ -18,7 +19,6 @@ from autoscale.packing import (
     pack,
     usable_bytes,
 )
-from autoscale.packing_kv import Demand, KvLayers, blocks_per_request, bytes_per_block
 
 LAYERS = (KvLayers(32, 4096),)
 SEVEN_B = Footprint("7b", 4 * GIB, LAYERS, GIB // 2, 4 * GIB, 7_000_000_000)

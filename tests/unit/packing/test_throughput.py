@@ -2,10 +2,10 @@
 
 import pytest
 
-from autoscale.gpus import Gpu
-from autoscale.packing import GIB, Footprint, Overheads, pack
-from autoscale.packing_kv import Demand, KvLayers
-from autoscale.packing_throughput import (
+from autoscale.packing.gpus import Gpu
+from autoscale.packing.kv import Demand, KvLayers
+from autoscale.packing.plan import GIB, Footprint, Overheads, pack
+from autoscale.packing.throughput import (
     Throughput,
     gpu_step_s,
     kv_read_bytes,

@@ -8,9 +8,9 @@ reach part of the bandwidth.
 
 from dataclasses import dataclass
 
-from autoscale.gpus import Gpu
-from autoscale.packing import Footprint, GpuPlan, Overheads
-from autoscale.packing_kv import Demand, KvLayers
+from autoscale.packing.gpus import Gpu
+from autoscale.packing.kv import Demand, KvLayers
+from autoscale.packing.plan import Footprint, GpuPlan, Overheads
 
 # One engine with a bigger batch must win by this much before it is recommended over isolation.
 # Below it the difference is within the error of the assumptions above.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autoscale.workload import Floats
+from autoscale.simulation.workload import Floats
 
 _GAP_S = 3600.0  # silence worth a word in a request trace, if it is also 100 times the mean gap
 _CLOCK_S = 1e8  # times beyond this are Unix seconds, below it seconds from a start

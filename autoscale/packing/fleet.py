@@ -7,9 +7,9 @@ gap to the lower bound reported, never hidden.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from autoscale.packing import SHARES_PER_GPU
+from autoscale.packing.plan import SHARES_PER_GPU
 
-# 12 items take milliseconds in the worst case tried (tests/unit/packing/test_packing_fleet.py).
+# 12 items take milliseconds in the worst case tried (tests/unit/packing/test_fleet.py).
 EXACT_ITEMS = 12
 
 

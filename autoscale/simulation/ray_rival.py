@@ -14,7 +14,7 @@ from typing import Any
 from ray.serve import autoscaling_policy as ray_policy
 from ray.serve.config import AutoscalingConfig
 
-from autoscale.simulate import Tick
+from autoscale.simulation.simulate import Tick
 
 
 @dataclass(frozen=True, slots=True)

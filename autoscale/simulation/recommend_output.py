@@ -9,10 +9,10 @@ from pathlib import Path
 import yaml
 from rich.table import Table
 
-from autoscale.compare import Summary
 from autoscale.console import screen
-from autoscale.recommend import Recommendation
-from autoscale.workload import Profile
+from autoscale.simulation.compare import Summary
+from autoscale.simulation.recommend import Recommendation
+from autoscale.simulation.workload import Profile
 
 
 def summary_table(summaries: Sequence[Summary], title: str) -> Table:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from autoscale.workload import Floats, Profile, Workload
+from autoscale.simulation.workload import Floats, Profile, Workload
 
 
 @dataclass(eq=False)

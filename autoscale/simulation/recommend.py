@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autoscale.arrivals import DAY_S, Cut, trace_length_s
-from autoscale.compare import Job, Knobs, Summary, run_all, summarise
-from autoscale.simulate import Limits, Run
-from autoscale.traces import Trace, TraceError
-from autoscale.workload import Profile
+from autoscale.simulation.arrivals import DAY_S, Cut, trace_length_s
+from autoscale.simulation.compare import Job, Knobs, Summary, run_all, summarise
+from autoscale.simulation.simulate import Limits, Run
+from autoscale.simulation.traces import Trace, TraceError
+from autoscale.simulation.workload import Profile
 
 GRID: tuple[Knobs, ...] = tuple(
     {"late_fraction": late, "hold_down_s": hold_s}

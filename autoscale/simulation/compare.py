@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from autoscale.arrivals import Cut, make_workload
-from autoscale.ray_rival import RayRival, RaySettings
-from autoscale.rivals import (
+from autoscale.simulation.arrivals import Cut, make_workload
+from autoscale.simulation.ray_rival import RayRival, RaySettings
+from autoscale.simulation.rivals import (
     KedaHpa,
     KnativeKpa,
     Smallfirst,
@@ -27,9 +27,9 @@ from autoscale.rivals import (
     parameters_for,
     static_peak,
 )
-from autoscale.simulate import Limits, Policy, Run, simulate
-from autoscale.traces import RateTrace, Trace
-from autoscale.workload import Profile, Workload, with_spikes
+from autoscale.simulation.simulate import Limits, Policy, Run, simulate
+from autoscale.simulation.traces import RateTrace, Trace
+from autoscale.simulation.workload import Profile, Workload, with_spikes
 
 Knobs = dict[str, float]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from autoscale.compare import Summary
+from autoscale.simulation.compare import Summary
 
 _COLOURS = {
     "smallfirst": "#1f4e9c",

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autoscale.trace_json import read_json
-from autoscale.traces import Source, Trace, TraceError, rate_trace, request_trace
+from autoscale.simulation.trace_json import read_json
+from autoscale.simulation.traces import Source, Trace, TraceError, rate_trace, request_trace
 
 _GZIP_MAGIC = b"\x1f\x8b"
 Row = Mapping[str, str]

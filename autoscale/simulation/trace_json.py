@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from autoscale.traces import RateTrace, Source, Trace, TraceError, rate_trace, request_trace
+from autoscale.simulation.traces import (
+    RateTrace,
+    Source,
+    Trace,
+    TraceError,
+    rate_trace,
+    request_trace,
+)
 
 
 def read_json(file: str, text: str) -> Trace:

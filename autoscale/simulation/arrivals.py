@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autoscale.traces import RateTrace, RequestTrace, Trace, TraceError
-from autoscale.workload import Floats, Profile, Workload
+from autoscale.simulation.traces import RateTrace, RequestTrace, Trace, TraceError
+from autoscale.simulation.workload import Floats, Profile, Workload
 
 DAY_S = 86_400.0
 

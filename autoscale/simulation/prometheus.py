@@ -6,8 +6,8 @@ import time
 
 import httpx
 
-from autoscale.trace_json import prometheus_trace
-from autoscale.traces import RateTrace, TraceError
+from autoscale.simulation.trace_json import prometheus_trace
+from autoscale.simulation.traces import RateTrace, TraceError
 
 _WEEK_S = 7 * 86_400
 _STEP_S = 60  # 10,080 points: below Prometheus' limit of 11,000 a series
