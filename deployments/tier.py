@@ -29,9 +29,10 @@ MAX_LOOK_S = 1.0
 # tokens. A Ray hop costs about 0.5 ms of CPU whether it carries one token or twenty.
 BUSY_CHUNKS_PER_S = 120.0
 MAX_MERGE_S = 0.1
-# In the events that end an answer: a choice's last, and the usage. In text the quotes would be
-# escaped.
-CLOSING = re.compile(rb'"finish_reason":\s*"|"choices":\s*\[\]')
+# In the events that what follows comes with at once: the one that only says who speaks, a choice's
+# last, and the usage. In text the quotes would be escaped.
+OPENING = rb'"delta":\s*\{"role":\s*"assistant",\s*"content":\s*""(,\s*"refusal":\s*null)?\}'
+JOINED = re.compile(OPENING + rb'|"finish_reason":\s*"|"choices":\s*\[\]')
 
 
 class ModelTier:
@@ -64,8 +65,8 @@ class ModelTier:
         """The engine's answer; `Ended` is its last item or, where it fails, an `ErrorReply`.
 
         While the replica is busy it pulls less often, so that an item carries several tokens; the
-        first item always goes out at once. What ends an answer waits for what follows at once, so
-        that both are one item.
+        first token always goes out at once. What opens and what ends an answer waits for what
+        follows at once, so that both are one item.
         """
         held = b""
         try:
@@ -75,7 +76,7 @@ class ModelTier:
                         yield Ended(held, item)
                         break
                     held += item
-                    if not request.stream or CLOSING.search(item):
+                    if not request.stream or JOINED.search(item):
                         continue
                     yield held
                     held = b""

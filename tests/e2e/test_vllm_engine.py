@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deployments.errors import ConfigError
+from deployments.tier import JOINED
 from deployments.vllm_config import VllmConfig
 
 
@@ -90,3 +91,17 @@ def test_a_folder_without_a_checkpoint_is_named(engine: ModuleType, tmp_path: Pa
 def test_a_checkpoint_folder_is_taken_as_it_is(engine: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     assert engine.resolve_path(str(tmp_path)) == tmp_path
+
+
+@pytest.mark.parametrize(("content", "joined"), [("", True), ("Hi", False)])
+def test_vllms_opening_event_is_known(engine: ModuleType, content: str, joined: bool) -> None:
+    from vllm.entrypoints.openai.chat_completion import protocol
+
+    choice = protocol.ChatCompletionResponseStreamChoice(
+        index=0,
+        delta=protocol.DeltaMessage(role="assistant", content=content),
+        logprobs=None,
+        finish_reason=None,
+    )
+    event = protocol.ChatCompletionStreamResponse(model="m", choices=[choice])
+    assert bool(JOINED.search(event.model_dump_json(exclude_unset=True).encode())) is joined

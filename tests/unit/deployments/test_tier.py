@@ -233,6 +233,7 @@ async def played(
 
 
 BUSY, QUIET, WAIT = EngineLoad(running=8), EngineLoad(running=1), merge_pause_s(8)
+ROLE = b'data: {"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
 END = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 COUNTS = b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n'
 COST = Usage(1, 4)
@@ -252,6 +253,21 @@ async def test_a_busy_replica_waits_between_items_but_not_before_the_first_nor_a
 ) -> None:
     engine = StubEngine(load, b"0", b"1", END, COUNTS)
     assert await played(monkeypatch, engine, stream) == expected
+
+
+async def test_the_first_token_does_not_wait_behind_the_role(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent = await played(monkeypatch, StubEngine(BUSY, ROLE, b"0", b"1", END))
+    assert sent == [ROLE + b"0", WAIT, b"1", WAIT, Ended(END, COST)]
+
+
+async def test_an_opening_that_says_something_waits_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thought = ROLE.replace(b'"content":""', b'"content":"","reasoning":"Hm"')
+    sent = await played(monkeypatch, StubEngine(QUIET, thought, thought))
+    assert sent == [thought, thought, Ended(b"", Usage(1, 2))]
 
 
 async def test_a_choice_that_ends_early_does_not_hold_the_others_back(
