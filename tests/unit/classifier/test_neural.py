@@ -101,17 +101,28 @@ def test_reading_only_the_ends_gives_the_pieces_of_the_whole(tokenizer: bytes, t
     assert ids[1:-1] == expected
 
 
-def test_neighbours_vote_by_nearness_and_skip_unknown_labels(tokenizer: bytes) -> None:
-    class Fixed(Encoding):
-        def __init__(self) -> None:
-            pass
+def _vote(query: list[float], vectors: list[list[float]], labels: list[list[float]]) -> list[float]:
+    arrays = {"vectors": np.array(vectors, np.float32), "labels": np.array(labels, np.float32)}
+    rung = Neighbours(lambda _texts: np.array([query], np.float32), arrays)
+    logits: list[float] = rung.logits(["x"], np.zeros((1, 1), np.float32))[0].tolist()
+    return logits
 
-        def __call__(self, texts: Any) -> np.ndarray[Any, Any]:
-            return np.array([[1.0, 0.0]], np.float32)
 
-    near, far = np.tile([1.0, 0.0], (40, 1)), np.tile([0.0, 1.0], (40, 1))
-    labels = np.r_[np.tile([0.0, UNKNOWN], (40, 1)), np.tile([1.0, 1.0], (40, 1))]
-    rung = Neighbours(Fixed(), {"vectors": np.r_[near, far], "labels": labels})
-    small, large = rung.logits(["x"], np.zeros((1, 1), np.float32))[0]
+def test_neighbours_vote_by_nearness_and_skip_unknown_labels() -> None:
+    near, far = [[1.0, 0.0]] * 40, [[0.0, 1.0]] * 40
+    small, large = _vote([1.0, 0.0], near + far, [[0.0, UNKNOWN]] * 40 + [[1.0, 1.0]] * 40)
     assert small < -3
     assert large == pytest.approx(0.0)
+
+
+def test_among_few_neighbours_the_nearest_count_most() -> None:
+    wrong, right = [[1.0, 0.1]] * 3, [[0.1, 1.0]] * 10
+    assert _vote([1.0, 0.0], wrong + right, [[0.0, 1.0]] * 3 + [[1.0, 1.0]] * 10)[0] < -1
+
+
+def test_what_all_prompts_share_says_nothing_about_nearness() -> None:
+    vectors, labels = [[1.0, 0.1], [1.0, -0.1]] * 20, [[1.0, 1.0], [0.0, 1.0]] * 20
+    plain = _vote([1.0, 0.1], vectors, labels)
+    shifted = _vote([31.0, 0.1], [[x + 30.0, y] for x, y in vectors], labels)
+    assert plain[0] > 2
+    assert shifted == pytest.approx(plain, abs=1e-3)
