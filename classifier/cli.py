@@ -35,7 +35,10 @@ def one_line_errors() -> Iterator[None]:
 
 
 def _paths(data: str) -> list[Path]:
-    return [Path(part.strip()) for part in data.split(",") if part.strip()]
+    found = [Path(part.strip()) for part in data.split(",") if part.strip()]
+    if not found:
+        raise ClassifierError("--data names no file")
+    return found
 
 
 @app.command()
@@ -55,8 +58,8 @@ def train(  # a command's options are its parameters
         from classifier.data.reading import read_rows
         from classifier.errors import DataError
         from classifier.training.packaging import write
+        from classifier.training.prepare import Options
         from classifier.training.report import write_report
-        from classifier.training.run import Options
         from classifier.training.run import train as fit
 
         chosen = {"objective": objective, "unfamiliar": unfamiliar}
@@ -65,6 +68,8 @@ def train(  # a command's options are its parameters
         wanted = [name.strip() for name in rungs.split(",")]
         for name in wanted:
             _among(name, "--rungs", ("lexical", "neighbours", "neural"))
+        if out_dir.exists() and not out_dir.is_dir():  # before minutes of training
+            raise DataError(f"--out {out_dir} is not a folder")
         rows = read_rows(_paths(data))
         with _progress() as advance:
             options: Any = {"budget": budget, "seed": seed, "rungs": wanted, "progress": advance}
@@ -80,6 +85,7 @@ def train(  # a command's options are its parameters
                 f"not promoted: no better than {', '.join(beaten)} beyond the 95% interval. "
                 "Bring more labels, or --force to write it anyway.",
                 style="yellow",
+                soft_wrap=True,
             )
             raise typer.Exit(1)
         artifact_id = write(trained, out_dir, {})
@@ -194,16 +200,14 @@ def inspect(
 ) -> None:
     """Say what is in an artefact, after checking every byte of it."""
     with one_line_errors():
-        found = load(model)
+        found = load(model)  # which checks every file
         manifest = dict(found.artifact.manifest)
-        for name in manifest["files"]:
-            found.artifact.read(name)
         if as_json:
             whole = {"artifact_id": found.artifact_id, **manifest}
             sys.stdout.write(json.dumps(whole, indent=1) + "\n")
             return
         total = sum(entry["bytes"] for entry in manifest["files"].values())
-        rows = manifest["training"]["rows"]
+        training = manifest["training"]
         _show(
             {
                 "artifact_id": found.artifact_id,
@@ -213,10 +217,10 @@ def inspect(
                 "budget": manifest["rungs"][found.rung_name]["budget"],
                 "reachable": [round(v, 3) for v in found.reachable],
                 "unfamiliar": found.policy,
-                "rows": rows,
+                "rows": training.get("rows"),
                 "megabytes": round(total / 1e6, 2),
-                "data": manifest["training"].get("data", {}),
-                "proven": manifest["training"]["proven"],
+                "data": training.get("data", {}),
+                "proven": training.get("proven"),
             },
             False,
         )

@@ -6,7 +6,7 @@ import io
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def read_rows(paths: Iterable[Path]) -> list[Row]:
     labels are refused, since one of the two must be wrong.
     """
     rows: dict[str, tuple[str, Row]] = {}
-    for where, record in _records(paths):
+    for where, record in records(paths):
         row = _row(where, record)
         key = flatten(row.conversation).lower()
         if key in rows and _outcome(rows[key][1]) != _outcome(row):
@@ -43,7 +43,7 @@ def read_rows(paths: Iterable[Path]) -> list[Row]:
 
 def read_traffic(path: Path) -> list[Conversation]:
     """Return the conversations of a file whose labels, if any, are not read."""
-    conversations = [_conversation(where, record) for where, record in _records([path])]
+    conversations = [_conversation(where, record) for where, record in records([path])]
     if not conversations:
         raise DataError(f"{path}: no rows")
     return conversations
@@ -53,7 +53,8 @@ def _outcome(row: Row) -> tuple[float, float]:
     return row.small, -1.0 if math.isnan(row.large) else row.large
 
 
-def _records(paths: Iterable[Path]) -> Iterator[Located]:
+def records(paths: Iterable[Path]) -> Iterator[Located]:
+    """Yield the objects of the files, each with its file and line."""
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: no such file")
@@ -117,10 +118,10 @@ def _row(where: str, record: Mapping[str, Any]) -> Row:
     if "small" not in record:
         raise DataError(f"{where}: no `small` (how right the small tier was, 0 to 1)")
     large = _share(where, record, "large") if record.get("large") is not None else math.nan
-    weight = _number(where, record, "weight") if record.get("weight") is not None else 1.0
+    weight = number(where, record, "weight") if record.get("weight") is not None else 1.0
     if weight < 0:
         raise DataError(f"{where}: weight {weight} is negative")
-    ts = _number(where, record, "ts") if record.get("ts") is not None else None
+    ts = number(where, record, "ts") if record.get("ts") is not None else None
     return Row(
         _conversation(where, record),
         _share(where, record, "small"),
@@ -136,7 +137,8 @@ def _name(record: Mapping[str, Any], key: str) -> str | None:
     return None if record.get(key) is None else str(record[key])
 
 
-def _number(where: str, record: Mapping[str, Any], key: str) -> float:
+def number(where: str, record: Mapping[str, Any], key: str) -> float:
+    """Return a finite number of a record."""
     try:
         value = float(record[key])
     except (TypeError, ValueError):
@@ -147,7 +149,7 @@ def _number(where: str, record: Mapping[str, Any], key: str) -> float:
 
 
 def _share(where: str, record: Mapping[str, Any], key: str) -> float:
-    value = _number(where, record, key)
+    value = number(where, record, key)
     if not 0.0 <= value <= 1.0:
         raise DataError(f"{where}: `{key}` is {value}, outside 0 to 1")
     return value
@@ -162,6 +164,6 @@ def _conversation(where: str, record: Mapping[str, Any]) -> Conversation:
             messages = json.loads(messages)
         except ValueError:
             raise DataError(f"{where}: `messages` is not JSON") from None
-    if isinstance(messages, Sequence) and not isinstance(messages, str):
+    if isinstance(messages, list) and messages and all(isinstance(m, dict) for m in messages):
         return messages
-    raise DataError(f"{where}: neither `prompt` (text) nor `messages` (a list)")
+    raise DataError(f"{where}: neither `prompt` (text) nor `messages` (a list of objects)")

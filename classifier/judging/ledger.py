@@ -1,6 +1,5 @@
 """Drift from a file: a router's ledger, which holds scores and no prompts, or prompts to score."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from classifier.classifier import Classifier
+from classifier.data.reading import number, records
 from classifier.drift import KS_ALARM, WINDOW, DriftMonitor, kolmogorov_smirnov
 from classifier.errors import DataError
 from classifier.familiarity import UNFAMILIAR_BELOW
@@ -42,20 +42,14 @@ def watch(classifier: Classifier, path: Path, window: int = WINDOW) -> list[Repo
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
     rows: list[Mapping[str, Any]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
+    for where, row in records([path]):
+        if not {"prompt", "messages", "score"} & set(row):
+            raise DataError(f"{where}: no `score`, `prompt` or `messages`")
+        if row.get("score", "prompt") is None:  # nobody scored it
             continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise DataError(f"{path}:{number}: not a JSON object") from None
-        if not isinstance(row, dict) or not {"prompt", "messages", "score"} & set(row):
-            raise DataError(f"{path}:{number}: no `score`, `prompt` or `messages`")
-        if isinstance(row.get("score"), int | float) or "score" not in row:
-            rows.append(row)
+        figures = [key for key in ("score", "familiar") if row.get(key) is not None]
+        rows.append({**row, **{key: number(where, row, key) for key in figures}})
     return rows
 
 
@@ -71,8 +65,8 @@ def _scored(
 
 
 def _scores_only(monitor: DriftMonitor, rows: Sequence[Mapping[str, Any]]) -> Report:
-    scores = np.array([float(row["score"]) for row in rows])
-    familiar = [float(row["familiar"]) for row in rows if row.get("familiar") is not None]
+    scores = np.array([row["score"] for row in rows])
+    familiar = [row["familiar"] for row in rows if row.get("familiar") is not None]
     tiers = [row["tier"] for row in rows if row.get("tier")]
     statistic, p = kolmogorov_smirnov(np.sort(scores), monitor.scores)
     escalated = [t == "large" for t in tiers] if tiers else list(scores >= THRESHOLD)

@@ -126,6 +126,13 @@ def test_drift_reads_a_ledger_that_holds_scores_alone(folder: Path) -> None:
     assert window["alarm"]
 
 
+_BROKEN = {
+    "BINARY": bytes(range(256)),
+    "DEEP": b"[" * 200_000,
+    "WORD": b'{"score": "high"}',
+}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -137,6 +144,11 @@ def test_drift_reads_a_ledger_that_holds_scores_alone(folder: Path) -> None:
         (["calibrate", "--traffic", "FEW"], "exactly one of"),
         (["evaluate", "--data", "FEW", "--model", "OUT"], "no manifest.json"),
         (["drift", "--ledger", "FEW"], "at least one window"),
+        (["drift", "--ledger", "BINARY"], "binary.jsonl: not readable as UTF-8"),
+        (["drift", "--ledger", "DEEP"], "deep.jsonl:1: not a JSON object"),
+        (["drift", "--ledger", "WORD"], "word.jsonl:1: `score` is not a number"),
+        (["train", "--data", ",", "--out", "OUT"], "--data names no file"),
+        (["train", "--data", "FEW", "--out", "FEW"], "few.jsonl is not a folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -147,6 +159,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
         "THREE": str(_file(tmp_path / "three.jsonl", learnable(3))),
         "FEW": str(_file(tmp_path / "few.jsonl", learnable(80))),
     }
+    for name, content in _BROKEN.items():
+        (tmp_path / f"{name.lower()}.jsonl").write_bytes(content)
+        names[name] = str(tmp_path / f"{name.lower()}.jsonl")
     done = _run(*[names.get(a, a) for a in arguments])
     assert done.exit_code == 2
     assert message in done.stderr

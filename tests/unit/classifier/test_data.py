@@ -41,6 +41,8 @@ def test_the_three_formats_give_the_same_rows(tmp_path: Path, suffix: str) -> No
         ("[1]", "rows.jsonl:2: not a JSON object"),
         ({"prompt": "x"}, "rows.jsonl:2: no `small`"),
         ({"small": 1}, "rows.jsonl:2: neither `prompt`"),
+        ({"messages": [1, 2], "small": 1}, "rows.jsonl:2: neither `prompt`"),
+        ({"messages": [], "small": 1}, "rows.jsonl:2: neither `prompt`"),
         ({"prompt": "x", "small": "NaN"}, "rows.jsonl:2: `small` is nan"),
         ('{"prompt": "x", "small": NaN}', "rows.jsonl:2: `small` is nan"),
         ({"prompt": "x", "small": 1.5}, "rows.jsonl:2: `small` is 1.5, outside 0 to 1"),
