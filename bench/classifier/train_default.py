@@ -19,8 +19,9 @@ from bench.classifier.datasets import bounded, gsm8k, hard, llmrouter, mmlu, sam
 from classifier.artifact import SHIPPED
 from classifier.data.rows import Row
 from classifier.training.packaging import write
+from classifier.training.prepare import Options
 from classifier.training.recipe import Recipe
-from classifier.training.run import Options, train
+from classifier.training.run import train
 
 #: Never trained on: bounded and hard families that the everyday bench scores.
 HELD_OUT = (

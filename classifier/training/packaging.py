@@ -31,8 +31,7 @@ def write(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> str:
     """
     data = trained.prepared
     texts, vectors = _traffic(trained)
-    held = np.concatenate([data.calibrate_on, data.test_on])
-    held_out = data.vectors[held]
+    held_out = data.vectors[data.held_out]
     if trained.options.traffic is not None:
         held_out = np.concatenate([held_out, vectors])
     reference, quantiles = fit_familiarity(
@@ -51,7 +50,8 @@ def write(trained: Trained, folder: Path, notes: Mapping[str, Any]) -> str:
             files |= trained.files[name]
             small, large = rung.probabilities(texts, vectors)
             entry, scores[name] = sight.fit(large - small, trained.options.budget)
-            rungs[name] = {"calibration": [asdict(h) for h in rung.heads]} | entry
+            heads = [asdict(head) for head in rung.heads]
+            rungs[name] = {"calibration": heads, "calibration_rows": len(data.held_out)} | entry
     files["reference.safetensors"] = {"reference": reference} | sight.arrays(scores)
     manifest = {
         "rungs": rungs,
@@ -72,8 +72,7 @@ def _traffic(trained: Trained) -> tuple[list[str], NDArray[np.float32]]:
     """Return texts and vectors of the traffic that sets the threshold, held-out rows otherwise."""
     data = trained.prepared
     if trained.options.traffic is None:
-        held = np.concatenate([data.calibrate_on, data.test_on])
-        return data.texts_at(held), data.vectors[held]
+        return data.texts_at(data.held_out), data.vectors[data.held_out]
     embedding = static_embedding(data.base)
     texts = [flatten(c) for c in trained.options.traffic]
     return texts, np.stack([embedding.embed(t) for t in texts])

@@ -13,8 +13,10 @@ from classifier.data.rows import Row
 from classifier.errors import DataError
 from classifier.headed import Headed
 from classifier.judging.metrics import auroc
+from classifier.training.choose import choose
 from classifier.training.packaging import write
-from classifier.training.run import Options, Trained, choose, prepare, train
+from classifier.training.prepare import Options, prepare
+from classifier.training.run import Trained, calibrated, train
 from tests.unit.classifier.made import NEUTRAL, learnable
 
 OPTIONS = Options(rungs=("lexical",), budget=0.2)
@@ -79,13 +81,28 @@ def test_the_served_scores_are_the_trainers(trained: Trained, tmp_path: Path) ->
     write(trained, tmp_path, {})
     model, data = classifier.load(tmp_path), trained.prepared
     served = model.score_batch([data.rows[i].conversation for i in data.test_on])
-    assert [s.gain for s in served] == pytest.approx(trained.ours.gain.tolist(), abs=1e-6)
+    expected, _ = trained.rungs["lexical"].probabilities(
+        data.texts_at(data.test_on), data.vectors[data.test_on]
+    )
+    assert [s.p_small for s in served] == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_what_ships_is_calibrated_on_all_held_out_rows_and_judged_on_part_of_them(
+    trained: Trained,
+) -> None:
+    data, rung = trained.prepared, trained.rungs["lexical"].rung
+    whole = calibrated(rung, data, data.held_out, "gain")
+    assert trained.rungs["lexical"].heads == whole.heads
+    judging = calibrated(rung, data, data.calibrate_on, "gain")
+    judged, _ = judging.probabilities(data.texts_at(data.test_on), data.vectors[data.test_on])
+    assert trained.ours.p_small is not None
+    assert trained.ours.p_small.tolist() == judged.tolist()
 
 
 def test_the_budget_holds_on_the_rows_that_set_it(trained: Trained, tmp_path: Path) -> None:
     write(trained, tmp_path, {})
     model, data = classifier.load(tmp_path), trained.prepared
-    held = np.concatenate([data.calibrate_on, data.test_on])
+    held = data.held_out
     scores = model.score_batch([data.rows[i].conversation for i in held])
     sent = sum(s.complexity >= classifier.THRESHOLD for s in scores)
     assert sent == int(0.2 * len(held))
