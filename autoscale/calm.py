@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from autoscale.parameters import Parameters
 
@@ -17,7 +17,7 @@ class Calm:
     since_s: float
     """When watching began: a scale-down needs a full window."""
     peaks: tuple[tuple[float, int], ...] = ()
-    """(time, replicas) of wishes inside the window that no later wish exceeded."""
+    """(time, careful replicas) of wishes inside the window that no later wish exceeded."""
     starting_since_s: float | None = None
     idle_since_s: float | None = None
 
@@ -29,7 +29,8 @@ class Wish:
     time_s: float
     replicas: int
     careful_replicas: int
-    """The same with the tolerance added: what must remain after a scale-down."""
+    """What a scale-down must leave: the same with the tolerance added, but without the backlog,
+    whose replicas may go as soon as it is worked off."""
     constraint: str
     current: int
     target: int
@@ -66,7 +67,7 @@ def _down(wish: Wish, parameters: Parameters, calm: Calm) -> tuple[int, str]:
         return 0, "idle"
     if wish.time_s - calm.since_s < parameters.hold_down_s:
         return wish.target, "warm_up"
-    peak = max(calm.peaks[0][1], 1)
+    peak = max(calm.peaks[0][1], wish.replicas, 1)
     if peak >= wish.target:
         return wish.target, "hold_down" if wish.careful_replicas < wish.target else "tolerance"
     return peak, "demand"
@@ -94,4 +95,4 @@ def _remember(wish: Wish, parameters: Parameters, calm: Calm) -> Calm:
     )
     idle = calm.idle_since_s
     idle = None if wish.busy else (wish.time_s if idle is None else idle)
-    return replace(calm, peaks=tuple(peaks), starting_since_s=starting, idle_since_s=idle)
+    return Calm(calm.since_s, tuple(peaks), starting, idle)

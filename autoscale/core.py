@@ -7,7 +7,7 @@ policy, the simulator, shadow mode and replay all call this one function.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from autoscale.calm import Calm, Wish, calm_down
 from autoscale.capacity import Capacity, Priors, Service, first_capacity, learn
@@ -77,10 +77,11 @@ def decide(seen: Observation, parameters: Parameters, state: State | None) -> De
         faults += ("clock",)
         state = None
     state = _observe(observation, parameters, state)
-    terms = replace(_size(observation, parameters, state), low=low, high=high)
+    terms = _size(observation, parameters, state, (low, high))
     wish = _wish(observation, parameters, terms, faults)
     replicas, constraint, calm = calm_down(wish, parameters, state.calm)
-    return Decision(replicas, constraint, terms, faults, replace(state, calm=calm))
+    remembered = State(state.demand, state.capacity, calm)
+    return Decision(replicas, constraint, terms, faults, remembered)
 
 
 def _hold(
@@ -133,7 +134,9 @@ def _observe(observation: Observation, parameters: Parameters, state: State | No
     return State(demand, capacity, state.calm)
 
 
-def _size(observation: Observation, parameters: Parameters, state: State) -> Terms:
+def _size(
+    observation: Observation, parameters: Parameters, state: State, bounds: tuple[int, int]
+) -> Terms:
     """Slots for the planned rate, plus slots to drain the backlog, and the KV floor."""
     demand, capacity = state.demand, state.capacity
     service_s = capacity.service_s
@@ -143,7 +146,7 @@ def _size(observation: Observation, parameters: Parameters, state: State) -> Ter
     staffing = required_slots(
         load, parameters.late_fraction, parameters.slo_wait_s / service_s, demand.z
     )
-    drain = _drain_slots(observation, parameters, state, backlog)
+    drain = _drain_slots(observation, parameters, state.capacity, (rate_rps, backlog))
     kv_replicas = 0
     if observation.kv_cache_usage is not None and backlog > 0.0:
         pressure = observation.kv_cache_usage / parameters.kv_ceiling_fraction
@@ -164,11 +167,16 @@ def _size(observation: Observation, parameters: Parameters, state: State) -> Ter
         kv_replicas=kv_replicas,
         needed_replicas=needed,
         wanted_replicas=needed,
+        low=bounds[0],
+        high=bounds[1],
     )
 
 
 def _drain_slots(
-    observation: Observation, parameters: Parameters, state: State, backlog: float
+    observation: Observation,
+    parameters: Parameters,
+    capacity: Capacity,
+    pressure: tuple[float, float],
 ) -> float:
     """Extra slots that work off in `drain_s` the backlog there will be when replicas can help.
 
@@ -177,8 +185,8 @@ def _drain_slots(
     if the SLO allows the backlog, or if what is already asked for drains it before another replica
     could start: more replicas would then arrive to an empty queue.
     """
-    rate_rps = planned_rps(state.demand)
-    service_s, startup_s = state.capacity.service_s, state.capacity.startup_s
+    rate_rps, backlog = pressure
+    service_s, startup_s = capacity.service_s, capacity.startup_s
     running_rps = capacity_slots(observation.current_replicas, parameters) / service_s
     backlog += min(_LINDY * backlog, startup_s * max(0.0, rate_rps - running_rps))
     if backlog <= max(1.0, rate_rps * parameters.slo_wait_s):
@@ -200,9 +208,9 @@ def _wish(
     if terms.kv_replicas and terms.kv_replicas == terms.needed_replicas:
         constraint = "kv_cache"
     spare = parameters.warm_spare_replicas
-    slots = max(terms.staffing_slots, terms.offered_load + terms.drain_slots)
     margin = max(0.0, terms.staffing_slots - terms.offered_load)
-    careful = replicas_for(slots * (1.0 + parameters.tolerance_fraction) + margin, parameters)
+    slots = terms.staffing_slots * (1.0 + parameters.tolerance_fraction) + margin
+    careful = max(replicas_for(slots, parameters), terms.kv_replicas)
     unseen = (
         parameters.require_engine_metrics
         and observation.current_replicas > 0
@@ -211,7 +219,7 @@ def _wish(
     return Wish(
         time_s=observation.time_s,
         replicas=whole_gpus(terms.needed_replicas + spare, parameters),
-        careful_replicas=whole_gpus(max(terms.needed_replicas, careful) + spare, parameters),
+        careful_replicas=whole_gpus(careful + spare, parameters),
         constraint=constraint,
         current=observation.current_replicas,
         target=observation.target_replicas,

@@ -23,7 +23,7 @@ _GROWTH_MAX = 2.0  # a surprise at most doubles the forecast, which itself follo
 _OPEN_MIN_S = 1.0  # an open bucket younger than this says nothing
 _ERROR_MEMORY_S = 1800.0  # burstiness is remembered half an hour
 _Z_PRIOR = 12  # judged buckets that weigh as much as the belief in Poisson arrivals: a minute
-_SURGE_MEMORY_S = 14_400.0  # bursty clients come back within hours; 0.5 h costs 15% more GPUs there
+_SURGE_MEMORY_S = 86_400.0  # bursty clients come back: 4 h has half as many reversals again there
 _Z_MIN, _Z_MAX = 1.0, 200.0
 _Z_JUMP = 16.0  # a sample counts at most so many times the memory: one spike is no burstiness
 _GAP_MAX_S = 60.0  # a longer silence between two ticks breaks the conservation law
@@ -76,13 +76,17 @@ def advance(demand: Demand, flow: Flow, service_s: float, lead_s: float) -> Dema
     arrived = (flow.completed - demand.completed) + (flow.in_system - demand.in_system)
     booked_s, end_s = demand.time_s, demand.open_since_s + BUCKET_S
     rate_rps = arrived / (flow.time_s - booked_s) if flow.time_s > booked_s else 0.0
-    demand = replace(demand, time_s=flow.time_s, in_system=flow.in_system, completed=flow.completed)
     while flow.time_s >= end_s:
         demand = _close_bucket(demand, rate_rps * (end_s - booked_s))
         demand = _judge(demand, service_s, lead_s)
         booked_s, end_s = end_s, end_s + BUCKET_S
-    rest = rate_rps * (flow.time_s - booked_s)
-    return replace(demand, open_arrivals=demand.open_arrivals + rest)
+    return replace(
+        demand,
+        time_s=flow.time_s,
+        in_system=flow.in_system,
+        completed=flow.completed,
+        open_arrivals=demand.open_arrivals + rate_rps * (flow.time_s - booked_s),
+    )
 
 
 def _close_bucket(demand: Demand, arrived: float) -> Demand:

@@ -44,7 +44,7 @@ def clean(seen: Observation) -> tuple[Observation, tuple[str, ...]]:
     Counts that are not finite or negative become "not reported" (engine) or NaN (handles), which
     `decide` answers by holding. Replica counts and bounds become non-negative and ordered.
     """
-    faults = tuple(name for name in _FIELDS if not _acceptable(name, getattr(seen, name)))
+    faults = tuple(limit[0] for limit in _LIMITS if not _acceptable(getattr(seen, limit[0]), limit))
     if not faults and seen.min_replicas <= seen.max_replicas:
         return seen, ()
     usable = {name: getattr(seen, name) for name in _FIELDS if name not in faults}
@@ -67,13 +67,22 @@ def clean(seen: Observation) -> tuple[Observation, tuple[str, ...]]:
 _FIELDS = tuple(field.name for field in fields(Observation))
 _HUGE = 1e12  # no count of requests or replicas is larger; sums and products stay finite
 _OPTIONAL = frozenset({"engine_waiting", "engine_running", "kv_cache_usage", "completed_total"})
+_Limit = tuple[str, float, float, bool]
 
 
-def _acceptable(name: str, value: object) -> bool:
+def _limit(name: str) -> _Limit:
+    """Name, least and greatest value of a field, and whether it may be missing."""
+    low = -_HUGE if name == "time_s" else 0.0
+    high = 1.0 if name == "kv_cache_usage" else _HUGE
+    return name, low, high, name in _OPTIONAL
+
+
+_LIMITS = tuple(map(_limit, _FIELDS))
+
+
+def _acceptable(value: Any, limit: _Limit) -> bool:
     if value is None:
-        return name in _OPTIONAL
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return limit[3]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    if name == "time_s":
-        return abs(value) <= _HUGE
-    return 0 <= value <= (1.0 if name == "kv_cache_usage" else _HUGE)
+    return limit[1] <= value <= limit[2]  # false for NaN

@@ -43,6 +43,8 @@ class History:
     def mean(self, series: Floats, window_s: float) -> float:
         """Mean of the last `window_s` seconds of a series."""
         count = max(1, round(window_s / self.tick_s))
+        if count == 1:
+            return float(series[self.ticks - 1]) if self.ticks else 0.0
         window = series[max(0, self.ticks - count) : self.ticks]
         return float(window.mean()) if len(window) else 0.0
 

@@ -84,6 +84,15 @@ def test_no_downscale_before_the_hold_window_has_passed() -> None:
         assert plant.run(rate_rps=1.0, for_s=1).replicas >= peak
 
 
+def test_replicas_for_a_backlog_leave_when_it_is_worked_off() -> None:
+    plant = Plant(replicas=4)
+    plant.run(rate_rps=5.0, for_s=600)
+    plant.queued += 600.0
+    asked = plant.run(rate_rps=5.0, for_s=1).replicas
+    assert plant.run(rate_rps=5.0, for_s=PARAMETERS.hold_down_s / 2).replicas < 0.7 * asked
+    assert plant.queued < 1.0
+
+
 def test_a_fresh_start_holds_until_a_full_window_is_seen() -> None:
     plant = Plant(replicas=20)
     assert plant.run(rate_rps=1.0, for_s=PARAMETERS.hold_down_s - 5).constraint == "warm_up"

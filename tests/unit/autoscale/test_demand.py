@@ -59,6 +59,13 @@ def test_bursts_that_come_and_go_stop_being_a_surprise() -> None:
     assert planned_rps(fed([20.0] * 300 + burst * 6, 1.0)) < 35.0
 
 
+def test_bursts_are_remembered_for_a_day() -> None:
+    bursts = [20.0] * 120 + ([20.0] * 24 + [120.0]) * 6
+    eight_hours_later = [20.0] * 5760
+    assert planned_rps(fed([*bursts, *eight_hours_later, 80.0], 5.0)) < 35.0
+    assert planned_rps(fed([*bursts, *eight_hours_later, 140.0], 5.0)) > 38.0
+
+
 def test_a_spike_that_lasted_does_not_hide_the_next_one() -> None:
     spike = [20.0] * 900 + [80.0] * 600 + [20.0] * 900
     assert planned_rps(fed(spike + [60.0] * 4, 1.0)) == pytest.approx(40.0)
