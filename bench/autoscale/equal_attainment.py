@@ -52,25 +52,6 @@ def points(judged: Judged, policy: str, where: World) -> list[tuple[float, float
     ]
 
 
-def bracketing(judged: Judged, target: float) -> list[Setting]:
-    """Per policy the settings between which `at_target` interpolates in some world."""
-    found: dict[Setting, None] = {}
-    for policy in _policies(judged):
-        for where in _worlds(judged):
-            mine = [
-                (run.attainment, run.gpu_hours, tuple(job.knobs.items()))
-                for job, run in judged
-                if job.policy == policy and world(job) == where
-            ]
-            above = [point for point in mine if point[0] >= target]
-            below = [point for point in mine if point[0] < target]
-            if above:
-                found[policy, min(above, key=lambda point: point[1])[2]] = None
-            if below:
-                found[policy, max(below)[2]] = None
-    return list(found)
-
-
 def at_targets(judged: Judged, targets: Iterable[float]) -> dict[str, dict[str, Any]]:
     """Per policy and target: GPU-hours with the interval over days and seeds; paired ratios.
 

@@ -31,24 +31,6 @@ def print_one(result: dict[str, Any]) -> None:
     screen.print(fixed_table(result))
 
 
-def points_table(result: dict[str, Any]) -> Table:
-    """Every setting: attainment, GPU-hours and reversals with their intervals."""
-    table = Table(title=f"{result['trace']}: days and seeds {result['worlds']}")
-    for head in ("policy", "setting", "within SLO", "GPU-hours", "reversals", "wait p99 s"):
-        table.add_column(head, justify="left" if head in {"policy", "setting"} else "right")
-    for row in result["summaries"]:
-        (low, high), (least, most) = row["attainment_ci"], row["gpu_hours_ci"]
-        table.add_row(
-            row["policy"],
-            " ".join(f"{name} {value:g}" for name, value in row["knobs"].items()),
-            f"{row['attainment']:.3%} [{low:.2%}, {high:.2%}]",
-            f"{row['gpu_hours']:.1f} [{least:.1f}, {most:.1f}]",
-            f"{row['reversals']:.0f}",
-            f"{row['wait_p99_s']:.1f}",
-        )
-    return table
-
-
 def fixed_table(result: dict[str, Any]) -> Table:
     """Each setting of a rival, and our GPU-hours at the attainment that it had."""
     table = Table(title="Ours at the attainment of each rival's setting")
