@@ -42,7 +42,7 @@ Scale = Annotated[
     ),
 ]
 MOST_SIMULATED = 6e6  # requests a run: some seconds and some hundred MB
-MOST_RECOMMENDED = 3e6  # a recommendation takes some 35 runs and at most a minute
+MOST_RECOMMENDED = 3e6  # a recommendation takes 23 runs and at most a minute
 
 
 def _load_profile(path: Path | None) -> Profile:
@@ -138,7 +138,8 @@ def simulate(
 
 
 def _simulate(trace: Trace, names: list[str], setting: tuple[Cut, Profile, Any], seeds: int) -> Any:
-    from autoscale.simulation.compare import Job, run_all, summarise_all
+    from autoscale.simulation.compare import Job, summarise_all
+    from autoscale.simulation.parallel import run_all
 
     jobs = [Job(name, *setting, seed=seed) for seed in range(seeds) for name in names]
     with progress() as bar:

@@ -1,22 +1,15 @@
-"""Runs named policies over the same workloads, in parallel, and summarises with intervals.
-
-Every policy meets the same requests and start-up times for a seed (common random numbers).
-"""
+"""The policies by name with their knobs, the jobs that compare them, and their summaries."""
 
 from __future__ import annotations
 
-import functools
 import math
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from autoscale.simulation.arrivals import Cut, make_workload
+from autoscale.simulation.arrivals import Cut
 from autoscale.simulation.ray_rival import RayRival, RaySettings
 from autoscale.simulation.rivals import (
     KedaHpa,
@@ -27,9 +20,8 @@ from autoscale.simulation.rivals import (
     parameters_for,
     static_peak,
 )
-from autoscale.simulation.simulate import Limits, Policy, Run, simulate
-from autoscale.simulation.traces import RateTrace, Trace
-from autoscale.simulation.workload import Profile, Workload, with_spikes
+from autoscale.simulation.simulate import Limits, Policy, Run
+from autoscale.simulation.workload import Profile, Workload
 
 Knobs = dict[str, float]
 
@@ -120,51 +112,6 @@ def check_policies(names: Sequence[str]) -> None:
     for name in names:
         if name not in POLICIES:
             raise ValueError(f"unknown policy {name!r}; known are {', '.join(POLICIES)}")
-
-
-_trace: Trace | None = None
-
-
-def _share(trace: Trace) -> None:
-    global _trace  # a worker process serves one trace; passing it with each job would copy it
-    _trace = trace
-    _workload.cache_clear()
-
-
-@functools.lru_cache(maxsize=2)
-def _workload(
-    cut: Cut, profile: Profile, seed: int, spikes: tuple[float, ...], cv_scale: float
-) -> Workload:
-    assert _trace is not None
-    trace = _trace
-    if cv_scale != 1.0 and isinstance(trace, RateTrace):
-        trace = replace(trace, cv=trace.cv * cv_scale)
-    workload = make_workload(trace, cut, profile, seed)
-    return with_spikes(workload, 3, spikes, 600.0) if spikes else workload
-
-
-def run_job(job: Job) -> Run:
-    """Run one job on the shared trace."""
-    workload = _workload(job.cut, job.profile, job.seed, job.spikes, job.cv_scale)
-    policy = POLICIES[job.policy](job, workload)
-    return simulate((job.policy, policy), workload, job.profile, job.limits, job.seed)
-
-
-def run_all(trace: Trace, jobs: Sequence[Job]) -> Iterator[tuple[Job, Run]]:
-    """Each job with its run, in the order they finish. Jobs of one workload are best adjacent."""
-    workers = min(len(jobs), len(os.sched_getaffinity(0)))
-    if workers <= 1:
-        _share(trace)
-        yield from ((job, run_job(job)) for job in jobs)
-        return
-    context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(workers, context, initializer=_share, initargs=(trace,))
-    try:
-        futures = {pool.submit(run_job, job): job for job in jobs}
-        for done in as_completed(futures):
-            yield futures[done], done.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

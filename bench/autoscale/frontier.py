@@ -23,7 +23,8 @@ import typer
 from rich.progress import track
 
 from autoscale.simulation.arrivals import DAY_S, Cut
-from autoscale.simulation.compare import Job, Knobs, run_all, summarise_all
+from autoscale.simulation.compare import Job, Knobs, summarise_all
+from autoscale.simulation.parallel import run_all
 from autoscale.simulation.recommend import cheapest
 from autoscale.simulation.simulate import Limits, Run
 from autoscale.simulation.traces import Trace

@@ -13,13 +13,22 @@ from autoscale.simulation.arrivals import Cut, make_workload
 from autoscale.simulation.compare import (
     POLICIES,
     Job,
+    Knobs,
     check_policies,
     interval,
-    run_all,
     summarise_all,
 )
+from autoscale.simulation.parallel import run_all
 from autoscale.simulation.ray_rival import RayRival, RaySettings
-from autoscale.simulation.recommend import Objective, cheapest, recommend, split
+from autoscale.simulation.recommend import (
+    HOLDS_S,
+    LATE_FRACTIONS,
+    TUNE_TICK_S,
+    Objective,
+    cheapest,
+    recommend,
+    split,
+)
 from autoscale.simulation.rivals import StaticPeak
 from autoscale.simulation.simulate import Fleet, History, Limits, Tick, reversals, simulate
 from autoscale.simulation.trace_files import read_trace
@@ -140,9 +149,23 @@ def test_a_recommendation_meets_the_objective_and_reports_its_regret() -> None:
     assert result.held_out.attainment > 0.98
     assert 2 <= result.min_replicas < result.max_replicas <= 60
     assert 0.0 <= result.regret < 0.5
-    assert len(result.frontier) == 12
+    assert {s.knobs["late_fraction"] for s in result.frontier} == set(LATE_FRACTIONS)
     assert [name for name, _ in result.sensitivity][-1] == "3x spike, 10 min"
     assert seen[-1][0] == seen[-1][1]
+
+
+@pytest.mark.parametrize("goal", [0.9, 0.99, 0.999])
+def test_the_search_finds_what_all_settings_would(goal: float) -> None:
+    trace = steps(4, 8, 14, 6, 5, 9, 13, 6)
+    parts, limits = split(trace, 1.0), Limits(tick_s=TUNE_TICK_S)
+    base = Job("smallfirst", parts.train, PROFILE, limits, seed=1)
+    grid: list[Knobs] = [
+        {"late_fraction": late, "hold_down_s": hold} for late in LATE_FRACTIONS for hold in HOLDS_S
+    ]
+    best = cheapest(list(run_all(trace, [replace(base, knobs=knobs) for knobs in grid])), goal)
+    result = recommend(trace, parts, PROFILE, Objective(goal), lambda *_: None)
+    assert best[1].attainment >= goal
+    assert result.knobs == best[0].knobs
 
 
 def test_an_impossible_objective_is_answered_and_names_what_binds() -> None:
