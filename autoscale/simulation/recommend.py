@@ -6,22 +6,18 @@ Runs the production `decide` in the simulator; returns numbers only, the CLI pri
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from autoscale.simulation.arrivals import DAY_S, Cut, trace_length_s
 from autoscale.simulation.compare import Job, Knobs, Summary, summarise
-from autoscale.simulation.parallel import Runner, runner
+from autoscale.simulation.parallel import runner
+from autoscale.simulation.search import Counter, Progress, cheapest, judge, tune
 from autoscale.simulation.simulate import Limits, Run
 from autoscale.simulation.traces import Trace, TraceError
 from autoscale.simulation.workload import Profile
 
-LATE_FRACTIONS = (0.3, 0.1, 0.03, 0.01, 0.001, 1e-6)  # loosest first
-HOLDS_S = (120.0, 300.0)
-_SPARE_GPUS = (1, 2, 4)  # tried when the strictest settings miss the objective
-_MOST_RUNS = 23  # without spares
 TUNE_TICK_S = 4.0  # a third of the time of 1 s; GPU-hours within 0.2% on Azure 2024 code, day 1
 MIN_TRACE_S = 600.0
 
@@ -61,9 +57,6 @@ class Recommendation:
     sensitivity: tuple[tuple[str, Summary], ...]
 
 
-Progress = Callable[[int, int], None]
-
-
 def split(trace: Trace, scale: float) -> Split:
     """Whole days where there are two or more (at most one day each), else halves.
 
@@ -88,10 +81,10 @@ def recommend(
     limits = Limits(tick_s=TUNE_TICK_S, slo_wait_s=objective.slo_wait_s)
     base = Job("smallfirst", parts.train, profile, limits, seed=1)
     with runner(trace) as run_jobs:
-        counter = _Counter(run_jobs, progress)
-        chosen = _tune(counter, base, objective.attainment)
+        counter = Counter(run_jobs, progress)
+        chosen = tune(counter, base, objective.attainment)
         unseen = replace(base, cut=parts.held_out, seed=2)
-        judged = _judge(counter, unseen, chosen[0].knobs, objective.attainment)
+        judged = judge(counter, unseen, chosen[0].knobs, objective.attainment)
         job, run = next(pair for pair in judged if pair[0].knobs == chosen[0].knobs)
         variants = _variants(job)
         others = [replace(unseen, policy=name) for name in ("ray-default", "clairvoyant")]
@@ -116,51 +109,6 @@ def recommend(
     )
 
 
-def _tune(counter: _Counter, base: Job, attainment: float) -> tuple[Job, Run]:
-    """The cheapest setting that attains, with warm spares if need be; else the one of most."""
-    trained = _search(counter, base, attainment)
-    if max(run.attainment for _, run in trained) < attainment:
-        strict = {"late_fraction": LATE_FRACTIONS[-1], "hold_down_s": HOLDS_S[-1]}
-        spares = [gpus * base.profile.replicas_per_gpu for gpus in _SPARE_GPUS]
-        trained += counter.run(
-            [replace(base, knobs=strict | {"warm_spare_replicas": spare}) for spare in spares]
-        )
-    return cheapest(trained, attainment)
-
-
-def _judge(
-    counter: _Counter, unseen: Job, knobs: Knobs, attainment: float
-) -> list[tuple[Job, Run]]:
-    """The best in hindsight, and every late fraction with the chosen hold and spares."""
-    judged = _search(counter, unseen, attainment)
-    known = [job.knobs for job, _ in judged]
-    wanted = [knobs | {"late_fraction": late} for late in LATE_FRACTIONS]
-    missing = [replace(unseen, knobs=other) for other in wanted if other not in known]
-    judged += counter.run(missing)
-    return sorted(judged, key=lambda pair: (-pair[0].knobs["late_fraction"], pair[1].gpu_hours))
-
-
-def _search(counter: _Counter, base: Job, attainment: float) -> list[tuple[Job, Run]]:
-    """Runs that hold the cheapest setting that attains, if there is one, and the strictest if not.
-
-    A stricter late fraction attains more and costs more, so for each hold the loosest that attains
-    is found by bisection: three runs instead of six.
-    """
-    spans = dict.fromkeys(HOLDS_S, (0, len(LATE_FRACTIONS)))
-    done: list[tuple[Job, Run]] = []
-    while tried := {hold: sum(span) // 2 for hold, span in spans.items() if span[0] < span[1]}:
-        jobs = [
-            replace(base, knobs={"late_fraction": LATE_FRACTIONS[at], "hold_down_s": hold})
-            for hold, at in tried.items()
-        ]
-        for job, run in counter.run(jobs):
-            hold = job.knobs["hold_down_s"]
-            (low, high), at = spans[hold], tried[hold]
-            spans[hold] = (low, at) if run.attainment >= attainment else (at + 1, high)
-            done.append((job, run))
-    return done
-
-
 def at_full_scale(result: Recommendation, scale: float, profile: Profile) -> Recommendation:
     """Bounds for all of the traffic when a share was simulated, in whole GPUs.
 
@@ -178,14 +126,6 @@ def at_full_scale(result: Recommendation, scale: float, profile: Profile) -> Rec
         max_replicas=high,
         verdict=result.verdict + share,
     )
-
-
-def cheapest(results: Sequence[tuple[Job, Run]], attainment: float) -> tuple[Job, Run]:
-    """The fewest GPU-hours among those that attain; the best attainment if none does."""
-    good = [pair for pair in results if pair[1].attainment >= attainment]
-    if good:
-        return min(good, key=lambda pair: pair[1].gpu_hours)
-    return max(results, key=lambda pair: pair[1].attainment)
 
 
 def verdict(chosen: tuple[Job, Run], objective: Objective, profile: Profile) -> str:
@@ -226,22 +166,3 @@ def _minimum(targets: np.ndarray[tuple[int], np.dtype[np.int64]], profile: Profi
 
 def _key(job: Job) -> tuple[object, ...]:
     return (job.policy, job.cut, job.profile, job.cv_scale, job.spikes)
-
-
-class _Counter:
-    """Runs jobs and reports how many are done."""
-
-    def __init__(self, run_jobs: Runner, progress: Progress) -> None:
-        self._run_jobs, self._progress, self._done = run_jobs, progress, 0
-
-    def run(self, jobs: Sequence[Job]) -> list[tuple[Job, Run]]:
-        results = []
-        for result in self._run_jobs(jobs):
-            results.append(result)
-            self._done += 1
-            self._progress(self._done, max(_MOST_RUNS, self._done))
-        order = {id(job): place for place, job in enumerate(jobs)}
-        return sorted(results, key=lambda pair: order[id(pair[0])])
-
-    def finish(self) -> None:
-        self._progress(self._done, self._done)

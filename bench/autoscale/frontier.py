@@ -25,7 +25,7 @@ from rich.progress import track
 from autoscale.simulation.arrivals import DAY_S, Cut
 from autoscale.simulation.compare import Job, Knobs, summarise_all
 from autoscale.simulation.parallel import run_all
-from autoscale.simulation.recommend import cheapest
+from autoscale.simulation.search import cheapest
 from autoscale.simulation.simulate import Limits, Run
 from autoscale.simulation.traces import Trace
 from autoscale.simulation.workload import Profile
@@ -82,8 +82,8 @@ def main(
         result = _measure(name)
         path = RESULTS / f"frontier-{name}.json"
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        for partial in RESULTS.glob(f"partial-{name}-*.jsonl"):
-            partial.unlink()
+        for part in ("tuning", "held-out"):
+            (RESULTS / f"partial-{name}-{part}.jsonl").unlink()
         screen.print(f"wrote {path}")
         print_one(result)
 

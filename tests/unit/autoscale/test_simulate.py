@@ -20,16 +20,9 @@ from autoscale.simulation.compare import (
 )
 from autoscale.simulation.parallel import run_all
 from autoscale.simulation.ray_rival import RayRival, RaySettings
-from autoscale.simulation.recommend import (
-    HOLDS_S,
-    LATE_FRACTIONS,
-    TUNE_TICK_S,
-    Objective,
-    cheapest,
-    recommend,
-    split,
-)
+from autoscale.simulation.recommend import TUNE_TICK_S, Objective, recommend, split
 from autoscale.simulation.rivals import StaticPeak
+from autoscale.simulation.search import HOLDS_S, LATE_FRACTIONS, cheapest
 from autoscale.simulation.simulate import Fleet, History, Limits, Tick, reversals, simulate
 from autoscale.simulation.trace_files import read_trace
 from autoscale.simulation.traces import RateTrace, TraceError
