@@ -42,35 +42,8 @@ Scale = Annotated[
     ),
 ]
 MOST_SIMULATED = 6e6  # requests a run: some seconds and some hundred MB
+MOST_HELD = 5e7  # requests in memory: some gigabytes
 MOST_RECOMMENDED = 3e6  # a recommendation takes 23 runs and at most a minute
-
-
-def _load_profile(path: Path | None) -> Profile:
-    from dataclasses import fields
-
-    from autoscale.simulation.workload import Profile
-
-    if path is None:
-        return Profile()
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: line {error.lineno}: not JSON") from None
-    if not isinstance(given, dict):
-        raise ValueError(f"{path}: need a JSON object of numbers")
-    known = {field.name for field in fields(Profile)}
-    if unknown := sorted(set(given) - known):
-        raise ValueError(
-            f"{path}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
-        )
-    if "colocation_curve" in given:
-        curve = given["colocation_curve"]
-        given["colocation_curve"] = tuple(curve) if isinstance(curve, list) else (curve,)
-    for name, value in given.items():
-        values = value if name == "colocation_curve" else (value,)
-        if not all(isinstance(v, int | float) and math.isfinite(v) and v >= 0 for v in values):
-            raise ValueError(f"{path}: {name} must be a finite number of at least 0, got {value!r}")
-    return Profile(**given)
 
 
 def _chosen_scale(
@@ -80,6 +53,9 @@ def _chosen_scale(
     from autoscale.simulation.arrivals import affordable_scale, mean_rate_rps
 
     if asked is not None:
+        most = affordable_scale(trace, length_s, MOST_HELD, most_scale=math.inf)
+        if asked > most:
+            raise ValueError(f"--scale {asked:g} is too much to simulate; at most {most:.3g}")
         return asked
     scale = affordable_scale(trace, length_s, most_requests)
     if scale < 1.0:
@@ -116,6 +92,7 @@ def simulate(
     with clear_errors():
         from autoscale.simulation.arrivals import Cut
         from autoscale.simulation.compare import POLICIES, check_policies
+        from autoscale.simulation.profile_file import read_profile
         from autoscale.simulation.simulate import Limits
         from autoscale.simulation.trace_files import read_trace
 
@@ -127,7 +104,7 @@ def simulate(
         scale = _chosen_scale(read, scale, hours * 3600.0, MOST_SIMULATED)
         cut = Cut(start_hours * 3600.0, hours * 3600.0, scale)
         limits = Limits(max_replicas=max_replicas, slo_wait_s=slo_wait_s)
-        summaries = _simulate(read, names, (cut, _load_profile(profile), limits), seeds)
+        summaries = _simulate(read, names, (cut, read_profile(profile), limits), seeds)
         if as_json:
             rows = [summary.as_json() | {"scale": scale} for summary in summaries]
             print(json.dumps(rows, indent=2))
@@ -173,12 +150,15 @@ def recommend(
     with clear_errors():
         from autoscale.simulation.arrivals import DAY_S
         from autoscale.simulation.plots import plot_frontier
+        from autoscale.simulation.profile_file import read_profile
         from autoscale.simulation.recommend import Objective, at_full_scale, recommend, split
         from autoscale.simulation.recommend_output import patch_yaml, print_recommendation
 
+        if not plot.parent.is_dir():
+            raise ValueError(f"--plot {plot}: no such folder")
         read = _one_source(trace, ledger, prometheus, query)
         _say_notes(read)
-        shape = _load_profile(profile)
+        shape = read_profile(profile)
         chosen_scale = _chosen_scale(read, scale, DAY_S, MOST_RECOMMENDED)
         objective = Objective(attainment, slo_wait_s)
         with progress() as bar:

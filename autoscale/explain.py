@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +78,23 @@ def entry_at(path: Path, time_s: float | None, deployment: str | None) -> Entry:
 
     Raises: JournalError if there is none.
     """
-    found = None
+    first, found, known = None, None, set()
     for entry in read_journal(path):
-        if deployment is not None and entry.deployment != deployment:
-            continue
-        if time_s is None or entry.observation.time_s <= time_s:
-            found = entry
-    if found is None:
-        raise JournalError(f"{path.name}: no decision recorded before that time")
-    return found
+        known.add(entry.deployment)
+        if deployment in (None, entry.deployment):
+            first = first or entry
+            if time_s is None or entry.observation.time_s <= time_s:
+                found = entry
+    if found is not None:
+        return found
+    if not known:
+        raise JournalError(f"{path.name}: no decision recorded yet")
+    if first is None:
+        raise JournalError(
+            f"{path.name}: no deployment {deployment!r}; known are {', '.join(sorted(known))}"
+        )
+    begun = datetime.fromtimestamp(first.observation.time_s, UTC)
+    raise JournalError(f"{path.name}: the first decision is of {begun:%Y-%m-%dT%H:%M:%S} UTC")
 
 
 def _entry(record: dict[str, Any]) -> Entry:
@@ -143,6 +152,8 @@ def explanation(entry: Entry) -> list[str]:
         f"{entry.parameters.late_fraction:g}; draining adds {terms['drain_slots']:.1f}; "
         f"start-up takes {terms['startup_s']:.0f} s.",
     ]
+    if entry.parameters.shadow:
+        lines.append("Shadow mode: this was not acted on.")
     if entry.faults:
         lines.append(f"Unusable inputs: {', '.join(entry.faults)}.")
     return lines + counterfactuals(entry)

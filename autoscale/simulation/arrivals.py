@@ -35,10 +35,12 @@ def mean_rate_rps(trace: Trace) -> float:
     return float(trace.rate_rps.sum()) * trace.step_s / trace_length_s(trace)
 
 
-def affordable_scale(trace: Trace, length_s: float, most_requests: float) -> float:
-    """The share of the traffic, at most 1, that is `most_requests` in `length_s` on average."""
+def affordable_scale(
+    trace: Trace, length_s: float, most_requests: float, most_scale: float = 1.0
+) -> float:
+    """The scale, at most `most_scale`, that is `most_requests` in `length_s` on average."""
     expected = mean_rate_rps(trace) * min(length_s, trace_length_s(trace))
-    return min(1.0, most_requests / expected) if expected > 0.0 else 1.0
+    return min(most_scale, most_requests / expected) if expected > 0.0 else most_scale
 
 
 def make_workload(trace: Trace, cut: Cut, profile: Profile, seed: int) -> Workload:
@@ -61,7 +63,10 @@ def make_workload(trace: Trace, cut: Cut, profile: Profile, seed: int) -> Worklo
         arrival, index = arrival[order], index[order]
         work, kv = _token_work(trace, index, profile)
     if not len(arrival):
-        raise TraceError(f"{trace.name}: no request between {cut.start_s:g} s and the cut's end")
+        raise TraceError(
+            f"{trace.name}: no request from hour {cut.start_s / 3600.0:g} on; the trace is "
+            f"{trace_length_s(trace) / 3600.0:.3g} hours long"
+        )
     return Workload(arrival, work, kv, length_s, trace.clock_s + cut.start_s, trace.name)
 
 

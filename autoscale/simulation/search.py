@@ -38,35 +38,30 @@ class Counter:
         self._progress(self._done, self._done)
 
 
-def _families(spare_replicas: int = 0) -> list[Knobs]:
-    """What a late fraction is combined with: two holds, or the longer one with warm spares."""
-    if not spare_replicas:
-        return [{"hold_down_s": hold_s} for hold_s in HOLDS_S]
-    return [
-        {"hold_down_s": HOLDS_S[-1], "warm_spare_replicas": gpus * spare_replicas}
-        for gpus in _SPARE_GPUS
-    ]
-
-
 def tune(counter: Counter, base: Job, attainment: float) -> tuple[Job, Run]:
     """The cheapest setting that attains, with warm spares if need be; else the one of most."""
-    trained = _search(counter, base, _families(), attainment)
-    if max(run.attainment for _, run in trained) < attainment:
-        spares = _families(base.profile.replicas_per_gpu)
-        trained += _search(counter, base, spares, attainment)
-    return cheapest(trained, attainment)
+    return cheapest(_explore(counter, base, attainment), attainment)
 
 
 def judge(counter: Counter, unseen: Job, knobs: Knobs, attainment: float) -> list[tuple[Job, Run]]:
     """The best in hindsight, and every late fraction with what else was chosen."""
-    families = _families()
-    if "warm_spare_replicas" in knobs:
-        families += _families(unseen.profile.replicas_per_gpu)
-    judged = _search(counter, unseen, families, attainment)
+    judged = _explore(counter, unseen, attainment)
     known = [job.knobs for job, _ in judged]
     wanted = [knobs | {"late_fraction": late} for late in LATE_FRACTIONS]
     judged += counter.run([replace(unseen, knobs=k) for k in wanted if k not in known])
     return sorted(judged, key=lambda pair: (-pair[0].knobs["late_fraction"], pair[1].gpu_hours))
+
+
+def _explore(counter: Counter, base: Job, attainment: float) -> list[tuple[Job, Run]]:
+    """Both holds; then, only while nothing attains, the longer one with more and more spares."""
+    runs = _search(counter, base, [{"hold_down_s": hold_s} for hold_s in HOLDS_S], attainment)
+    for gpus in _SPARE_GPUS:
+        if max(run.attainment for _, run in runs) >= attainment:
+            break
+        spares = gpus * base.profile.replicas_per_gpu
+        family: Knobs = {"hold_down_s": HOLDS_S[-1], "warm_spare_replicas": spares}
+        runs += _search(counter, base, [family], attainment)
+    return runs
 
 
 def _search(

@@ -63,6 +63,8 @@ def _read_text(path: Path) -> str:
         return raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise TraceError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise TraceError(f"{path}: a folder; name one file") from None
     except (OSError, EOFError, zlib.error) as error:
         raise TraceError(f"{path.name}: cannot be read ({error})") from None
     except UnicodeDecodeError as error:

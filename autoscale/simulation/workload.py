@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,35 @@ class Profile:
     replicas_per_gpu: int = 4
     colocation_curve: tuple[float, ...] = ()
     gpu_usd_per_hour: float = 1.2
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be simulated. Raises: ValueError naming the key."""
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{name}: expected a number, got {value!r}")
+            if not low <= value <= high:
+                raise ValueError(f"{name}: {value!r} is outside [{low:g}, {high:g}]")
+        for name in ("slots", "replicas_per_gpu"):
+            if getattr(self, name) != int(getattr(self, name)):
+                raise ValueError(f"{name}: {getattr(self, name)!r} is not a whole number")
+
+
+_DAY_S = 86_400.0
+_RANGES: dict[str, tuple[float, float]] = {
+    "slots": (1, 100_000),
+    "service_s": (1e-4, _DAY_S),
+    "service_cv": (0.0, 100.0),
+    "handover_s": (0.0, _DAY_S),
+    "prefill_tokens_per_s": (1e-3, math.inf),
+    "decode_tokens_per_s": (1e-3, math.inf),
+    "batch_slowdown": (0.0, 0.99),
+    "kv_tokens": (1.0, math.inf),
+    "startup_s": (0.0, _DAY_S),
+    "startup_cv": (0.0, 100.0),
+    "replicas_per_gpu": (1, 64),
+    "gpu_usd_per_hour": (0.0, math.inf),
+}
 
 
 @dataclass(frozen=True, slots=True)

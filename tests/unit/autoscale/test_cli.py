@@ -58,8 +58,9 @@ def test_simulate_prints_a_table_for_people(trace: Path) -> None:
     ("arguments", "message"),
     [
         (["--policy", "hpa"], "unknown policy 'hpa'; known are smallfirst"),
-        (["--start-hours", "40"], "no request between"),
-        (["--profile", "missing.json"], "missing.json"),
+        (["--start-hours", "40"], "no request from hour 40 on; the trace is "),
+        (["--profile", "missing.json"], "missing.json: no such file"),
+        (["--scale", "1e9"], "--scale 1e+09 is too much to simulate; at most"),
     ],
 )
 def test_simulate_answers_mistakes_in_one_line(
@@ -83,7 +84,20 @@ def test_huge_traffic_is_thinned_and_said(trace: Path, monkeypatch: pytest.Monke
     assert row["requests"] == pytest.approx(39_000, rel=0.1)
 
 
-@pytest.mark.parametrize("text", ["[1]", '{"slots": "many"}', '{"startup_s": -1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        '{"slots": "many"}',
+        '{"slots": 0}',
+        '{"slots": 1.5}',
+        '{"startup_s": -1}',
+        '{"startup_s": true}',
+        '{"batch_slowdown": 1}',
+        '{"decode_tokens_per_s": 0}',
+        '{"colocation_curve": 3}',
+    ],
+)
 def test_a_profile_without_sense_is_refused(trace: Path, tmp_path: Path, text: str) -> None:
     profile = tmp_path / "profile.json"
     profile.write_text(text, encoding="utf-8")
@@ -115,6 +129,12 @@ def test_recommend_prints_a_patch_that_the_policy_accepts(trace: Path, tmp_path:
     Parameters.from_kwargs(patch["autoscaling_config"]["policy"]["policy_kwargs"])
     assert patch["autoscaling_config"]["min_replicas"] == answer["min_replicas"]
     assert plot.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_recommend_refuses_a_plot_without_a_folder_before_it_simulates(trace: Path) -> None:
+    result = RUNNER.invoke(app, ["recommend", "--trace", str(trace), "--plot", "nowhere/x.png"])
+    assert result.exit_code == 2
+    assert "--plot nowhere/x.png: no such folder" in result.stderr
 
 
 @pytest.mark.parametrize("sources", [[], ["--trace", "a", "--ledger", "b"]])

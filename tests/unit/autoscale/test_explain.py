@@ -122,8 +122,13 @@ def test_a_line_cut_short_by_a_crash_is_left_out_but_not_one_in_the_middle(
 def test_no_journal_and_no_entry_are_said(journal: Path, tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="set journal_path"):
         entry_at(tmp_path / "none.jsonl", None, None)
-    with pytest.raises(JournalError, match="no decision recorded"):
+    with pytest.raises(JournalError, match=r"the first decision is of \d{4}-"):
         entry_at(journal, 1.0, None)
+    with pytest.raises(JournalError, match="no deployment 'Large'; known are "):
+        entry_at(journal, None, "Large")
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(JournalError, match="no decision recorded yet"):
+        entry_at(tmp_path / "empty.jsonl", None, None)
 
 
 def test_the_journal_writes_changes_and_one_line_a_minute(tmp_path: Path) -> None:
