@@ -20,7 +20,12 @@ SMALL = {
     "max_ongoing_requests": 8,
     "max_queued_requests": 40,
     "stall_timeout_s": 5,
-    "scaling": {"min_replicas": 2, "max_replicas": 4, "policy_kwargs": {"hold_down_s": 10}},
+    "scaling": {
+        "min_replicas": 2,
+        "max_replicas": 4,
+        # A request of 60 tokens takes these engines 1.2 s; there is no time to learn it here.
+        "policy_kwargs": {"hold_down_s": 10, "service_prior_s": 1.2},
+    },
 }
 LARGE = {"model": "sim-large", "engine": {**ENGINE, "seed": 1}, "num_cpus": 0.1}
 ARGS = {

@@ -154,7 +154,6 @@ def test_a_stalled_engine_is_replaced_and_its_requests_go_elsewhere(endpoint: En
     )
 
 
-@pytest.mark.timeout(600)
 def test_small_replicas_follow_the_queue_up_and_down(endpoint: Endpoint) -> None:
     wait_until(lambda: endpoint.running("small") == 2, 120, "two small replicas")
     started_s = time.monotonic()
@@ -170,8 +169,7 @@ def test_small_replicas_follow_the_queue_up_and_down(endpoint: Endpoint) -> None
 
     asyncio.run(storm())
     assert max(replicas for _, replicas in seen) > 2, seen
-    # The policy plans for the storm's rate until its windows have forgotten it, about four minutes.
-    wait_until(lambda: endpoint.running("small") == 2, 420, "two small replicas after the storm")
+    wait_until(lambda: endpoint.running("small") == 2, 240, "two small replicas after the storm")
 
 
 def test_ctrl_c_leaves_no_process_behind() -> None:
