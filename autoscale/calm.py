@@ -31,6 +31,8 @@ class Wish:
     careful_replicas: int
     """What a scale-down must leave: the same with the tolerance added, but without the backlog,
     whose replicas may go as soon as it is worked off."""
+    carrying_replicas: int
+    """What the rate of now fills: those stay, however little the forecast expects."""
     constraint: str
     current: int
     target: int
@@ -67,7 +69,7 @@ def _down(wish: Wish, parameters: Parameters, calm: Calm) -> tuple[int, str]:
         return 0, "idle"
     if wish.time_s - calm.since_s < parameters.hold_down_s:
         return wish.target, "warm_up"
-    peak = max(calm.peaks[0][1], wish.replicas, 1)
+    peak = max(calm.peaks[0][1], wish.replicas, wish.carrying_replicas, 1)
     if peak >= wish.target:
         return wish.target, "hold_down" if wish.careful_replicas < wish.target else "tolerance"
     return peak, "demand"

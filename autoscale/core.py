@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 from autoscale.calm import Calm, Wish, calm_down
 from autoscale.capacity import Capacity, Priors, Service, first_capacity, learn
-from autoscale.demand import Demand, Flow, advance, broken_clock, first_demand, planned_rps
+from autoscale.demand import (
+    Demand,
+    Flow,
+    advance,
+    broken_clock,
+    first_demand,
+    planned_rps,
+    seen_rps,
+)
 from autoscale.observation import Observation, clean
 from autoscale.parameters import Parameters
 from autoscale.quantum import capacity_slots, replicas_for, whole_gpus
@@ -41,6 +49,7 @@ class Terms:
     startup_s: float = 0.0
     burstiness: float = 1.0
     offered_load: float = 0.0
+    seen_load: float = 0.0
     backlog: float = 0.0
     staffing_slots: float = 0.0
     drain_slots: float = 0.0
@@ -140,13 +149,13 @@ def _size(
     """Slots for the planned rate, plus slots to drain the backlog, and the KV floor."""
     demand, capacity = state.demand, state.capacity
     service_s = capacity.service_s
-    rate_rps = planned_rps(demand)
-    load = rate_rps * service_s
+    rates_rps = planned_rps(demand), seen_rps(demand)
+    load = rates_rps[0] * service_s
     backlog = observation.queued + (observation.engine_waiting or 0.0)
     staffing = required_slots(
         load, parameters.late_fraction, parameters.slo_wait_s / service_s, demand.z
     )
-    drain = _drain_slots(observation, parameters, state.capacity, (rate_rps, backlog))
+    drain = _drain_slots(observation, parameters, capacity, rates_rps, backlog)
     kv_replicas = 0
     if observation.kv_cache_usage is not None and backlog > 0.0:
         pressure = observation.kv_cache_usage / parameters.kv_ceiling_fraction
@@ -156,11 +165,12 @@ def _size(
     if demand.in_system > _IDLE_REQUESTS:
         needed = max(needed, 1)
     return Terms(
-        rate_rps=rate_rps,
+        rate_rps=rates_rps[0],
         service_s=service_s,
         startup_s=capacity.startup_s,
         burstiness=demand.z,
         offered_load=load,
+        seen_load=rates_rps[1] * service_s,
         backlog=backlog,
         staffing_slots=staffing,
         drain_slots=drain,
@@ -176,7 +186,8 @@ def _drain_slots(
     observation: Observation,
     parameters: Parameters,
     capacity: Capacity,
-    pressure: tuple[float, float],
+    rates_rps: tuple[float, float],
+    backlog: float,
 ) -> float:
     """Extra slots that work off in `drain_s` the backlog there will be when replicas can help.
 
@@ -184,18 +195,25 @@ def _drain_slots(
     it is: a burst of seconds leaves little, a spike that lasts is answered before it is felt. None
     if the SLO allows the backlog, or if what is already asked for drains it before another replica
     could start: more replicas would then arrive to an empty queue.
+
+    Where more arrives than what runs can serve, at least the next GPU: the planned rate, at most
+    twice the forecast, may not even fill a tier that was larger than its need when a step hit it.
     """
-    rate_rps, backlog = pressure
+    planned_rps, seen_rps = rates_rps
     service_s, startup_s = capacity.service_s, capacity.startup_s
     running_rps = capacity_slots(observation.current_replicas, parameters) / service_s
-    backlog += min(_LINDY * backlog, startup_s * max(0.0, rate_rps - running_rps))
-    if backlog <= max(1.0, rate_rps * parameters.slo_wait_s):
+    backlog += min(_LINDY * backlog, startup_s * max(0.0, planned_rps - running_rps))
+    if backlog <= max(1.0, planned_rps * parameters.slo_wait_s):
         return 0.0
-    slots = capacity_slots(observation.target_replicas, parameters)
-    spare_rps = slots / service_s - rate_rps
+    drain = backlog * service_s / parameters.drain_s
+    asked_rps = capacity_slots(observation.target_replicas, parameters) / service_s
+    spare_rps = asked_rps - planned_rps
     if spare_rps > _EMPTY_SLOTS and backlog / spare_rps <= startup_s:
-        return 0.0
-    return backlog * service_s / parameters.drain_s
+        drain = 0.0
+    if seen_rps <= running_rps:
+        return drain
+    more = observation.current_replicas + parameters.replicas_per_gpu
+    return max(drain, capacity_slots(more, parameters) - planned_rps * service_s)
 
 
 def _wish(
@@ -220,6 +238,7 @@ def _wish(
         time_s=observation.time_s,
         replicas=whole_gpus(terms.needed_replicas + spare, parameters),
         careful_replicas=whole_gpus(careful + spare, parameters),
+        carrying_replicas=whole_gpus(replicas_for(terms.seen_load, parameters), parameters),
         constraint=constraint,
         current=observation.current_replicas,
         target=observation.target_replicas,

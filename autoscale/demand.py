@@ -174,7 +174,12 @@ def forecast_rps(arrivals: tuple[float, ...], lead_s: float) -> float:
 
 
 def planned_rps(demand: Demand) -> float:
-    """The rate to staff for: the forecast, unless the last seconds clearly exceed it."""
+    """The rate to staff for: the rate seen, at most twice the forecast."""
+    return min(seen_rps(demand), _GROWTH_MAX * max(demand.plan_rps, 1.0))
+
+
+def seen_rps(demand: Demand) -> float:
+    """The rate of now: the forecast, unless the last seconds clearly exceed it."""
     plan = demand.plan_rps
     open_s = demand.time_s - demand.open_since_s
     windows = [
@@ -188,7 +193,7 @@ def planned_rps(demand: Demand) -> float:
         noise = _SURPRISE * math.sqrt(demand.z * max(plan, 1.0 / window_s) / window_s)
         if rate > demand.plan_rps + max(noise, surge):
             plan = max(plan, rate)
-    return min(plan, max(demand.plan_rps, _GROWTH_MAX * max(demand.plan_rps, 1.0)))
+    return plan
 
 
 def _trend_weights() -> tuple[float, ...]:

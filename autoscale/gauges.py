@@ -16,6 +16,7 @@ NAMES = {
     "startup_s": "Seconds from asking for a replica to having it, measured",
     "burstiness": "Variance to mean of demand in slots; 1 is Poisson",
     "offered_load": "Slots that the planned rate keeps busy",
+    "seen_load": "Slots that the rate of the last seconds would keep busy",
     "backlog": "Requests waiting at handles and in engines",
     "staffing_slots": "Slots that keep waits within the objective",
     "drain_slots": "Extra slots that work off the backlog",

@@ -69,6 +69,18 @@ def test_a_threefold_step_asks_for_more_within_5_s() -> None:
     assert plant.run(rate_rps=30.0, for_s=5).replicas > before
 
 
+@pytest.mark.parametrize("startup_s", [20.0, 90.0])
+def test_a_tier_larger_than_its_need_grows_from_5_s_after_a_tenfold_step_on(
+    startup_s: float,
+) -> None:
+    plant = Plant(replace(PARAMETERS, startup_prior_s=startup_s), replicas=4)
+    plant.low = 4
+    assert plant.run(rate_rps=1.5, for_s=600).replicas == 4
+    grown = [plant.run(rate_rps=15.0, for_s=1).replicas for _ in range(60)]
+    assert grown[4] > 4
+    assert grown == sorted(grown)
+
+
 def test_a_step_gets_its_full_staffing_and_comes_back_down() -> None:
     plant = Plant(replicas=2)
     plant.run(rate_rps=1.0, for_s=600)
