@@ -22,7 +22,10 @@ _COLOURS = {
 def plot_frontier(
     groups: Mapping[str, Sequence[Summary]], objective: float, title: str, path: Path
 ) -> None:
-    """Late requests (log scale) against GPU-hours, one line a policy; lower left is better."""
+    """Late requests (log scale) against GPU-hours, one line a policy; lower left is better.
+
+    A static fleet far dearer than every scaling policy leaves the frame, or it would squeeze them.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -48,6 +51,8 @@ def plot_frontier(
         fontsize=8,
         color="#666666",
     )
+    scaling = [s.gpu_hours for name, of in groups.items() if name != "static-peak" for s in of]
+    axes.set_xlim(right=1.05 * max(scaling))
     axes.set_yscale("log")
     axes.set_xlabel("GPU-hours held")
     axes.set_ylabel("requests later than the SLO (%, log scale; 0.001 means none)")

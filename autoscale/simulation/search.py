@@ -91,5 +91,5 @@ def cheapest(results: Sequence[tuple[Job, Run]], attainment: float) -> tuple[Job
     """The fewest GPU-hours among those that attain; if none does, among those that attain most."""
     good = [pair for pair in results if pair[1].attainment >= attainment]
     if good:
-        return min(good, key=lambda pair: pair[1].gpu_hours)
+        return min(good, key=lambda pair: (pair[1].gpu_hours, -pair[1].attainment))
     return max(results, key=lambda pair: (pair[1].attainment, -pair[1].gpu_hours))

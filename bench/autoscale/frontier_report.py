@@ -6,6 +6,7 @@ python -m bench.autoscale.frontier_report
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,8 @@ from rich.table import Table
 from autoscale.simulation.compare import Summary
 from autoscale.simulation.plots import plot_frontier
 from bench.autoscale.traffic import RESULTS, TARGETS
+
+RUNBOOKS = Path("docs/runbooks")
 
 screen = Console(width=140)
 
@@ -83,6 +86,8 @@ def report_all() -> None:
         days, seeds = result["days_held_out"], result["seeds"]
         title = f"{result['trace']}: held-out days {days}, seeds {seeds}"
         plot_frontier(groups, TARGETS[0], title, path.with_suffix(".png"))
+        if result["trace"] == "azure-code":
+            plot_frontier(groups, TARGETS[0], title, RUNBOOKS / path.with_suffix(".png").name)
 
 
 if __name__ == "__main__":

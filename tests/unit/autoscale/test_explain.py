@@ -131,6 +131,13 @@ def test_no_journal_and_no_entry_are_said(journal: Path, tmp_path: Path) -> None
         entry_at(tmp_path / "empty.jsonl", None, None)
 
 
+def test_a_shadow_decision_says_that_it_was_not_acted_on(journal: Path) -> None:
+    entry = entry_at(journal, None, None)
+    shadow = replace(entry, parameters=replace(entry.parameters, shadow=True))
+    assert "Shadow mode: this was not acted on." in explanation(shadow)
+    assert "Shadow" not in " ".join(explanation(entry))
+
+
 def test_the_journal_writes_changes_and_one_line_a_minute(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "small.jsonl"
     writer = Journal(str(path))
