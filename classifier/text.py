@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from classifier.courtesy import without_courtesy
+
 Conversation = Sequence[Mapping[str, Any]] | str
 
 #: Characters of the scored turn: its head carries the task, its tail the question. A 96-token
@@ -55,12 +57,12 @@ _CONTROL |= {ord(c): "" for c in "\u200b\u200c\u200d\u2060\ufeff\u00ad"}
 def flatten(conversation: Conversation) -> str:
     """Return the scored text of a conversation or a raw prompt, at most 3,000 characters."""
     if isinstance(conversation, str):
-        return clean(conversation)
+        return without_courtesy(clean(conversation))
     turns = [(role, text) for role, text in _turns(conversation) if text]
     scored = next((i for i in reversed(range(len(turns))) if turns[i][0] == "user"), None)
     if scored is None:
         return clean("\n".join(text for _, text in turns))
-    turn = clean(turns[scored][1])
+    turn = without_courtesy(clean(turns[scored][1]))
     if len(turn) >= ALONE_CHARS or len(turn.split()) >= ALONE_WORDS:
         return turn
     context = _context(turns[:scored])

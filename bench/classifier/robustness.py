@@ -64,6 +64,12 @@ REWORDINGS: dict[str, Callable[[str, random.Random], Conversation]] = {
     "500 spaces after": lambda t, _: t + " " * 500,
     "500 spaces inside": lambda t, _: t.replace(" ", " " * 500, 1),
     "please": lambda t, _: f"Please {t[:1].lower()}{t[1:]} Thank you!",
+    "please, longer": lambda t, _: (
+        f"Hello! Could you help me with this? {t} Many thanks in advance."
+    ),
+    "courtesy not listed": lambda t, _: (
+        f"I would be grateful for your view on this. {t} Best regards, Anna"
+    ),
     "padding sentence before": lambda t, _: f"I hope you are well. {t}",
     "padding sentence after": lambda t, _: f"{t} I hope you are well.",
     "options reversed": options_reversed,

@@ -35,6 +35,36 @@ def test_the_last_user_turn_leads_and_earlier_turns_follow_with_their_role() -> 
 
 
 @pytest.mark.parametrize(
+    "around",
+    [
+        "Please {} Thank you!",
+        "I hope you are well. {}",
+        "{} I hope this finds you well.",
+        "Hello! Could you help me with this? {} Many thanks in advance.",
+        "Hey there, quick one: {}\nThanks a lot.",
+    ],
+)
+def test_courtesy_around_a_prompt_is_not_read(around: str) -> None:
+    prompt = "What is the largest prime factor of 600851475143?"
+    assert flatten(around.format(prompt)) == prompt
+    assert flatten([{"role": "user", "content": around.format(prompt)}]) == prompt
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Thanks, that solved it. Have a good weekend.",
+        "Translate to French: many thanks",
+        "Write a reply that ends with thank you",
+        "Please help",
+        "please please please",
+    ],
+)
+def test_courtesy_that_is_the_prompt_is_kept(prompt: str) -> None:
+    assert flatten(prompt) == prompt.strip()
+
+
+@pytest.mark.parametrize(
     "turn",
     ["Which of these two functions is faster, and why?", "a" * 60],
     ids=["eight words", "sixty characters"],
