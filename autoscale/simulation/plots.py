@@ -52,7 +52,7 @@ def plot_frontier(
         color="#666666",
     )
     scaling = [s.gpu_hours for name, of in groups.items() if name != "static-peak" for s in of]
-    axes.set_xlim(right=1.05 * max(scaling))
+    axes.set_xlim(0.9 * min(scaling), 1.05 * max(scaling))
     axes.set_yscale("log")
     axes.set_xlabel("GPU-hours held")
     axes.set_ylabel("requests later than the SLO (%, log scale; 0.001 means none)")
