@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,13 @@ RUNGS = ("lexical", "neighbours", "neural")
 #: Labels whose vectors are kept at most: 768 bytes each, and a product of 0.3 ms for all of them.
 NEIGHBOURS_LABELS = 8_000
 #: Layers of the frozen encoder. From the third to the sixth they lose what kind of task a prompt
-#: is, .02 to .03 of AUROC at any number of labels, and each costs a millisecond.
+#: is, .02 to .03 of AUROC at any number of labels, and they double the time.
 FROZEN_LAYERS = 3
-#: Below this, fine-tuning 11 million weights is not tried.
-NEURAL_LABELS = 300
+#: Below this, fine-tuning 11 million weights is not tried: at 1,000 labels it only just equals
+#: neighbours (learning curve).
+NEURAL_LABELS = 700
+#: With fewer training rows, rungs are compared by cross-fitting: all of them are fitted in seconds.
+FEW_TO_CHOOSE = NEURAL_LABELS
 
 Progress = Callable[[str, float], None]
 
@@ -79,11 +83,16 @@ def _lexical(training: Training) -> Fitted:
     return Fitted("lexical", Lexical(arrays), {"lexical.safetensors": arrays})
 
 
-def _neighbours(training: Training) -> Fitted:
+@cache
+def _frozen() -> bytes:
     from classifier.training.fit_neural import export, quantise
     from classifier.training.minilm import load_minilm
 
-    graph = quantise(export(load_minilm(FROZEN_LAYERS)))
+    return quantise(export(load_minilm(FROZEN_LAYERS)))
+
+
+def _neighbours(training: Training) -> Fitted:
+    graph = _frozen()
     encode = Encoding(graph, training.tokenizer)
     arrays: Arrays = {
         "vectors": encode(training.texts).astype(np.float16),

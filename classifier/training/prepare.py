@@ -16,7 +16,7 @@ from classifier.errors import DataError
 from classifier.familiarity import Policy
 from classifier.judging.candidates import Outcomes
 from classifier.text import Conversation, flatten
-from classifier.training.ladder import RUNGS
+from classifier.training.ladder import RUNGS, Training
 from classifier.training.recipe import Recipe
 
 Indices = NDArray[np.int64]
@@ -113,3 +113,15 @@ def _teach_only(
     _, calibrate_on, test_on = (part[~weak[part]] for part in parts)
     judged = np.isin(clusters, clusters[np.concatenate([calibrate_on, test_on])])
     return np.flatnonzero(~judged), calibrate_on, test_on
+
+
+def training_on(data: Prepared, index: Indices, recipe: Recipe) -> Training:
+    """Return some rows as rungs are fitted on them."""
+    return Training(
+        data.texts_at(index),
+        data.vectors[index],
+        data.labels[index],
+        data.weights[index],
+        data.base.read("tokenizer.json"),
+        recipe,
+    )

@@ -1,6 +1,6 @@
 """From labelled rows to a classifier: split, fit the ladder, calibrate, choose, judge."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,10 +11,11 @@ from classifier.errors import DataError
 from classifier.headed import Headed, Rung
 from classifier.judging.candidates import Candidate, Outcomes, advantage, baselines
 from classifier.training.choose import choose
+from classifier.training.cross_fit import cross_fitted
 from classifier.training.fit_calibration import fit_calibrator
-from classifier.training.ladder import Fitted, Training, available, fit_rungs
-from classifier.training.prepare import Indices, Options, Prepared, prepare
-from classifier.training.recipe import recipe_for
+from classifier.training.ladder import FEW_TO_CHOOSE, available, fit_rungs
+from classifier.training.prepare import Indices, Options, Prepared, prepare, training_on
+from classifier.training.recipe import Recipe, recipe_for
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,20 @@ def train(rows: Sequence[Row], options: Options) -> Trained:
     """Return the best rung for these rows; raises ``DataError`` where they cannot teach."""
     _check(rows, options.objective)
     data = prepare(rows, options)
-    fitted = list(_fit(data, options))
+    names, recipe = available(len(data.fit_on), options.rungs), _recipe(data, options)
+    training = training_on(data, data.fit_on, recipe)
+    fitted = list(fit_rungs(training, names, options.progress))
     on_calibration, on_held_out = (
         {f.name: calibrated(f.rung, data, index, options.objective) for f in fitted}
         for index in (data.calibrate_on, data.held_out)
     )
     files = {f.name: f.files for f in fitted}
-    chosen, ladder = choose(data, on_calibration, options)
+    crossed = None
+    if len(names) > 1 and len(data.fit_on) < FEW_TO_CHOOSE and not options.unseen:
+        crossed = cross_fitted(
+            data, names, options.objective, recipe, lambda name, _: options.progress(name, 1.0)
+        )
+    chosen, ladder = choose(data, on_calibration, options, crossed)
     small, large = on_calibration[chosen].probabilities(
         data.texts_at(data.test_on), data.vectors[data.test_on]
     )
@@ -84,18 +92,8 @@ def _check(rows: Sequence[Row], objective: Objective) -> None:
         raise DataError(f"`small` is {outcome[0, 0]} on every row; nothing can be learned from it")
 
 
-def _fit(data: Prepared, options: Options) -> Iterator[Fitted]:
-    names = available(len(data.fit_on), options.rungs)
-    recipe = options.recipe or recipe_for(len(data.fit_on))
-    training = Training(
-        data.texts_at(data.fit_on),
-        data.vectors[data.fit_on],
-        data.labels[data.fit_on],
-        data.weights[data.fit_on],
-        data.base.read("tokenizer.json"),
-        replace(recipe, seed=options.seed),
-    )
-    return fit_rungs(training, names, options.progress)
+def _recipe(data: Prepared, options: Options) -> Recipe:
+    return replace(options.recipe or recipe_for(len(data.fit_on)), seed=options.seed)
 
 
 def calibrated(rung: Rung, data: Prepared, index: Indices, objective: Objective) -> Headed:

