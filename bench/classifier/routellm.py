@@ -25,6 +25,7 @@ from classifier.lexical import Lexical
 from classifier.neural import Neural
 from classifier.text import flatten
 from classifier.training import fit_lexical, fit_neural
+from classifier.training.ladder import Training, fit_rungs
 from classifier.training.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results"
@@ -104,13 +105,41 @@ def run(seed: int, by_subject: bool) -> dict[str, object]:
     }
 
 
+def neighbours(seed: int, by_subject: bool) -> dict[str, object]:
+    """Return the same split's row of the neighbours rung, which needs no training."""
+    rows = mmlu()
+    outcome = labels(rows)
+    train, test = split(rows, seed, by_subject)
+    vectors = np.zeros((len(rows), 1), np.float32)  # static vectors, which it does not read
+    training = Training(
+        [flatten(rows[i].conversation) for i in train],
+        vectors[train],
+        outcome[train],
+        np.ones(len(train)),
+        open_artifact(SHIPPED).read("tokenizer.json"),
+        Recipe(seed=seed),
+    )
+    (fitted,) = fit_rungs(training, ["neighbours"], lambda _name, _done: None)
+    hidden = [flatten(rows[i].conversation) for i in test]
+    logits = fitted.rung.logits(hidden, vectors[test])
+    return {
+        "seed": seed,
+        "split": f"neighbours-{'subjects' if by_subject else 'random'}",
+        "labels": len(train),
+        "tested": len(test),
+        "rows": {"neighbours": figures(gain_of(logits), logits.astype(np.float64), outcome[test])},
+    }
+
+
 def main() -> None:
     """Write ``results/routellm-mmlu-SPLIT-SEED.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--by-subject", action="store_true")
+    parser.add_argument("--neighbours", action="store_true", help="that rung alone")
     options = parser.parse_args()
-    result = run(options.seed, options.by_subject)
+    found = neighbours if options.neighbours else run
+    result = found(options.seed, options.by_subject)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"routellm-mmlu-{result['split']}-{options.seed}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
