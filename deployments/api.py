@@ -1,12 +1,8 @@
 """HTTP in, HTTP out: bodies, keys, headers, SSE, OpenAI's error envelope. Decides nothing."""
 
-import asyncio
-import hashlib
-import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,13 +12,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as Path
 
+from deployments.api_keys import ApiKeys
+from deployments.body import read_body
 from deployments.config import TierName
 from deployments.disconnect import unless_disconnected
 from deployments.engine import Endpoint
 from deployments.errors import (
-    BodyTooLarge,
-    DeadlineExceeded,
-    InvalidApiKey,
     MethodNotAllowed,
     ServingError,
     UnknownModel,
@@ -72,7 +67,7 @@ class _Api:
         self, gateway: Gateway, api_keys: frozenset[str], running: Callable[[TierName], int]
     ) -> None:
         self._gateway = gateway
-        self._key_hashes = [_digest(key) for key in api_keys]
+        self._keys = ApiKeys(api_keys)
         self._running = running
         self._models = ModelList(gateway.config)
 
@@ -81,7 +76,7 @@ class _Api:
 
         async def guarded(request: Request) -> Response:
             try:
-                self._authenticate(request)
+                self._keys.check(request.headers.get("authorization", ""))
                 return await handler(request)
             except ServingError as error:
                 return self._refused(handler.__name__, request, error)
@@ -112,7 +107,7 @@ class _Api:
 
     async def route(self, request: Request) -> Response:
         """`POST /v1/route`: what a chat or completion body would do, without doing it."""
-        raw, asked = await self._body(request, hints(request))
+        raw, asked = await read_body(request, hints(request), self._gateway.config.gateway)
         return _json(await self._gateway.dry_run(parse(None, raw), asked))
 
     async def models(self, _: Request) -> Response:
@@ -145,7 +140,7 @@ class _Api:
         return _json(body, status=200 if ready else 503)
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
-        raw, asked = await self._body(request, hints(request))
+        raw, asked = await read_body(request, hints(request), self._gateway.config.gateway)
         parsed = parse(endpoint, raw)
         record = Record(
             request_id=asked.request_id,
@@ -172,46 +167,6 @@ class _Api:
         """The whole JSON document, or the open stream of events."""
         items = await self._gateway.answer(parsed, asked, record)
         return items if parsed.stream else await _document(items)
-
-    async def _body(self, request: Request, asked: Hints) -> tuple[bytes, Hints]:
-        """The body, and the hints with what its arrival left of the client's time."""
-        loop = asyncio.get_running_loop()
-        limit_s = self._gateway.config.gateway.max_request_s
-        by_s = loop.time() + min(asked.timeout_s or limit_s, limit_s)
-        try:
-            async with asyncio.timeout_at(by_s):
-                raw = await self._read(request)
-        except TimeoutError:
-            raise DeadlineExceeded("The deadline passed before the body was here.") from None
-        return raw, replace(asked, timeout_s=max(by_s - loop.time(), 1e-3))
-
-    async def _read(self, request: Request) -> bytes:
-        """The body, refused as soon as it is known to be over the limit."""
-        limit = self._gateway.config.gateway.max_body_bytes
-        too_large = BodyTooLarge(f"The body is over the limit of {limit} bytes.")
-        declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
-            raise too_large
-        parts: list[bytes] = []
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise too_large
-            parts.append(part)
-        return b"".join(parts)
-
-    def _authenticate(self, request: Request) -> None:
-        if not self._key_hashes:
-            return
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not given:
-            raise InvalidApiKey("You didn't provide an API key: send 'Authorization: Bearer KEY'.")
-        digest = _digest(given.strip())
-        # Every key is compared, each in constant time: the answer's time tells nothing of a guess.
-        matches = [hmac.compare_digest(digest, known) for known in self._key_hashes]
-        if not any(matches):
-            raise InvalidApiKey("Incorrect API key provided.")
 
 
 def error_response(error: ServingError, headers: dict[str, str]) -> Response:
@@ -243,10 +198,6 @@ async def _sse(items: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b"data: " + orjson.dumps(error.envelope()) + b"\n\n"
         return
     yield b"data: [DONE]\n\n"
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
 
 
 def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
