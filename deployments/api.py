@@ -25,7 +25,6 @@ from deployments.errors import (
 )
 from deployments.gateway import Gateway, Hints
 from deployments.headers import bare_headers, hints, request_id, response_headers
-from deployments.model_list import ModelList
 from deployments.openai_types import ParsedRequest, parse
 from deployments.record import Record
 
@@ -69,7 +68,6 @@ class _Api:
         self._gateway = gateway
         self._keys = ApiKeys(api_keys)
         self._running = running
-        self._models = ModelList(gateway.config)
 
     def guarded(self, handler: Handler) -> Handler:
         """The handler behind the API key, with our errors as OpenAI's envelope."""
@@ -112,14 +110,12 @@ class _Api:
 
     async def models(self, _: Request) -> Response:
         """`GET /v1/models`."""
-        return _json(
-            {"object": "list", "data": list(self._models.listed(self._gateway.adapters).values())}
-        )
+        return _json({"object": "list", "data": list(self._gateway.names.listing().values())})
 
     async def model(self, request: Request) -> Response:
         """`GET /v1/models/{model}`."""
         name = request.path_params["model"]
-        listed = self._models.listed(self._gateway.adapters).get(name)
+        listed = self._gateway.names.listing().get(name)
         if listed is None:
             raise UnknownModel(f"The model '{name[:100]}' does not exist.", "model")
         return _json(listed)
@@ -145,7 +141,7 @@ class _Api:
         record = Record(
             request_id=asked.request_id,
             endpoint=endpoint,
-            asked_model=parsed.model if self._gateway.knows(parsed.model) else "unknown",
+            asked_model=parsed.model if self._gateway.names.known(parsed.model) else "unknown",
             stream=parsed.stream,
             started_s=time.perf_counter(),
         )

@@ -14,7 +14,8 @@ from deployments.answer_check import first_content, is_empty_answer
 from deployments.budget import Budget
 from deployments.config import AppConfig, TierName
 from deployments.engine import EngineRequest
-from deployments.errors import DeadlineExceeded, ServingError, UnknownModel
+from deployments.errors import DeadlineExceeded, ServingError
+from deployments.model_names import ModelNames
 from deployments.openai_types import ParsedRequest
 from deployments.ports import Health, OpenAnswer, Scorer, Tier
 from deployments.record import Record
@@ -67,13 +68,7 @@ class Gateway:
         self._observe = observe
         self._budget = Budget(config.escalation_budget)
         self._sessions = Sessions(config.gateway.session_ttl_s)
-        self._names: dict[str, TierName] = {"small": "small", "large": "large"}
-        self._names |= {tier.model: name for name, tier in config.tiers.items()}
-        self.adapters: dict[TierName, dict[str, str | None]] = {"small": {}, "large": {}}
-
-    def set_adapters(self, adapters: dict[TierName, dict[str, str | None]]) -> None:
-        """From now on these adapters are served, by tier: name to domain."""
-        self.adapters = adapters
+        self.names = ModelNames(config)
 
     async def answer(
         self, request: ParsedRequest, hints: Hints, record: Record
@@ -133,41 +128,14 @@ class Gateway:
         }
 
     def _asked(self, request: ParsedRequest, hints: Hints) -> Asked:
-        tier: TierName | None = None
-        if request.model != "auto":
-            tier = self._names.get(request.model) or self._tier_of_adapter(request.model)
-            if tier is None:
-                raise UnknownModel(
-                    f"The model '{request.model[:100]}' does not exist. Could not find it among: "
-                    f"auto, {', '.join(self._names)}.",
-                    "model",
-                )
         now_s = asyncio.get_running_loop().time()
         return Asked(
-            tier=tier,
+            tier=self.names.tier(request.model),
             min_tier_large=hints.min_tier_large,
             local_only=hints.local_only or self.config.local_only,
             session_large=self._sessions.is_large(hints.session, now_s),
             needs=request.needs,
         )
-
-    def knows(self, model: str) -> bool:
-        """Whether a client may ask for this name."""
-        return model == "auto" or model in self._names or self._tier_of_adapter(model) is not None
-
-    def _tier_of_adapter(self, model: str) -> TierName | None:
-        return next((tier for tier, names in self.adapters.items() if model in names), None)
-
-    def _served_model(self, request: ParsedRequest, tier: TierName, record: Record) -> str:
-        """The adapter asked for, or the one of the request's domain, else the tier's model."""
-        names = self.adapters[tier]
-        if request.model in names:
-            return request.model
-        if request.model == "auto" and record.score is not None:
-            domain = record.score.domain
-            fitting = (name for name, known in names.items() if known and known == domain)
-            return next(fitting, self.config.tiers[tier].model)
-        return self.config.tiers[tier].model
 
     async def _route(self, asked: Asked, request: ParsedRequest, record: Record) -> Route:
         """Score where the score can matter, then decide."""
@@ -197,7 +165,8 @@ class Gateway:
         """
         while True:
             record.route, record.attempts = route, record.attempts + 1
-            record.model = self._served_model(request, route.tier, record)
+            domain = record.score.domain if record.score else None
+            record.model = self.names.served(request.model, route.tier, domain)
             answer: OpenAnswer | None = None
             try:
                 answer = await self._tiers[route.tier].open(

@@ -54,7 +54,7 @@ class GatewayIngress:
 
     def reconfigure(self, user_config: dict[str, dict[TierName, dict[str, str | None]]]) -> None:
         """Serve calls it after the start and whenever the adapters change."""
-        self._gateway.set_adapters(user_config["adapters"])
+        self._gateway.names.adapters = user_config["adapters"]
 
     def __serve_build_asgi_app__(self) -> Starlette:
         app = build_api(self._gateway, api_keys(), self._health.running)

@@ -66,7 +66,7 @@ async def asked(model: str, domain: str | None = None, complexity: float = 0.1) 
     """The tier and the model name that one request reached."""
     tiers = {"small": Tier(), "large": Tier()}
     gateway = Gateway(AppConfig(), Scorer(complexity, domain), tiers, Up(), lambda _: None)  # type: ignore[arg-type]  # a str key where a tier name is typed
-    gateway.set_adapters(ADAPTERS)
+    gateway.names.adapters = ADAPTERS
     body = {"model": model, "messages": [{"role": "user", "content": "Hello there"}]}
     record = Record("r", "chat", model, False, time.perf_counter())
     answer = await gateway.answer(parse("chat", json.dumps(body).encode()), Hints("r"), record)

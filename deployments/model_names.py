@@ -1,0 +1,73 @@
+"""The names that a client may ask for: which tier each means, what it is served by, its listing."""
+
+import time
+from typing import Any
+
+from deployments.config import AppConfig, TierName
+from deployments.errors import UnknownModel
+
+
+class ModelNames:
+    """`auto`, the tiers, their models, and the adapters of now."""
+
+    def __init__(self, config: AppConfig) -> None:
+        self._tiers: dict[str, TierName] = {"small": "small", "large": "large"}
+        self._tiers |= {tier.model: name for name, tier in config.tiers.items()}
+        self._served: dict[TierName, str] = {
+            name: tier.model for name, tier in config.tiers.items()
+        }
+        self._fixed = _fixed_listing(config)
+        self.adapters: dict[TierName, dict[str, str | None]] = {"small": {}, "large": {}}
+        """Names and domains by tier; set whenever the adapters change."""
+
+    def known(self, model: str) -> bool:
+        """Whether a client may ask for this name."""
+        return model == "auto" or model in self._tiers or self._tier_of_adapter(model) is not None
+
+    def tier(self, model: str) -> TierName | None:
+        """The tier that a name means; None for `auto`. Raises: `UnknownModel`."""
+        if model == "auto":
+            return None
+        tier = self._tiers.get(model) or self._tier_of_adapter(model)
+        if tier is None:
+            raise UnknownModel(
+                f"The model '{model[:100]}' does not exist. Could not find it among: "
+                f"auto, {', '.join(self._tiers)}.",
+                "model",
+            )
+        return tier
+
+    def served(self, asked: str, tier: TierName, domain: str | None) -> str:
+        """The adapter asked for, or with `auto` the one of the domain, else the tier's model."""
+        names = self.adapters[tier]
+        if asked in names:
+            return asked
+        if asked == "auto" and domain is not None:
+            fitting = (name for name, known in names.items() if known == domain)
+            return next(fitting, self._served[tier])
+        return self._served[tier]
+
+    def listing(self) -> dict[str, dict[str, Any]]:
+        """Every name as OpenAI's model object."""
+        listed = dict(self._fixed)
+        for tier, names in self.adapters.items():
+            base = self._fixed[self._served[tier]]
+            for model, domain in names.items():
+                listed[model] = {**base, "id": model, "parent": base["id"], "domain": domain}
+        return listed
+
+    def _tier_of_adapter(self, model: str) -> TierName | None:
+        return next((tier for tier, names in self.adapters.items() if model in names), None)
+
+
+def _fixed_listing(config: AppConfig) -> dict[str, dict[str, Any]]:
+    common = {"object": "model", "created": int(time.time()), "owned_by": "smallfirst"}
+    listed: dict[str, dict[str, Any]] = {"auto": {"id": "auto", **common}}
+    for name, tier in config.tiers.items():
+        about = {"tier": name, "stand_in": tier.stand_in, "remote": tier.remote}
+        max_model_len = getattr(tier.engine, "max_model_len", None)
+        if max_model_len is not None:
+            about["max_model_len"] = max_model_len
+        for model in (name, tier.model):
+            listed[model] = {"id": model, **common, **about}
+    return listed
