@@ -24,7 +24,7 @@ class Profile:
     service_cv: float = 1.0
     handover_s: float = 0.0
     """Seconds that a slot is idle between two requests while the router hands over the next one;
-    `python -m bench.autoscale.live --handover` measures it."""
+    `python -m bench.autoscale.live` measures it."""
     prefill_tokens_per_s: float = 4000.0
     decode_tokens_per_s: float = 40.0
     """For one request at a full batch. Used for traces with token counts."""

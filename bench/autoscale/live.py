@@ -1,11 +1,10 @@
 """The simulator against a live Ray cluster: the same 20 minutes of requests, both ways.
 
-    python -m bench.autoscale.live            # 20 minutes of wall clock, little CPU
-    python -m bench.autoscale.live --handover # half a minute: only the hand-over of a slot
+    python -m bench.autoscale.live  # 20 minutes of wall clock, little CPU
 
 Replicas are real Ray Serve actors that hold a slot for each request's work; the policy is the one
-of `serve_config.yaml`. Compared: replica-hours and waits. The start-up and the hand-over between
-two requests on a slot are measured live and given to the simulator. Appends to
+of `serve_config.yaml`. Compared: replica-hours and waits. The start-up, and how long a slot stands
+empty while requests wait, are measured in the live run and given to the simulator. Appends to
 bench/autoscale/results/live.json.
 """
 
@@ -26,7 +25,6 @@ from autoscale.explain import read_journal
 from autoscale.simulation.rivals import Smallfirst, parameters_for
 from autoscale.simulation.simulate import Run, simulate
 from autoscale.simulation.workload import Floats, Workload
-from bench.autoscale.handover import measure_handover
 from bench.autoscale.live_cluster import (
     LIMITS,
     PROFILE,
@@ -56,16 +54,21 @@ def workload() -> Workload:
     return Workload(arrival, work, np.zeros(len(arrival)), begin, name="live-phases")
 
 
-async def drive(handle: Any, load: Workload) -> Floats:
-    """Send every request at its time; waits in seconds."""
+async def drive(handle: Any, load: Workload) -> tuple[Floats, float]:
+    """Send every request at its time; waits, and the mean hand-over of a slot, in seconds.
+
+    A hand-over counts where the request was there before the slot became free.
+    """
     begin = time.time()
 
-    async def one(at: float, work: float) -> float:
+    async def one(at: float, work: float) -> tuple[float, float]:
         await asyncio.sleep(max(0.0, begin + at - time.time()))
-        return float(await handle.remote(work)) - (begin + at)
+        begun, freed = await handle.remote(work)
+        return begun - (begin + at), begun - freed
 
     pairs = zip(load.arrival_s, load.work_s, strict=True)
-    return np.array(await asyncio.gather(*(one(float(a), float(w)) for a, w in pairs)))
+    waits, empty = np.array(await asyncio.gather(*(one(float(a), float(w)) for a, w in pairs))).T
+    return waits, float(empty[empty < waits].mean())
 
 
 Sample = tuple[float, int, int]
@@ -96,23 +99,21 @@ def first_minutes(load: Workload, minutes: float) -> Workload:
     )
 
 
-async def _drive_and_watch(load: Workload, handle: Any) -> tuple[Floats, list[Sample]]:
+async def _drive_and_watch(load: Workload, handle: Any) -> tuple[Floats, float, list[Sample]]:
     samples: list[Sample] = []
     watcher = asyncio.create_task(watch(samples, "live"))
-    waits = await drive(handle, load)
+    waits, handover_s = await drive(handle, load)
     watcher.cancel()
-    return waits, samples
+    return waits, handover_s, samples
 
 
-def run_live(load: Workload, journal: Path) -> tuple[Floats, list[Sample], float]:
-    """Waits, replicas once a second, and the hand-over measured before."""
+def run_live(load: Workload, journal: Path) -> tuple[Floats, float, list[Sample]]:
+    """Waits, the hand-over of a slot, and replicas once a second."""
     with cluster():
-        handover_s = measure_handover(load.work_s.tolist())
         kwargs = policy_kwargs(str(journal))
         handle = deploy("live", STARTUP_S, "autoscale.policy:QueueDepthPolicy", kwargs)
         asyncio.run(warm(handle))
-        waits, samples = asyncio.run(_drive_and_watch(load, handle))
-    return waits, samples, handover_s
+        return asyncio.run(_drive_and_watch(load, handle))
 
 
 def run_simulated(load: Workload, startup_s: float, handover_s: float) -> Run:
@@ -138,7 +139,7 @@ def figures(waits: Floats, replica_hours: float) -> dict[str, float]:
 def compare(load: Workload) -> dict[str, Any]:
     """Both runs and their differences."""
     journal = Path(tempfile.mkdtemp(prefix="asj", dir="/tmp")) / "live.jsonl"
-    waits, samples, handover_s = run_live(load, journal)
+    waits, handover_s, samples = run_live(load, journal)
     begin = samples[0][0]
     held = [replicas for time_s, _, replicas in samples if time_s < begin + load.end_s]
     live = figures(waits, float(np.mean(held)) * load.end_s / 3600.0)
@@ -166,16 +167,9 @@ def compare(load: Workload) -> dict[str, Any]:
 
 def main(
     minutes: Annotated[float, typer.Option(help="Part of the 20 minutes to run.")] = 20.0,
-    handover: Annotated[bool, typer.Option("--handover", help="Measure only that.")] = False,
 ) -> None:
     """Run live, then simulate, then compare."""
-    load = workload()
-    if handover:
-        with cluster():
-            probes = [measure_handover(load.work_s.tolist()) for _ in range(3)]
-        print(json.dumps({"handover_s": probes}))
-        return
-    result = compare(first_minutes(load, minutes))
+    result = compare(first_minutes(workload(), minutes))
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "live.json"
     runs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,16 +27,22 @@ class Slots:
     def __init__(self, startup_s: float) -> None:
         self._running = 0
         self._completed = 0
+        self._freed: deque[float] = deque()
         time.sleep(startup_s)
 
-    async def __call__(self, work_s: float) -> float:
-        """Unix time at which the request got its slot."""
+    async def __call__(self, work_s: float) -> tuple[float, float]:
+        """Unix times at which the request got its slot, and at which that slot had become free.
+
+        The second is 0 for a slot that was never used.
+        """
         begun = time.time()
+        freed = self._freed.popleft() if self._freed else 0.0
         self._running += 1
         await asyncio.sleep(work_s)
         self._running -= 1
         self._completed += 1
-        return begun
+        self._freed.append(time.time())
+        return begun, freed
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """The counters of a tier's replica."""
