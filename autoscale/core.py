@@ -149,7 +149,7 @@ def _size(
     """Slots for the planned rate, plus slots to drain the backlog, and the KV floor."""
     demand, capacity = state.demand, state.capacity
     service_s = capacity.service_s
-    rates_rps = planned_rps(demand), seen_rps(demand)
+    rates_rps = planned_rps(demand, capacity.startup_s), seen_rps(demand)
     load = rates_rps[0] * service_s
     backlog = observation.queued + (observation.engine_waiting or 0.0)
     staffing = required_slots(

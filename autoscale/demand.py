@@ -19,7 +19,9 @@ _CONFIRM_BUCKETS = 6  # 30 s: what a falling trend must agree with
 _TREND_MAX = 0.5  # of the level: a steeper rise is a step, and surprise answers steps
 _SHORT_BUCKETS = (1, 6)  # 5 s and 30 s: windows that may overrule the forecast upwards
 _SURPRISE = 4.0  # standard deviations; 4 gives about 1 false alarm a day at 5 s buckets
-_GROWTH_MAX = 2.0  # a surprise at most doubles the forecast, which itself follows within seconds
+_GROWTH = 2.0  # a surprise at most doubles the forecast, which itself follows within seconds
+_GROWTH_FAST = 4.0  # the same where replicas start in half a minute or less
+_SLOW_START_S = 60.0  # bursts are often over before such a start: 4 instead of 2 costs 4% there
 _OPEN_MIN_S = 1.0  # an open bucket younger than this says nothing
 _ERROR_MEMORY_S = 1800.0  # burstiness is remembered half an hour
 _Z_PRIOR = 12  # judged buckets that weigh as much as the belief in Poisson arrivals: a minute
@@ -173,9 +175,13 @@ def forecast_rps(arrivals: tuple[float, ...], lead_s: float) -> float:
     return level + max(min(0.0, confirmed), min(_TREND_MAX * level, change))
 
 
-def planned_rps(demand: Demand) -> float:
-    """The rate to staff for: the rate seen, at most twice the forecast."""
-    return min(seen_rps(demand), _GROWTH_MAX * max(demand.plan_rps, 1.0))
+def planned_rps(demand: Demand, lead_s: float) -> float:
+    """The rate to staff for: the rate seen, at most twice the forecast.
+
+    Up to four times where replicas start fast: they still meet the burst that asked for them.
+    """
+    growth = _GROWTH * min(max(1.0, _SLOW_START_S / max(lead_s, 1.0)), _GROWTH_FAST / _GROWTH)
+    return min(seen_rps(demand), growth * max(demand.plan_rps, 1.0))
 
 
 def seen_rps(demand: Demand) -> float:

@@ -23,7 +23,7 @@ def fed(rates: list[float], tick_s: float, in_system: float = 10.0) -> Demand:
 def test_steady_traffic_looks_steady_whatever_the_tick(tick_s: float) -> None:
     demand = fed([20.0] * round(900 / tick_s), tick_s)
     assert demand.arrivals == pytest.approx([20.0 * 5.0] * len(demand.arrivals))
-    assert planned_rps(demand) == pytest.approx(20.0)
+    assert planned_rps(demand, 90.0) == pytest.approx(20.0)
     assert demand.z == 1.0
 
 
@@ -32,7 +32,7 @@ def test_growth_of_the_queue_counts_as_arrivals() -> None:
     for second in range(1, 61):
         flow = Flow(float(second), 3.0 * second, 2.0 * second)
         demand = advance(demand, flow, service_s=6.0, lead_s=30.0)
-    assert planned_rps(demand) == pytest.approx(5.0)
+    assert planned_rps(demand, 90.0) == pytest.approx(5.0)
 
 
 def test_a_ramp_is_forecast_one_lead_time_ahead() -> None:
@@ -49,26 +49,34 @@ def test_a_falling_ramp_is_followed_but_not_below_what_arrives() -> None:
 
 def test_a_step_doubles_the_plan_within_two_seconds_and_is_met_within_a_minute() -> None:
     steady = [20.0] * 900
-    assert planned_rps(fed(steady + [60.0] * 2, 1.0)) == pytest.approx(40.0)
-    assert planned_rps(fed(steady + [60.0] * 60, 1.0)) > 55.0
+    assert planned_rps(fed(steady + [60.0] * 2, 1.0), 90.0) == pytest.approx(40.0)
+    assert planned_rps(fed(steady + [60.0] * 60, 1.0), 90.0) > 55.0
+
+
+@pytest.mark.parametrize(
+    ("lead_s", "plan_rps"), [(90.0, 40.0), (60.0, 40.0), (40.0, 60.0), (5.0, 80.0)]
+)
+def test_replicas_that_start_fast_may_answer_more_of_a_step(lead_s: float, plan_rps: float) -> None:
+    demand = fed([20.0] * 900 + [200.0] * 2, 1.0)
+    assert planned_rps(demand, lead_s) == pytest.approx(plan_rps)
 
 
 def test_bursts_that_come_and_go_stop_being_a_surprise() -> None:
     burst = [20.0] * 120 + [120.0] * 5
-    assert planned_rps(fed([20.0] * 300 + [120.0] * 5, 1.0)) > 38.0
-    assert planned_rps(fed([20.0] * 300 + burst * 6, 1.0)) < 35.0
+    assert planned_rps(fed([20.0] * 300 + [120.0] * 5, 1.0), 90.0) > 38.0
+    assert planned_rps(fed([20.0] * 300 + burst * 6, 1.0), 90.0) < 35.0
 
 
 def test_bursts_are_remembered_for_a_day() -> None:
     bursts = [20.0] * 120 + ([20.0] * 24 + [120.0]) * 6
     eight_hours_later = [20.0] * 5760
-    assert planned_rps(fed([*bursts, *eight_hours_later, 80.0], 5.0)) < 35.0
-    assert planned_rps(fed([*bursts, *eight_hours_later, 140.0], 5.0)) > 38.0
+    assert planned_rps(fed([*bursts, *eight_hours_later, 80.0], 5.0), 90.0) < 35.0
+    assert planned_rps(fed([*bursts, *eight_hours_later, 140.0], 5.0), 90.0) > 38.0
 
 
 def test_a_spike_that_lasted_does_not_hide_the_next_one() -> None:
     spike = [20.0] * 900 + [80.0] * 600 + [20.0] * 900
-    assert planned_rps(fed(spike + [60.0] * 4, 1.0)) == pytest.approx(40.0)
+    assert planned_rps(fed(spike + [60.0] * 4, 1.0), 90.0) == pytest.approx(40.0)
 
 
 def test_burstiness_is_known_within_ten_minutes_of_a_fresh_start() -> None:
@@ -91,7 +99,7 @@ def test_poisson_noise_is_no_surprise_and_near_burstiness_one() -> None:
     for second in range(1, 3600):
         done += sum(rng.random() < 0.02 for _ in range(1000))
         demand = advance(demand, Flow(float(second), 10.0, done), service_s=6.0, lead_s=30.0)
-        surprises += planned_rps(demand) > demand.plan_rps
+        surprises += planned_rps(demand, 90.0) > demand.plan_rps
     assert surprises <= 5
     assert 1.0 <= demand.z < 2.5
 
