@@ -116,13 +116,14 @@ def traffic(live: tuple[Any, Path, Path]) -> Iterator[Traffic]:
     traffic.stop()
 
 
-def test_a_step_x3_asks_for_replicas_and_comes_back_down(traffic: Traffic) -> None:
+def test_a_step_x3_asks_for_replicas_within_5_s_and_comes_back_down(traffic: Traffic) -> None:
     traffic.clients = 5
     time.sleep(20.0)
     before = target("drill")
     traffic.clients = 3 * 5
     took_s = until(lambda: target("drill") > before, 15.0)
     print(f"step x3: first new replica asked for after {took_s:.1f} s")
+    assert took_s <= 5.0
     traffic.clients = 0
     until(lambda: target("drill") == 2, 90.0)
     assert traffic.failed == 0
