@@ -199,21 +199,21 @@ def _drain_slots(
     Where more arrives than what runs can serve, at least the next GPU: the planned rate, at most
     twice the forecast, may not even fill a tier that was larger than its need when a step hit it.
     """
-    planned_rps, seen_rps = rates_rps
+    plan_rps, now_rps = rates_rps
     service_s, startup_s = capacity.service_s, capacity.startup_s
     running_rps = capacity_slots(observation.current_replicas, parameters) / service_s
-    backlog += min(_LINDY * backlog, startup_s * max(0.0, planned_rps - running_rps))
-    if backlog <= max(1.0, planned_rps * parameters.slo_wait_s):
+    backlog += min(_LINDY * backlog, startup_s * max(0.0, plan_rps - running_rps))
+    if backlog <= max(1.0, plan_rps * parameters.slo_wait_s):
         return 0.0
     drain = backlog * service_s / parameters.drain_s
     asked_rps = capacity_slots(observation.target_replicas, parameters) / service_s
-    spare_rps = asked_rps - planned_rps
+    spare_rps = asked_rps - plan_rps
     if spare_rps > _EMPTY_SLOTS and backlog / spare_rps <= startup_s:
         drain = 0.0
-    if seen_rps <= running_rps:
+    if now_rps <= running_rps:
         return drain
     more = observation.current_replicas + parameters.replicas_per_gpu
-    return max(drain, capacity_slots(more, parameters) - planned_rps * service_s)
+    return max(drain, capacity_slots(more, parameters) - plan_rps * service_s)
 
 
 def _wish(
