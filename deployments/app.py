@@ -7,10 +7,10 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.schema import LoggingConfig
 
-from deployments.classify import ClassifierReplica
-from deployments.config import AppConfig, Scaling, TierConfig
 from deployments.ingress import TIER_DEPLOYMENTS, GatewayIngress
-from deployments.tier import ModelTier
+from deployments.replicas.classify import ClassifierReplica
+from deployments.replicas.tier import ModelTier
+from deployments.settings.app import AppConfig, Scaling, TierConfig
 
 # Serve rounds the surge up: one new replica is ready before an old one leaves.
 ROLL_ONE_AT_A_TIME = 1

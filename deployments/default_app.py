@@ -4,6 +4,6 @@
 """
 
 from deployments.app import build
-from deployments.config import AppConfig
+from deployments.settings.app import AppConfig
 
 app = build(AppConfig())

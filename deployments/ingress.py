@@ -7,16 +7,16 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 
-from deployments.api import build_api
-from deployments.classify import ClassifierClient
-from deployments.config import AppConfig, TierName
-from deployments.environment import api_keys
-from deployments.errors import InvalidApiKey
-from deployments.gateway import Gateway
-from deployments.health import RunningCounts, TierHealth
-from deployments.ledger import Ledger, RequestMetrics
-from deployments.record import Record
-from deployments.tier_client import TierClient
+from deployments.accounting.ledger import Ledger, RequestMetrics
+from deployments.accounting.record import Record
+from deployments.gateway.answering import Gateway
+from deployments.http.api import build_api
+from deployments.protocol.errors import InvalidApiKey
+from deployments.replicas.classify import ClassifierClient
+from deployments.replicas.health import RunningCounts, TierHealth
+from deployments.replicas.tier_client import TierClient
+from deployments.settings.app import AppConfig, TierName
+from deployments.settings.environment import api_keys
 
 TIER_DEPLOYMENTS: dict[TierName, str] = {"small": "SmallTier", "large": "Escalation"}
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from deployments.config import parse_app_config
-from deployments.errors import ConfigError
+from deployments.settings.app import parse_app_config
+from deployments.settings.config_mistake import ConfigError
 
 ROOT = Path(__file__).parents[1]
 OVERLAYS = ROOT / "k8s" / "overlays"

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from classifier import Score
-from deployments.config import TierConfig
-from deployments.engine import EngineRequest
-from deployments.tier import ModelTier
+from deployments.protocol.engine import EngineRequest
+from deployments.replicas.tier import ModelTier
+from deployments.settings.app import TierConfig
 
 
 def score_of(complexity: float) -> Score:

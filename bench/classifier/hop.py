@@ -21,9 +21,9 @@ from bench.classifier.results import save
 from bench.classifier.speed import prompts
 from classifier import Score, load
 from deployments.commands.ray_environment import RAY_ENVIRONMENT
-from deployments.config import ClassifierConfig
-from deployments.environment import set_defaults
-from deployments.serve_file import HttpOptions
+from deployments.settings.app import ClassifierConfig
+from deployments.settings.environment import set_defaults
+from deployments.settings.serve_file import HttpOptions
 
 SERVE_DEFAULTS = "--serve-defaults" in sys.argv
 if not SERVE_DEFAULTS:
@@ -33,8 +33,8 @@ if not SERVE_DEFAULTS:
 from ray import serve  # noqa: E402
 from ray.serve.handle import DeploymentHandle  # noqa: E402
 
-from deployments.classify import ClassifierClient, ClassifierReplica  # noqa: E402
 from deployments.commands.local_cluster import LocalOptions, local_cluster  # noqa: E402
+from deployments.replicas.classify import ClassifierClient, ClassifierReplica  # noqa: E402
 
 _ROUNDS = 200
 _AT_ONCE = 16

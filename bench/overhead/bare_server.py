@@ -3,10 +3,10 @@
 import runpy
 import sys
 
-from deployments.config import AppConfig
-from deployments.environment import set_defaults
-from deployments.tier import vllm_environment
-from deployments.vllm_config import VllmConfig
+from deployments.replicas.tier import vllm_environment
+from deployments.settings.app import AppConfig
+from deployments.settings.environment import set_defaults
+from deployments.settings.vllm import VllmConfig
 
 
 def main(port: str) -> None:
@@ -15,7 +15,7 @@ def main(port: str) -> None:
     assert isinstance(engine, VllmConfig)
     # Ray gives a replica of half a core one OpenMP thread; vLLM alone would take both cores here.
     set_defaults({"OMP_NUM_THREADS": "1", **vllm_environment(engine)})
-    from deployments.vllm_engine import command_line, resolve_path
+    from deployments.vllm.engine import command_line, resolve_path
 
     options = command_line(engine, resolve_path(engine.path), "bare")
     sys.argv = ["api_server", "--port", port, *options]

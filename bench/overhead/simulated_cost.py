@@ -12,8 +12,8 @@ import time
 from typing import Any
 
 from bench.overhead import report
-from deployments.engine import EngineRequest
-from deployments.simulated.config import SimulatedEngineConfig
+from deployments.protocol.engine import EngineRequest
+from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.simulated.engine import SimulatedEngine
 
 COMMAND = "python -m bench.overhead.simulated_cost"

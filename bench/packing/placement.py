@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from deployments.environment import visible_gpus
-from deployments.start_lock import lock_path, start_lock
+from deployments.replicas.start_lock import lock_path, start_lock
+from deployments.settings.environment import visible_gpus
 
 # Where the running bench tells the controller how many replicas it wants.
 WANTED = "SMALLFIRST_BENCH_WANTED"

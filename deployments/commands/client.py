@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deployments.environment import secret
+from deployments.settings.environment import secret
 
 if TYPE_CHECKING:
     import openai

@@ -29,10 +29,10 @@ from deployments.commands.stop_signals import (
     interrupt_on_stop_signals,
     leave_at_once,
 )
-from deployments.config import AppConfig
-from deployments.environment import environment_variable, user_id
-from deployments.errors import ConfigError
-from deployments.serve_file import HttpOptions
+from deployments.settings.app import AppConfig
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.environment import environment_variable, user_id
+from deployments.settings.serve_file import HttpOptions
 
 APP_NAME = "smallfirst"
 # Inherited by every process of the cluster, so that stopping it finds all of them and only them.

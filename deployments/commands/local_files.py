@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from deployments.config import AppConfig
+from deployments.settings.app import AppConfig
 
 
 def with_local_files(config: AppConfig, folder: Path) -> AppConfig:

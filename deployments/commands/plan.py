@@ -34,7 +34,7 @@ from deployments.commands.plan_output import (
     print_quality,
     tier_settings,
 )
-from deployments.errors import ConfigError
+from deployments.settings.config_mistake import ConfigError
 from models.adapter import AdapterSet, is_adapter, read_adapters
 from models.checkpoint import CheckpointFacts, read_checkpoint
 from models.text_lines import DEFAULT_EVALUATION, read_text_lines

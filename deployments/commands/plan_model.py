@@ -17,7 +17,7 @@ from autoscale.packing.plan import (
     pack,
 )
 from autoscale.packing.throughput import Recommendation, recommend, throughput
-from deployments.errors import ConfigError
+from deployments.settings.config_mistake import ConfigError
 from models.checkpoint import CheckpointFacts
 
 

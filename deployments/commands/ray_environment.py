@@ -6,7 +6,7 @@ Ray reads it when it is imported, so this module must not import Ray, and who us
 import tempfile
 from pathlib import Path
 
-from deployments.environment import user_id
+from deployments.settings.environment import user_id
 
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import httpx
 
 from deployments.commands.ray_environment import RAY_ENVIRONMENT
-from deployments.config import AppConfig, TierName, parse_app_config
-from deployments.environment import set_defaults
-from deployments.errors import ConfigError
-from deployments.vllm_config import VllmConfig
+from deployments.settings.app import AppConfig, TierName, parse_app_config
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.environment import set_defaults
+from deployments.settings.vllm import VllmConfig
 
 # How long one probe may take: a cold engine's first answer on a busy CPU.
 PROBE_TIMEOUT_S = 60.0

@@ -17,11 +17,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from deployments.commands.local_files import with_local_files
 from deployments.commands.ray_environment import RAY_ENVIRONMENT, haproxy_environment
 from deployments.commands.stop_signals import interrupt_on_stop_signals
-from deployments.config import AppConfig
-from deployments.environment import api_keys, cache_dir, set_defaults
-from deployments.errors import ConfigError
-from deployments.serve_file import HttpOptions, load_serve_file
-from deployments.vllm_config import VllmConfig
+from deployments.settings.app import AppConfig
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.environment import api_keys, cache_dir, set_defaults
+from deployments.settings.serve_file import HttpOptions, load_serve_file
+from deployments.settings.vllm import VllmConfig
 from models import default_model
 from models.errors import CheckpointError
 
@@ -112,7 +112,7 @@ def _check_paths(settings: AppConfig) -> None:
                 f"{name}.engine.path: {engine.path} has no config.json; put a checkpoint there"
             )
     # Imported here: it brings Ray, which reads the environment when it is imported.
-    from deployments.classify import open_classifier
+    from deployments.replicas.classify import open_classifier
 
     open_classifier(settings.classifier)
 

@@ -16,10 +16,10 @@ from deployments.commands.rollout import (
     read_golden_set,
     roll_out,
 )
-from deployments.config import AppConfig, TierName
-from deployments.environment import cache_dir, user_id
-from deployments.errors import ConfigError
-from deployments.serve_file import load_serve_file
+from deployments.settings.app import AppConfig, TierName
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.environment import cache_dir, user_id
+from deployments.settings.serve_file import load_serve_file
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 console = Console(stderr=True, highlight=False)

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.engine import EngineRequest
-from deployments.errors import ContextLengthExceeded, InvalidRequest
-from deployments.simulated.config import SimulatedEngineConfig
+from deployments.protocol.engine import EngineRequest
+from deployments.protocol.errors import ContextLengthExceeded, InvalidRequest
+from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.simulated.schema_json import sample
 
 CHARS_PER_TOKEN = 4

@@ -5,7 +5,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from deployments.errors import ContextLengthExceeded, DeadlineExceeded, ServingError
+from deployments.protocol.errors import ContextLengthExceeded, DeadlineExceeded, ServingError
 
 
 @dataclass(frozen=True, slots=True, eq=False)

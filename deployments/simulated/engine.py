@@ -14,18 +14,18 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from deployments.engine import EngineLoad, EngineRequest, Usage
-from deployments.errors import (
+from deployments.protocol.engine import EngineLoad, EngineRequest, Usage
+from deployments.protocol.errors import (
     DeadlineExceeded,
     EngineDead,
     EngineFailure,
     Overloaded,
     TierUnavailable,
 )
+from deployments.settings.simulated import FaultRule, SimulatedEngineConfig
 from deployments.simulated.answer import Answer, answer
 from deployments.simulated.batch import Batch
 from deployments.simulated.clock import StepClock
-from deployments.simulated.config import FaultRule, SimulatedEngineConfig
 from deployments.simulated.wire import EventStream, document
 
 DRILL = "drill:"

@@ -4,7 +4,7 @@ import math
 import random
 from typing import Any
 
-from deployments.errors import InvalidRequest
+from deployments.protocol.errors import InvalidRequest
 
 # Below this depth only what the schema requires is filled, so that a schema that refers to itself
 # (a tree of nodes) comes to an end.

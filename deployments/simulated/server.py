@@ -24,9 +24,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from deployments.engine import Endpoint, EngineRequest, Usage
-from deployments.errors import InvalidApiKey, InvalidRequest, ServingError, UnknownModel
-from deployments.simulated.config import SimulatedEngineConfig
+from deployments.protocol.engine import Endpoint, EngineRequest, Usage
+from deployments.protocol.errors import InvalidApiKey, InvalidRequest, ServingError, UnknownModel
+from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.simulated.engine import DRILL, SimulatedEngine
 
 # drop: the connection closes without an answer. http_500: an error page that is not JSON.

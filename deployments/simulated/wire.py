@@ -9,7 +9,7 @@ import json
 import zlib
 from typing import Any
 
-from deployments.engine import EngineRequest
+from deployments.protocol.engine import EngineRequest
 from deployments.simulated.answer import OPENING, WORDS, Answer, Choice
 
 _dumps = functools.partial(json.dumps, separators=(",", ":"))  # as small as vLLM's

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import httpx
 
-from deployments.engine import EngineRequest
-from deployments.errors import LocalOnlyConflict, Overloaded, ServingError, TierUnavailable
+from deployments.protocol.engine import EngineRequest
+from deployments.protocol.errors import LocalOnlyConflict, Overloaded, ServingError, TierUnavailable
+from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.breaker import Breaker
-from deployments.upstream.config import UpstreamConfig
 from deployments.upstream.errors import BROKEN, RETRIED, refusal, retry_after_s
 
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}

@@ -14,10 +14,11 @@ from typing import TypeVar
 
 import httpx
 
-from deployments.engine import EngineLoad, EngineRequest, Usage
-from deployments.errors import ConfigError, DeadlineExceeded, EngineFailure, TierUnavailable
+from deployments.protocol.engine import EngineLoad, EngineRequest, Usage
+from deployments.protocol.errors import DeadlineExceeded, EngineFailure, TierUnavailable
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.client import UpstreamClient
-from deployments.upstream.config import UpstreamConfig
 from deployments.upstream.stream import UpstreamStream, usage_of
 
 # Seconds for the end of a finished stream to arrive, so that its connection can be used again.

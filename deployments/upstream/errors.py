@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from deployments.errors import (
+from deployments.protocol.errors import (
     ContextLengthExceeded,
     EngineFailure,
     InvalidRequest,

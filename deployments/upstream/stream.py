@@ -7,8 +7,8 @@ comments start with a colon, several `data` lines are one datum, a blank line en
 import json
 from typing import Any, NamedTuple
 
-from deployments.engine import Usage
-from deployments.errors import EngineFailure
+from deployments.protocol.engine import Usage
+from deployments.protocol.errors import EngineFailure
 
 # One event is one token, or a few; this bounds the memory that a broken upstream can take.
 MAX_EVENT_BYTES = 8 * 2**20

@@ -13,12 +13,12 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 
-from deployments.api import build_api
-from deployments.config import AppConfig, TierName
-from deployments.gateway import Gateway
-from deployments.health import TierHealth
-from deployments.record import Record
-from deployments.tier_client import TierClient
+from deployments.accounting.record import Record
+from deployments.gateway.answering import Gateway
+from deployments.http.api import build_api
+from deployments.replicas.health import TierHealth
+from deployments.replicas.tier_client import TierClient
+from deployments.settings.app import AppConfig, TierName
 from tests.fakes import FakeHandle, FakeScorer, LocalTier, local_tier
 
 # Fast enough for hundreds of requests, slow enough for a client to leave in the middle.

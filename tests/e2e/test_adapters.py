@@ -9,11 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from deployments.engine import EngineRequest, Usage
-from deployments.environment import set_defaults
-from deployments.errors import ConfigError, ServingError
-from deployments.tier import vllm_environment
-from deployments.vllm_config import VllmConfig
+from deployments.protocol.engine import EngineRequest, Usage
+from deployments.protocol.errors import ServingError
+from deployments.replicas.tier import vllm_environment
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.environment import set_defaults
+from deployments.settings.vllm import VllmConfig
 
 # vLLM, imported into the test, warns of much that is not ours.
 pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore")]
@@ -40,7 +41,7 @@ def write_adapter(folder: Path, seed: int) -> Path:
 @pytest.fixture
 async def engine() -> AsyncIterator[Any]:
     set_defaults(vllm_environment(CONFIG))
-    from deployments.vllm_engine import VllmEngine
+    from deployments.vllm.engine import VllmEngine
 
     engine = VllmEngine(CONFIG, BASE)
     await engine.start()

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from deployments.errors import ConfigError
-from deployments.tier import JOINED
-from deployments.vllm_config import VllmConfig
+from deployments.replicas.tier import JOINED
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.vllm import VllmConfig
 
 
 @pytest.fixture(scope="module")
 def engine() -> ModuleType:
-    """`deployments.vllm_engine`; its import takes seconds."""
+    """`deployments.vllm.engine`; its import takes seconds."""
     with warnings.catch_warnings():
         # torch 2.13 calls what it deprecates itself while it is imported.
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
-        import deployments.vllm_engine
+        import deployments.vllm.engine
 
-        return deployments.vllm_engine
+        return deployments.vllm.engine
 
 
 def parsed(engine: ModuleType, config: VllmConfig) -> Any:

@@ -13,7 +13,7 @@ import uvicorn
 from bench.overhead import report
 from bench.overhead.load import Load, run
 from bench.overhead.servers import ROLES, role
-from deployments.simulated.config import SimulatedEngineConfig
+from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.simulated.server import AbortableHttp, SimulatedServer, SimulatedServerConfig
 
 FIRST_TOKEN_S = 0.05

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from deployments.answer_check import first_content, is_empty_answer
-from deployments.errors import EngineFailure
-from deployments.openai_types import ParsedRequest, parse
+from deployments.gateway.answer_check import first_content, is_empty_answer
+from deployments.protocol.errors import EngineFailure
+from deployments.protocol.openai_types import ParsedRequest, parse
 
 
 def request(stream: bool, **fields: Any) -> ParsedRequest:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from deployments.app import plain_policy, tier_options
-from deployments.config import TierConfig
+from deployments.settings.app import TierConfig
 
 # Ray 2.60 announces that the metrics interval will move to the environment, where we set it too.
 pytestmark = pytest.mark.filterwarnings("ignore:The `metrics_interval_s` field:DeprecationWarning")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.budget import Budget
-from deployments.config import EscalationBudget
+from deployments.routing.budget import Budget
+from deployments.settings.app import EscalationBudget
 
 
 def escalations(config: EscalationBudget, wants: list[bool]) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import classifier
-from deployments.classify import ClassifierClient, ClassifierReplica, open_classifier
-from deployments.config import ClassifierConfig
-from deployments.errors import ConfigError
+from deployments.replicas.classify import ClassifierClient, ClassifierReplica, open_classifier
+from deployments.settings.app import ClassifierConfig
+from deployments.settings.config_mistake import ConfigError
 from tests.fakes import score_of
 
 

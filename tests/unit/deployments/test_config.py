@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-import deployments.config
-from deployments.config import AppConfig, TierConfig, parse_app_config
-from deployments.errors import ConfigError
+import deployments.settings.app
+from deployments.settings.app import AppConfig, TierConfig, parse_app_config
+from deployments.settings.config_mistake import ConfigError
 
 ROOT = Path(__file__).parents[3]
 SIMULATED = {"kind": "simulated"}
@@ -216,6 +216,6 @@ def test_every_group_is_frozen_and_refuses_unknown_keys(group: type[BaseModel]) 
 
 
 def test_the_walk_over_the_settings_misses_no_class_of_the_module() -> None:
-    source = ast.parse(inspect.getsource(deployments.config))
+    source = ast.parse(inspect.getsource(deployments.settings.app))
     classes = {node.name for node in source.body if isinstance(node, ast.ClassDef)}
     assert classes - {"Settings"} <= {group.__name__ for group in groups(AppConfig, set())}

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.environment import (
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.environment import (
     api_keys,
     cache_dir,
     environment_variable,
@@ -12,7 +13,6 @@ from deployments.environment import (
     set_defaults,
     visible_gpus,
 )
-from deployments.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)

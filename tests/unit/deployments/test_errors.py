@@ -7,9 +7,8 @@ import pytest
 from ray import cloudpickle
 
 import deployments
-from deployments.errors import (
+from deployments.protocol.errors import (
     BY_NAME,
-    ConfigError,
     ContextLengthExceeded,
     DeadlineExceeded,
     EngineFailure,
@@ -20,12 +19,13 @@ from deployments.errors import (
     all_errors,
     by_status,
 )
+from deployments.settings.config_mistake import ConfigError
 
 # Importing these costs seconds (vLLM) or builds an application; they define no error.
-HEAVY = {"vllm_engine", "default_app"}
-for found in pkgutil.iter_modules(deployments.__path__):
-    if found.name not in HEAVY:
-        importlib.import_module(f"deployments.{found.name}")
+HEAVY = ("deployments.vllm.", "deployments.default_app")
+for found in pkgutil.walk_packages(deployments.__path__, "deployments."):
+    if not found.name.startswith(HEAVY):
+        importlib.import_module(found.name)
 
 EVERY = pytest.mark.parametrize("cls", all_errors(), ids=lambda cls: cls.__name__)
 

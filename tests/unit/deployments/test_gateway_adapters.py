@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from classifier import Score
-from deployments.config import AppConfig, parse_app_config
-from deployments.engine import EngineRequest, Usage
-from deployments.errors import ConfigError, UnknownModel
-from deployments.gateway import Gateway, Hints
-from deployments.openai_types import parse
-from deployments.record import Record
-from deployments.vllm_config import VllmConfig
+from deployments.accounting.record import Record
+from deployments.gateway.answering import Gateway, Hints
+from deployments.protocol.engine import EngineRequest, Usage
+from deployments.protocol.errors import UnknownModel
+from deployments.protocol.openai_types import parse
+from deployments.settings.app import AppConfig, parse_app_config
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.vllm import VllmConfig
 
 
 class Answer:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from deployments.config import TierName
-from deployments.health import RunningCounts, TierHealth
+from deployments.replicas.health import RunningCounts, TierHealth
+from deployments.settings.app import TierName
 
 
 def health(counts: RunningCounts, may_be_zero: frozenset[TierName] = frozenset()) -> TierHealth:

@@ -7,12 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
-from deployments.config import TierConfig
-from deployments.engine import Usage
-from deployments.errors import Overloaded
-from deployments.ledger import Ledger, RequestMetrics, ledger_line
-from deployments.record import Record, cost_usd
-from deployments.route import Cause, Route
+from deployments.accounting.ledger import Ledger, RequestMetrics, ledger_line
+from deployments.accounting.record import Record, cost_usd
+from deployments.protocol.engine import Usage
+from deployments.protocol.errors import Overloaded
+from deployments.routing.route import Cause, Route
+from deployments.settings.app import TierConfig
 from tests.fakes import score_of
 
 PRICED = TierConfig.model_validate(

@@ -11,7 +11,7 @@ import pytest
 
 from deployments.commands.local_cluster import KEPT_S, _drop_old_sessions, require_free_port
 from deployments.commands.ray_environment import RAY_ENVIRONMENT, haproxy_environment
-from deployments.errors import ConfigError
+from deployments.settings.config_mistake import ConfigError
 
 
 def test_a_port_in_use_is_refused_with_the_mend() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deployments.commands.local_files import with_local_files
-from deployments.config import AppConfig, GatewayConfig
+from deployments.settings.app import AppConfig, GatewayConfig
 
 
 def test_a_local_run_keeps_a_ledger_and_a_journal() -> None:

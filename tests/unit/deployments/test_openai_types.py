@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deployments.engine import Endpoint
-from deployments.errors import InvalidRequest
-from deployments.openai_types import parse
+from deployments.protocol.engine import Endpoint
+from deployments.protocol.errors import InvalidRequest
+from deployments.protocol.openai_types import parse
 
 USER = {"role": "user", "content": "Hello"}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}

@@ -9,8 +9,8 @@ import yaml
 from typer.testing import CliRunner
 
 from deployments.commands.plan import app
-from deployments.config import TierConfig
-from deployments.vllm_config import VllmConfig
+from deployments.settings.app import TierConfig
+from deployments.settings.vllm import VllmConfig
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],

@@ -14,8 +14,8 @@ from deployments.commands.rollout import (
     read_golden_set,
     roll_out,
 )
-from deployments.config import AppConfig
-from deployments.errors import ConfigError
+from deployments.settings.app import AppConfig
+from deployments.settings.config_mistake import ConfigError
 
 OLD = AppConfig()
 NEW = changed_model(OLD, "small", "newer", "/models/newer")

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.config import Capability, TierName
-from deployments.errors import (
+from deployments.protocol.errors import (
     ContextLengthExceeded,
     DeadlineExceeded,
     EngineFailure,
@@ -19,7 +18,7 @@ from deployments.errors import (
     TierUnavailable,
     all_errors,
 )
-from deployments.route import (
+from deployments.routing.route import (
     Asked,
     Cause,
     Route,
@@ -30,6 +29,7 @@ from deployments.route import (
     decide,
     would_change,
 )
+from deployments.settings.app import Capability, TierName
 
 TEXT = frozenset[Capability]({"tools", "json_schema", "logprobs"})
 CAPABILITIES: tuple[Capability, ...] = get_args(Capability)

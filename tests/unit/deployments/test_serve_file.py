@@ -5,9 +5,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deployments.config import AppConfig
-from deployments.errors import ConfigError
-from deployments.serve_file import APPLICATION_KEYS, FILE_KEYS, HttpOptions, load_serve_file
+from deployments.settings.app import AppConfig
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.serve_file import (
+    APPLICATION_KEYS,
+    FILE_KEYS,
+    HttpOptions,
+    load_serve_file,
+)
 
 ROOT = Path(__file__).parents[3]
 

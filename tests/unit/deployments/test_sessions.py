@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.sessions import Sessions
+from deployments.routing.sessions import Sessions
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from deployments.engine import EngineRequest, Usage
-from deployments.errors import (
+from deployments.protocol.engine import EngineRequest, Usage
+from deployments.protocol.errors import (
     ContextLengthExceeded,
     DeadlineExceeded,
     EngineDead,
@@ -23,7 +23,7 @@ from deployments.errors import (
     ServingError,
     TierUnavailable,
 )
-from deployments.simulated.config import FaultRule, SimulatedEngineConfig
+from deployments.settings.simulated import FaultRule, SimulatedEngineConfig
 from deployments.simulated.engine import SimulatedEngine
 
 STEADY = {

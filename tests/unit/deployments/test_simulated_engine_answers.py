@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from deployments.engine import EngineRequest, Usage
-from deployments.errors import ContextLengthExceeded, InvalidRequest
+from deployments.protocol.engine import EngineRequest, Usage
+from deployments.protocol.errors import ContextLengthExceeded, InvalidRequest
+from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.simulated.answer import answer
-from deployments.simulated.config import SimulatedEngineConfig
 from deployments.simulated.engine import SimulatedEngine
 from deployments.simulated.schema_json import sample
 

@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from deployments.simulated.config import FaultRule, SimulatedEngineConfig
+from deployments.settings.simulated import FaultRule, SimulatedEngineConfig
 from deployments.simulated.server import SimulatedServer, SimulatedServerConfig
 
 FAST = SimulatedEngineConfig(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.start_lock import lock_path, start_lock
+from deployments.replicas.start_lock import lock_path, start_lock
 
 
 @pytest.fixture(autouse=True)

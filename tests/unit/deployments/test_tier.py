@@ -8,18 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from deployments.config import TierConfig
-from deployments.engine import Ended, EngineLoad, EngineRequest, Usage
-from deployments.errors import (
-    BY_NAME,
-    ConfigError,
-    EngineDead,
-    EngineFailure,
-    ErrorReply,
-    ServingError,
-)
-from deployments.simulated.engine import SimulatedEngine
-from deployments.tier import (
+from deployments.protocol.engine import Ended, EngineLoad, EngineRequest, Usage
+from deployments.protocol.errors import BY_NAME, EngineDead, EngineFailure, ErrorReply, ServingError
+from deployments.replicas.tier import (
     BUSY_CHUNKS_PER_S,
     MAX_LOOK_S,
     MAX_MERGE_S,
@@ -30,8 +21,11 @@ from deployments.tier import (
     merge_pause_s,
     vllm_environment,
 )
+from deployments.settings.app import TierConfig
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.vllm import VllmConfig
+from deployments.simulated.engine import SimulatedEngine
 from deployments.upstream.engine import UpstreamEngine
-from deployments.vllm_config import VllmConfig
 from tests.fakes import LocalTier, local_tier
 
 

@@ -9,8 +9,8 @@ import pytest
 from ray.exceptions import ActorDiedError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-from deployments.engine import Ended, EngineRequest, Usage
-from deployments.errors import (
+from deployments.protocol.engine import Ended, EngineRequest, Usage
+from deployments.protocol.errors import (
     DeadlineExceeded,
     EngineDead,
     EngineFailure,
@@ -20,8 +20,8 @@ from deployments.errors import (
     ServingError,
     TierUnavailable,
 )
-from deployments.health import TierHealth
-from deployments.tier_client import SAME_TIER_ATTEMPTS, TierClient
+from deployments.replicas.health import TierHealth
+from deployments.replicas.tier_client import SAME_TIER_ATTEMPTS, TierClient
 from tests.fakes import FakeHandle
 
 REQUEST = EngineRequest("chat", {"model": "m", "messages": [], "stream": True}, "r1")

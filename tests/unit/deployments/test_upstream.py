@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from deployments.engine import EngineRequest, Usage
-from deployments.errors import (
-    ConfigError,
+from deployments.protocol.engine import EngineRequest, Usage
+from deployments.protocol.errors import (
     ContextLengthExceeded,
     DeadlineExceeded,
     EngineFailure,
@@ -25,9 +24,10 @@ from deployments.errors import (
     ServingError,
     TierUnavailable,
 )
-from deployments.simulated.config import SimulatedEngineConfig
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.simulated import SimulatedEngineConfig
+from deployments.settings.upstream import UpstreamConfig
 from deployments.simulated.server import SimulatedServer, SimulatedServerConfig
-from deployments.upstream.config import UpstreamConfig
 from deployments.upstream.engine import UpstreamEngine
 
 Serving = Callable[

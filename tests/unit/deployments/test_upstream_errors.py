@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from deployments.errors import (
+from deployments.protocol.errors import (
     ContextLengthExceeded,
     EngineFailure,
     InvalidRequest,

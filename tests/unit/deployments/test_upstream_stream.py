@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.engine import Usage
-from deployments.errors import EngineFailure
+from deployments.protocol.engine import Usage
+from deployments.protocol.errors import EngineFailure
 from deployments.upstream.stream import MAX_EVENT_BYTES, Event, EventParser, UpstreamStream
 
 

@@ -7,15 +7,15 @@ import pydantic
 import pytest
 import yaml
 
-from deployments.config import (
+from deployments.settings.app import (
     AppConfig,
     ClassifierConfig,
     GatewayConfig,
     TierConfig,
     parse_app_config,
 )
-from deployments.errors import ConfigError
-from deployments.vllm_config import VllmConfig
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.vllm import VllmConfig
 from k8s import generate
 
 ROOT = Path(__file__).parents[3]

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from classifier import Score
-from deployments.config import TierName
-from deployments.engine import EngineRequest, Usage
+from deployments.protocol.engine import EngineRequest, Usage
+from deployments.settings.app import TierName
 
 
 class Scorer(Protocol):

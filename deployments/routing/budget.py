@@ -1,6 +1,6 @@
 """A guard on the share of requests that escalate: a token bucket fed by traffic, not by time."""
 
-from deployments.config import EscalationBudget
+from deployments.settings.app import EscalationBudget
 
 
 class Budget:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deployments.errors import ConfigError
+from deployments.settings.config_mistake import ConfigError
 
 
 def api_keys() -> frozenset[str]:

@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-from deployments.config import AppConfig, TierName
-from deployments.errors import UnknownModel
+from deployments.protocol.errors import UnknownModel
+from deployments.settings.app import AppConfig, TierName
 
 
 class ModelNames:

@@ -143,10 +143,6 @@ class DeadlineExceeded(ServingError):
     code = "deadline_exceeded"
 
 
-class ConfigError(ValueError):
-    """A start-up mistake: one line that names the key and the mend. Never becomes HTTP."""
-
-
 def all_errors() -> list[type[ServingError]]:
     """Every concrete error class, the root included."""
     found: list[type[ServingError]] = [ServingError]

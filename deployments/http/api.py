@@ -12,21 +12,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as Path
 
-from deployments.api_keys import ApiKeys
-from deployments.body import read_body
-from deployments.config import TierName
-from deployments.disconnect import unless_disconnected
-from deployments.engine import Endpoint
-from deployments.errors import (
+from deployments.accounting.record import Record
+from deployments.gateway.answering import Gateway, Hints
+from deployments.http.api_keys import ApiKeys
+from deployments.http.body import read_body
+from deployments.http.disconnect import unless_disconnected
+from deployments.http.headers import bare_headers, hints, request_id, response_headers
+from deployments.protocol.engine import Endpoint
+from deployments.protocol.errors import (
     MethodNotAllowed,
     ServingError,
     UnknownModel,
     UnknownPath,
 )
-from deployments.gateway import Gateway, Hints
-from deployments.headers import bare_headers, hints, request_id, response_headers
-from deployments.openai_types import ParsedRequest, parse
-from deployments.record import Record
+from deployments.protocol.openai_types import ParsedRequest, parse
+from deployments.settings.app import TierName
 
 CLIENT_CLOSED_REQUEST = 499
 

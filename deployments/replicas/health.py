@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from deployments.config import TierName
+from deployments.settings.app import TierName
 
 log = logging.getLogger("ray.serve")
 

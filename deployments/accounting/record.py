@@ -5,10 +5,10 @@ import time
 from dataclasses import dataclass, field
 
 from classifier import Score
-from deployments.config import TierConfig
-from deployments.engine import Usage
-from deployments.errors import ServingError
-from deployments.route import Route
+from deployments.protocol.engine import Usage
+from deployments.protocol.errors import ServingError
+from deployments.routing.route import Route
+from deployments.settings.app import TierConfig
 
 
 @dataclass(slots=True)

@@ -7,15 +7,23 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from deployments.config import TierConfig
-from deployments.engine import AdapterEngine, Ended, Engine, EngineLoad, EngineRequest, Usage
-from deployments.environment import secret, set_defaults, visible_gpus
-from deployments.errors import ConfigError, EngineDead, ErrorReply, ServingError
-from deployments.simulated.config import SimulatedEngineConfig
+from deployments.protocol.engine import (
+    AdapterEngine,
+    Ended,
+    Engine,
+    EngineLoad,
+    EngineRequest,
+    Usage,
+)
+from deployments.protocol.errors import EngineDead, ErrorReply, ServingError
+from deployments.replicas.start_lock import start_lock
+from deployments.settings.app import TierConfig
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.environment import secret, set_defaults, visible_gpus
+from deployments.settings.simulated import SimulatedEngineConfig
+from deployments.settings.vllm import VllmConfig
 from deployments.simulated.engine import SimulatedEngine
-from deployments.start_lock import start_lock
 from deployments.upstream.engine import UpstreamEngine
-from deployments.vllm_config import VllmConfig
 
 log = logging.getLogger("ray.serve")
 
@@ -177,7 +185,7 @@ def build_engine(config: TierConfig) -> Engine:
     if isinstance(engine, VllmConfig):
         set_defaults(vllm_environment(engine))
         # Imported here: it reads the environment, and a head node may be without vLLM.
-        from deployments.vllm_engine import VllmEngine
+        from deployments.vllm.engine import VllmEngine
 
         return VllmEngine(engine, config.model)
     if isinstance(engine, SimulatedEngineConfig):

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
-from deployments.config import Capability
-from deployments.engine import Endpoint
-from deployments.errors import InvalidRequest
+from deployments.protocol.engine import Endpoint
+from deployments.protocol.errors import InvalidRequest
+from deployments.settings.app import Capability
 
 Number = Annotated[float, Field(strict=True)]
 

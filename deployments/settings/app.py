@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from autoscale.packing.plan import gpu_share
 from autoscale.parameters import Parameters
-from deployments.config_mistake import first_mistake
-from deployments.errors import ConfigError
-from deployments.simulated.config import SimulatedEngineConfig
-from deployments.upstream.config import UpstreamConfig
-from deployments.vllm_config import VllmConfig
+from deployments.settings.config_mistake import ConfigError, first_mistake
+from deployments.settings.simulated import SimulatedEngineConfig
+from deployments.settings.upstream import UpstreamConfig
+from deployments.settings.vllm import VllmConfig
 
 Capability = Literal["tools", "json_schema", "logprobs", "vision"]
 TierName = Literal["small", "large"]

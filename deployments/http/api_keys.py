@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-from deployments.errors import InvalidApiKey
+from deployments.protocol.errors import InvalidApiKey
 
 
 class ApiKeys:

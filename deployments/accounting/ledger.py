@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from ray.serve import metrics
 
-from deployments.record import Record
+from deployments.accounting.record import Record
 
 log = logging.getLogger("ray.serve")
 

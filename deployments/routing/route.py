@@ -7,14 +7,14 @@ Both are total: every combination of inputs gives a `Route` or one of our errors
 from dataclasses import dataclass
 from enum import StrEnum
 
-from deployments.config import Capability, TierName
-from deployments.errors import (
+from deployments.protocol.errors import (
     ContextLengthExceeded,
     InvalidRequest,
     LocalOnlyConflict,
     Overloaded,
     ServingError,
 )
+from deployments.settings.app import Capability, TierName
 
 
 class Cause(StrEnum):

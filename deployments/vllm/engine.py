@@ -27,17 +27,17 @@ from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.loggers import StatLoggerBase
 
-from deployments.engine import EngineLoad, EngineRequest, Usage
-from deployments.environment import cache_dir
-from deployments.errors import (
-    ConfigError,
+from deployments.protocol.engine import EngineLoad, EngineRequest, Usage
+from deployments.protocol.errors import (
     ContextLengthExceeded,
     EngineDead,
     EngineFailure,
     ServingError,
     by_status,
 )
-from deployments.vllm_config import VllmConfig
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.environment import cache_dir
+from deployments.settings.vllm import VllmConfig
 from models import default_model
 
 # The first bytes of a streamed error, and a mark that only the final usage event carries: inside

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from deployments.errors import EngineFailure
-from deployments.openai_types import ParsedRequest
+from deployments.protocol.errors import EngineFailure
+from deployments.protocol.openai_types import ParsedRequest
 
 
 async def first_content(answer: AsyncIterable[bytes], stream: bool) -> list[bytes]:

@@ -4,10 +4,10 @@ import uuid
 
 from starlette.requests import Request
 
-from deployments.errors import InvalidRequest
-from deployments.gateway import Hints
-from deployments.openai_types import ParsedRequest
-from deployments.record import Record
+from deployments.accounting.record import Record
+from deployments.gateway.answering import Hints
+from deployments.protocol.errors import InvalidRequest
+from deployments.protocol.openai_types import ParsedRequest
 
 # Ray's proxy enforces `x-request-timeout-seconds` too, with an answer that is not OpenAI's. Ours
 # comes first by this share of the time, at most `PROXY_MARGIN_S`.

@@ -6,9 +6,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deployments.config import AppConfig, parse_app_config
-from deployments.config_mistake import first_mistake
-from deployments.errors import ConfigError
+from deployments.settings.app import AppConfig, parse_app_config
+from deployments.settings.config_mistake import ConfigError, first_mistake
 
 # Ray 2.60's own keys. A key that Serve would ignore is a setting that somebody believes in.
 FILE_KEYS = frozenset(

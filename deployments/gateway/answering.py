@@ -10,16 +10,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.answer_check import first_content, is_empty_answer
-from deployments.budget import Budget
-from deployments.config import AppConfig, TierName
-from deployments.engine import EngineRequest
-from deployments.errors import DeadlineExceeded, ServingError
-from deployments.model_names import ModelNames
-from deployments.openai_types import ParsedRequest
-from deployments.ports import Health, OpenAnswer, Scorer, Tier
-from deployments.record import Record
-from deployments.route import (
+from deployments.accounting.record import Record
+from deployments.gateway.answer_check import first_content, is_empty_answer
+from deployments.gateway.ports import Health, OpenAnswer, Scorer, Tier
+from deployments.protocol.engine import EngineRequest
+from deployments.protocol.errors import DeadlineExceeded, ServingError
+from deployments.protocol.openai_types import ParsedRequest
+from deployments.routing.budget import Budget
+from deployments.routing.model_names import ModelNames
+from deployments.routing.route import (
     Asked,
     Cause,
     Route,
@@ -30,7 +29,8 @@ from deployments.route import (
     decide,
     would_change,
 )
-from deployments.sessions import Sessions
+from deployments.routing.sessions import Sessions
+from deployments.settings.app import AppConfig, TierName
 
 # What a conversation needed the large model for, as against what a moment did: a full or dead small
 # tier, or one request's hint, does not bind the next request.

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from starlette.requests import Request
 
-from deployments.config import GatewayConfig
-from deployments.errors import BodyTooLarge, DeadlineExceeded
-from deployments.gateway import Hints
+from deployments.gateway.answering import Hints
+from deployments.protocol.errors import BodyTooLarge, DeadlineExceeded
+from deployments.settings.app import GatewayConfig
 
 
 async def read_body(request: Request, asked: Hints, limits: GatewayConfig) -> tuple[bytes, Hints]:

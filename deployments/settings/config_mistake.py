@@ -1,6 +1,10 @@
-"""One line for a user from pydantic's report on a config."""
+"""A mistake in a config, and one line for a user from pydantic's report on one."""
 
 from pydantic import ValidationError
+
+
+class ConfigError(ValueError):
+    """A start-up mistake: one line that names the key and the mend. Never becomes HTTP."""
 
 
 def first_mistake(error: ValidationError) -> str:

@@ -12,8 +12,8 @@ from ray.serve.handle import DeploymentHandle
 
 import classifier
 from classifier import Classifier, DriftReport, DriftWatch, Score
-from deployments.config import ClassifierConfig
-from deployments.errors import ConfigError
+from deployments.settings.app import ClassifierConfig
+from deployments.settings.config_mistake import ConfigError
 
 log = logging.getLogger("ray.serve")
 

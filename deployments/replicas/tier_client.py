@@ -14,9 +14,8 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
-from deployments.config import TierName
-from deployments.engine import Ended, EngineRequest, Usage
-from deployments.errors import (
+from deployments.protocol.engine import Ended, EngineRequest, Usage
+from deployments.protocol.errors import (
     DeadlineExceeded,
     EngineFailure,
     ErrorReply,
@@ -24,7 +23,8 @@ from deployments.errors import (
     ServingError,
     TierUnavailable,
 )
-from deployments.health import TierHealth
+from deployments.replicas.health import TierHealth
+from deployments.settings.app import TierName
 
 # A request whose replica died before its first byte is sent again to the same tier this often: the
 # second replica may be dying too, a third time the tier is not to be trusted.

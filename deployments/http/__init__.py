@@ -1,0 +1,1 @@
+"""HTTP in and out: bodies, keys, headers, events, OpenAI's error envelope."""

@@ -1,0 +1,1 @@
+"""What runs in Serve replicas, and the gateway's side of it."""

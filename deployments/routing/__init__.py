@@ -1,0 +1,1 @@
+"""Which tier and which model: pure decisions."""

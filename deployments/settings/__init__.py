@@ -1,0 +1,1 @@
+"""What an operator writes: the config, the environment, the serve file."""

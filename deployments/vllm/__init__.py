@@ -1,0 +1,1 @@
+"""The real engine; the only room that imports vLLM."""
