@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from classifier import Score
-from deployments.protocol.engine import Usage
+from deployments.protocol.chunk import Usage
 from deployments.protocol.errors import ServingError
 from deployments.routing.route import Route
 from deployments.settings.app import TierConfig

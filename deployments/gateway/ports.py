@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from classifier import Score
-from deployments.protocol.engine import EngineRequest, Usage
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import EngineRequest
 from deployments.settings.app import TierName
 
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+from deployments.protocol.chunk import Usage
+
 Endpoint = Literal["chat", "completions"]
 
 
@@ -33,13 +35,6 @@ class EngineRequest:
         """Whether a streaming client asked for the final usage event."""
         options = self.body.get("stream_options")
         return isinstance(options, dict) and bool(options.get("include_usage"))
-
-
-class Usage(NamedTuple):
-    """Tokens of one finished generation; always the last item an engine yields."""
-
-    prompt_tokens: int
-    completion_tokens: int
 
 
 class Ended(NamedTuple):

@@ -7,14 +7,8 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from deployments.protocol.engine import (
-    AdapterEngine,
-    Ended,
-    Engine,
-    EngineLoad,
-    EngineRequest,
-    Usage,
-)
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import AdapterEngine, Ended, Engine, EngineLoad, EngineRequest
 from deployments.protocol.errors import EngineDead, ErrorReply, ServingError
 from deployments.replicas.start_lock import start_lock
 from deployments.settings.app import TierConfig

@@ -14,7 +14,8 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
-from deployments.protocol.engine import Ended, EngineRequest, Usage
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import Ended, EngineRequest
 from deployments.protocol.errors import (
     DeadlineExceeded,
     EngineFailure,

@@ -14,7 +14,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from deployments.protocol.engine import EngineLoad, EngineRequest, Usage
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import EngineLoad, EngineRequest
 from deployments.protocol.errors import (
     DeadlineExceeded,
     EngineDead,

@@ -24,7 +24,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from deployments.protocol.engine import Endpoint, EngineRequest, Usage
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import Endpoint, EngineRequest
 from deployments.protocol.errors import InvalidApiKey, InvalidRequest, ServingError, UnknownModel
 from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.simulated.engine import DRILL, SimulatedEngine

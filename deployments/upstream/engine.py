@@ -14,7 +14,8 @@ from typing import TypeVar
 
 import httpx
 
-from deployments.protocol.engine import EngineLoad, EngineRequest, Usage
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import EngineLoad, EngineRequest
 from deployments.protocol.errors import DeadlineExceeded, EngineFailure, TierUnavailable
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.upstream import UpstreamConfig

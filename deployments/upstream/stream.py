@@ -7,7 +7,7 @@ comments start with a colon, several `data` lines are one datum, a blank line en
 import json
 from typing import Any, NamedTuple
 
-from deployments.protocol.engine import Usage
+from deployments.protocol.chunk import Usage
 from deployments.protocol.errors import EngineFailure
 
 # One event is one token, or a few; this bounds the memory that a broken upstream can take.

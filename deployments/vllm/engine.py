@@ -27,7 +27,8 @@ from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.loggers import StatLoggerBase
 
-from deployments.protocol.engine import EngineLoad, EngineRequest, Usage
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import EngineLoad, EngineRequest
 from deployments.protocol.errors import (
     ContextLengthExceeded,
     EngineDead,

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from deployments.protocol.engine import EngineRequest, Usage
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import ServingError
 from deployments.replicas.tier import vllm_environment
 from deployments.settings.config_mistake import ConfigError

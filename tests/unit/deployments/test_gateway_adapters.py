@@ -10,7 +10,8 @@ import pytest
 from classifier import Score
 from deployments.accounting.record import Record
 from deployments.gateway.answering import Gateway, Hints
-from deployments.protocol.engine import EngineRequest, Usage
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import UnknownModel
 from deployments.protocol.openai_types import parse
 from deployments.settings.app import AppConfig, parse_app_config

@@ -9,7 +9,7 @@ import pytest
 
 from deployments.accounting.ledger import Ledger, RequestMetrics, ledger_line
 from deployments.accounting.record import Record, cost_usd
-from deployments.protocol.engine import Usage
+from deployments.protocol.chunk import Usage
 from deployments.protocol.errors import Overloaded
 from deployments.routing.route import Cause, Route
 from deployments.settings.app import TierConfig

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from deployments.protocol.engine import EngineRequest, Usage
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import ContextLengthExceeded, InvalidRequest
 from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.simulated.answer import answer

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from deployments.protocol.engine import Ended, EngineLoad, EngineRequest, Usage
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import Ended, EngineLoad, EngineRequest
 from deployments.protocol.errors import BY_NAME, EngineDead, EngineFailure, ErrorReply, ServingError
 from deployments.replicas.tier import (
     BUSY_CHUNKS_PER_S,

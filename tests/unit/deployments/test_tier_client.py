@@ -9,7 +9,8 @@ import pytest
 from ray.exceptions import ActorDiedError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-from deployments.protocol.engine import Ended, EngineRequest, Usage
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import Ended, EngineRequest
 from deployments.protocol.errors import (
     DeadlineExceeded,
     EngineDead,

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from deployments.protocol.engine import EngineRequest, Usage
+from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import (
     ContextLengthExceeded,
     DeadlineExceeded,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.protocol.engine import Usage
+from deployments.protocol.chunk import Usage
 from deployments.protocol.errors import EngineFailure
 from deployments.upstream.stream import MAX_EVENT_BYTES, Event, EventParser, UpstreamStream
 

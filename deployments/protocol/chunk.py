@@ -1,0 +1,41 @@
+"""One piece of an answer on its way from an engine to the gateway: the client's bytes, and what
+the gateway must know of them without reading them again."""
+
+from typing import NamedTuple
+
+
+class Usage(NamedTuple):
+    """Tokens of one generation, so far or in all."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Logprobs(NamedTuple):
+    """Log-probabilities of the sampled tokens so far, natural logarithm; never the tokens."""
+
+    total: float
+    lowest: float
+    tokens: int
+
+
+class Chunk(NamedTuple):
+    r"""One piece of an answer.
+
+    The last chunk of an answer has `done`; an answer that ends without one was cut.
+    """
+
+    # Whole SSE events (`data: {...}\n\n`, never `[DONE]`), or one JSON document; may be empty.
+    data: bytes
+    # Tokens so far: what is booked if nothing follows.
+    usage: Usage
+    # Whether `data` says something: text, reasoning, a refusal or a tool call, not only a role.
+    content: bool = False
+    # OpenAI's finish reason of the last choice that ended in `data`.
+    finish_reason: str | None = None
+    # None where the engine gives none.
+    logprobs: Logprobs | None = None
+    # The name under which the replica serves what answered: its own business, so that old and new
+    # replicas can stand side by side. Empty where it was said before.
+    model: str = ""
+    done: bool = False
