@@ -6,6 +6,7 @@ vLLM's; here requests go in as OpenAI bodies and come out as OpenAI bytes. Writt
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from deployments.protocol.errors import (
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import cache_dir
 from deployments.settings.vllm import VllmConfig
+from deployments.vllm import in_core_executor
 from models import default_model
 
 # The first bytes of a streamed error, and a mark that only the final usage event carries: inside
@@ -88,9 +90,10 @@ class VllmEngine:
         )
         self._gauge = _LoadGauge(vllm_config)
         gauge = self._gauge
-        self._llm = AsyncLLM.from_vllm_config(
-            vllm_config, stat_loggers=[lambda _config, _index: gauge], enable_log_requests=False
-        )
+        with in_core_executor.openmp_environment(vllm_config):
+            self._llm = AsyncLLM.from_vllm_config(
+                vllm_config, stat_loggers=[lambda _config, _index: gauge], enable_log_requests=False
+            )
         tasks = await self._llm.get_supported_tasks()
         await init_app_state(self._llm, self._serving, args, tasks)
 
@@ -181,8 +184,14 @@ class VllmEngine:
 
     async def stop(self) -> None:
         """End the engine's processes."""
-        if self._llm is not None:
-            await asyncio.to_thread(self._llm.shutdown)
+        if self._llm is None:
+            return
+        if self._llm.output_handler is not None:
+            self._llm.output_handler.cancel()  # it takes the end of the processes for their death
+        await asyncio.to_thread(self._llm.shutdown)
+        # Its `__del__` fails where the interpreter's own end is what collects it.
+        self._llm, self._serving = None, State()
+        gc.collect()
 
     def _translated(self, answer: ErrorResponse) -> ServingError:
         """Our error for vLLM's error response; vLLM has cleaned the message of paths."""
@@ -237,6 +246,7 @@ def command_line(config: VllmConfig, path: Path, served_name: str) -> list[str]:
         "disable-uvicorn-access-log": True,
         **config.extra_args,
     }
+    options.setdefault("distributed-executor-backend", in_core_executor.backend(options))
     line: list[str] = []
     for name, value in options.items():
         if value is None or value is False:
