@@ -10,6 +10,7 @@ import datetime
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -46,12 +47,11 @@ def block(rows: int) -> tuple[float, float, float, float]:
         packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values, 1)
         whole = (values - 8) * scales.float().t().repeat_interleave(GROUP, 1)
         half, x = whole.to(torch.bfloat16), torch.randn(rows, inputs).to(torch.bfloat16)
+        mm = torch.ops.aten._weight_int4pack_mm_for_cpu
         products: tuple[Callable[[], torch.Tensor], ...] = (
-            lambda x=x, w=packed, s=pairs: torch.ops.aten._weight_int4pack_mm_for_cpu(
-                x, w, GROUP, s
-            ),
-            lambda x=x, w=half: x @ w.t(),
-            lambda x=x, w=whole: x.float() @ w.t(),
+            partial(mm, x, packed, GROUP, pairs),
+            partial(torch.nn.functional.linear, x, half),
+            partial(torch.nn.functional.linear, x.float(), whole),
         )
         exact = products[2]()
         error = max(error, float((products[0]().float() - exact).abs().max() / exact.abs().max()))
