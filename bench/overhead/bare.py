@@ -2,21 +2,23 @@
 
     python -m bench.overhead.bare
 
-Only one server runs at a time, so that they do not share the cores; rounds alternate. smallfirst
-answers `model: auto` with its classifier in the way; a threshold of 1 keeps every answer small, and
-a simulated large tier keeps the second engine off the cores.
+Bare vLLM has its worker inside the EngineCore, as ours has; beside it stand vLLM as it ships, and
+what others put in front: LiteLLM's proxy and vLLM's router. Only one of them runs at a time; rounds
+alternate, and shares are taken within a round. smallfirst answers `model: auto` with its classifier
+in the way; a threshold of 1 keeps every answer small, and a simulated large tier keeps the second
+engine off the cores.
 """
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 import typer
 from rich.progress import track
 
-from bench.overhead import report
-from bench.overhead.load import Load, run
+from bench.overhead import report, rivals
+from bench.overhead.load import Load, Run, run
 from bench.overhead.servers import Server, application, bare_vllm
 
 COMMAND = "python -m bench.overhead.bare"
@@ -27,10 +29,14 @@ ARGS = {
 }
 LOADS = [Load(1, 20, 32), Load(8, 48, 32), Load(32, 128, 32)]
 WARM_UP = Load(8, 16, 16)
+BARE, SHIPPED = "bare vLLM", "bare vLLM as shipped"
 SERVERS: dict[str, tuple[str, Callable[[int], AbstractContextManager[Server]]]] = {
-    "bare vLLM": ("bare", bare_vllm),
+    BARE: ("bare", bare_vllm),
+    SHIPPED: ("bare", lambda port: bare_vllm(port, as_shipped=True)),
     "smallfirst": ("auto", lambda port: application(ARGS, port)),
     "smallfirst, HAProxy": ("auto", lambda port: application(ARGS, port, haproxy=True)),
+    "LiteLLM": ("bare", lambda port: rivals.litellm(bare_vllm, "bare", port)),
+    "vllm-router": ("bare", lambda port: rivals.vllm_router(bare_vllm, port)),
 }
 PROMPTS = [
     "Is this review positive or negative? 'The kettle broke after two days.'",
@@ -59,43 +65,92 @@ def measured(name: str, port: int) -> list[dict[str, Any]]:
     with start(port) as server:
         run(server.url, model, WARM_UP, PROMPTS)
         for load in LOADS:
+            cpu_s, delay_s = server.cpu_s(), server.run_delay_s()
             answered = run(server.url, model, load, PROMPTS)
-            ttft_ms = sorted(sample.ttft_s * 1e3 for sample in answered.samples)
             rows.append(
-                {
-                    "server": name,
-                    "clients": load.clients,
-                    "ttft_ms": ttft_ms,
-                    "tokens": answered.tokens,
-                    "tokens_per_s": answered.tokens / answered.wall_s,
+                {"server": name, "clients": load.clients, "ready_s": server.ready_s}
+                | seen_by_clients(answered)
+                | {
+                    "cpu_s": spent(cpu_s, server.cpu_s()),
+                    "run_delay_s": spent(delay_s, server.run_delay_s()),
                 }
             )
     return rows
 
 
+def seen_by_clients(answered: Run) -> dict[str, Any]:
+    """Throughput, time to the first token, and the gaps between a stream's reads."""
+    gaps_ms = sorted(gap * 1e3 for sample in answered.samples for gap in sample.gaps_s)
+    longest_ms = [max(sample.gaps_s, default=0.0) * 1e3 for sample in answered.samples]
+    return {
+        "tokens": answered.tokens,
+        "tokens_per_s": answered.tokens / answered.wall_s,
+        "ttft_ms": sorted(sample.ttft_s * 1e3 for sample in answered.samples),
+        "gap_ms": {str(share): quantile(gaps_ms, share) for share in (0.5, 0.95, 0.99)},
+        "longest_gap_ms": sorted(longest_ms),
+    }
+
+
+def spent(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Seconds by role between two readings."""
+    return {name: after[name] - before.get(name, 0.0) for name in after}
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The value at a share of the way through sorted values."""
+    return ordered[int(share * (len(ordered) - 1))] if ordered else 0.0
+
+
+def shares(rows: list[dict[str, Any]], name: str, base: str, clients: int) -> list[float]:
+    """A server's tokens/s over another's, round by round, sorted."""
+
+    def throughputs(server: str) -> list[float]:
+        return [
+            row["tokens_per_s"]
+            for row in rows
+            if row["server"] == server and row["clients"] == clients
+        ]
+
+    return sorted(a / b for a, b in zip(throughputs(name), throughputs(base), strict=False))
+
+
 def shown(rows: list[dict[str, Any]]) -> str:
-    """The table: all rounds' requests together for TTFT, the median round for throughput."""
+    """The table of medians over rounds; shares with their range."""
     lines = []
     for load in LOADS:
-        base: float | None = None
         for name in SERVERS:
             mine = [r for r in rows if r["server"] == name and r["clients"] == load.clients]
             if not mine:
                 continue
             ttft_ms = sorted(time for row in mine for time in row["ttft_ms"])
+            longest_ms = sorted(time for row in mine for time in row["longest_gap_ms"])
+            gaps = [
+                statistics.median(row["gap_ms"][share] for row in mine)
+                for share in ("0.5", "0.95", "0.99")
+            ]
+            times = [quantile(ttft_ms, 0.5), quantile(ttft_ms, 0.95), *gaps]
+            times.append(statistics.median(longest_ms))
             throughput = statistics.median(row["tokens_per_s"] for row in mine)
-            base = base or throughput
-            p50, p99 = statistics.median(ttft_ms), ttft_ms[int(0.99 * (len(ttft_ms) - 1))]
-            shares = f"{throughput / base:.2f}"
-            lines.append(
-                [load.clients, name, f"{p50:.0f}", f"{p99:.0f}", f"{throughput:.0f}", shares]
+            of_bare = (
+                with_range(shares(rows, name, base, load.clients)) for base in (BARE, SHIPPED)
             )
-    head = ["clients", "server", "TTFT p50 ms", "TTFT p99 ms", "tokens/s", "of bare"]
+            lines.append(
+                [load.clients, name, *(f"{ms:.0f}" for ms in times), f"{throughput:.1f}", *of_bare]
+            )
+    head = ["clients", "server", "TTFT p50 ms", "TTFT p95", "gap p50", "gap p95", "gap p99"]
+    head += ["longest gap a stream, p50", "tokens/s", "of bare", "of bare as shipped"]
     return report.table(head, lines)
 
 
+def with_range(ratios: Sequence[float]) -> str:
+    """The median of sorted ratios, and the least and greatest."""
+    if not ratios:
+        return "-"
+    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
 def main(
-    rounds: Annotated[int, typer.Option(help="Rounds; each starts every server once.")] = 2,
+    rounds: Annotated[int, typer.Option(help="Rounds; each starts every server once.")] = 5,
     only: Annotated[str | None, typer.Option(help="Start just this one of them.")] = None,
     append: Annotated[bool, typer.Option(help="Add to the rounds of results/bare.json.")] = False,
     port: int = 8321,

@@ -9,10 +9,12 @@ from deployments.settings.environment import set_defaults
 from deployments.settings.vllm import VllmConfig
 
 
-def main(port: str) -> None:
+def main(port: str, *flags: str) -> None:
     """Serve the default small model as `bare` until interrupted."""
     engine = AppConfig().small.engine
     assert isinstance(engine, VllmConfig)
+    if "--as-shipped" in flags:  # what vLLM's CPU build makes of its own `uni`
+        engine = engine.model_copy(update={"extra_args": {"distributed-executor-backend": "mp"}})
     # Ray gives a replica of half a core one OpenMP thread; vLLM alone would take both cores here.
     set_defaults({"OMP_NUM_THREADS": "1", **vllm_environment(engine)})
     from deployments.vllm.engine import command_line, resolve_path
@@ -23,4 +25,4 @@ def main(port: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,6 +1,7 @@
 """A closed loop of streaming clients: each sends its next request when its last is answered."""
 
 import asyncio
+import itertools
 import re
 import time
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ class Sample:
     tokens: int
     # Reads of the socket: how many pieces the answer came in.
     reads: int
+    # Between one read that carried text and the next.
+    gaps_s: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ async def _run(url: str, model: str, load: Load, prompts: Sequence[str]) -> Run:
             samples.append(await _ask(session, f"{url}/chat/completions", queue.pop()))
 
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
         started = time.perf_counter()
         await asyncio.gather(*(client(session) for _ in range(load.clients)))
         return Run(samples, time.perf_counter() - started)
@@ -86,13 +89,17 @@ async def _ask(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -
     ttft_s = 0.0
     answer = bytearray()
     reads = 0
+    texts_at: list[float] = []
     async with session.post(url, json=body) as response:
         async for chunk in response.content.iter_any():
             reads += 1
             answer += chunk
+            if TEXT.search(chunk):
+                texts_at.append(time.perf_counter())
             if not ttft_s and TEXT.search(answer):
                 ttft_s = time.perf_counter() - started
     counted = COMPLETION_TOKENS.findall(answer)
     if response.status != 200 or b"data: [DONE]" not in answer or not counted:
         raise RuntimeError(f"HTTP {response.status}: {bytes(answer[-300:])!r}")
-    return Sample(ttft_s, time.perf_counter() - started, int(counted[-1]), reads)
+    gaps_s = tuple(later - sooner for sooner, later in itertools.pairwise(texts_at))
+    return Sample(ttft_s, time.perf_counter() - started, int(counted[-1]), reads, gaps_s)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import yaml
 
@@ -24,6 +24,7 @@ MARK = "SMALLFIRST_BENCH"
 # Longest accepted start: two engines on two busy cores.
 START_TIMEOUT_S = 600.0
 ROLES = {
+    "rival": r"litellm|(?i:vllm.{1,2}router)",
     "proxy": r"ProxyActor|HAProxyManager|haproxy",
     "gateway": r"ServeReplica:\w+:Gateway",
     "small tier": r"ServeReplica:\w+:SmallTier",
@@ -58,6 +59,15 @@ class Server:
                 spent[role(process)] += times.user + times.system
         return dict(spent)
 
+    def run_delay_s(self) -> dict[str, float]:
+        """Seconds that the living threads were ready to run and had no core so far, by role."""
+        waited: dict[str, float] = defaultdict(float)
+        for process in self.processes():
+            with suppress(psutil.Error, OSError):
+                for schedstat in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
+                    waited[role(process)] += int(schedstat.read_text().split()[1]) / 1e9
+        return dict(waited)
+
 
 def role(process: psutil.Process) -> str:
     """What a process is to the application; `other` where its command line does not say."""
@@ -73,18 +83,22 @@ def application(args: dict[str, Any], port: int, *, haproxy: bool = False) -> It
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "serve_config.yaml"
         config.write_text(yaml.safe_dump(document))
-        command = ["-c", "from deployments.cli import main; main()", "serve"]
+        command = [sys.executable, "-c", "from deployments.cli import main; main()", "serve"]
         command += ["--config", str(config), "--port", str(port)]
         command += ["--haproxy"] if haproxy else []
-        with _started(command, port, "/readyz") as server:
+        with started(command, port, "/readyz") as server:
             yield server
 
 
 @contextmanager
-def bare_vllm(port: int) -> Iterator[Server]:
-    """vLLM's own OpenAI server on the model, and with the options, of the default small tier."""
-    command = ["-m", "bench.overhead.bare_server", str(port)]
-    with _started(command, port, "/health") as server:
+def bare_vllm(port: int, *, as_shipped: bool = False) -> Iterator[Server]:
+    """vLLM's own OpenAI server on the model, and with the options, of the default small tier.
+
+    `as_shipped`: with the executor that vLLM's CPU build chooses by itself.
+    """
+    command = [sys.executable, "-m", "bench.overhead.bare_server", str(port)]
+    command += ["--as-shipped"] if as_shipped else []
+    with started(command, port, "/health") as server:
         yield server
 
 
@@ -94,14 +108,20 @@ def simulated_alone(config: dict[str, Any], port: int) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "simulated.yaml"
         file.write_text(yaml.safe_dump({"engine": config}))
-        command = ["-m", "deployments.simulated.server", "--port", str(port)]
-        with _started([*command, "--config", str(file)], port, "/health") as server:
+        command = [sys.executable, "-m", "deployments.simulated.server", "--port", str(port)]
+        with started([*command, "--config", str(file)], port, "/health") as server:
             yield server
 
 
 @contextmanager
-def _started(arguments: Sequence[str], port: int, health: str) -> Iterator[Server]:
-    mark = uuid.uuid4().hex
+def started(
+    command: Sequence[str], port: int, health: str, mark: str | None = None
+) -> Iterator[Server]:
+    """A server by its command line, once its `health` path answers; stopped on the way out.
+
+    `mark` counts it together with the server that it stands in front of.
+    """
+    own = uuid.uuid4().hex
     # A measurement that is cut short (`timeout`, a closing terminal) must not leave its server.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     environment = {
@@ -111,12 +131,12 @@ def _started(arguments: Sequence[str], port: int, health: str) -> Iterator[Serve
         # Ray's 5 s are not enough for HAProxy's start on two busy cores.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     }
-    log = Path(tempfile.gettempdir()) / f"smallfirst-bench-{mark}.log"
+    log = Path(tempfile.gettempdir()) / f"smallfirst-bench-{own}.log"
     began = time.monotonic()
     with log.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, *arguments],
-            env={**os.environ, **environment, MARK: mark},
+            command,
+            env={**os.environ, **environment, MARK: mark or own},
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -124,14 +144,15 @@ def _started(arguments: Sequence[str], port: int, health: str) -> Iterator[Serve
         _wait_ready(process, f"http://127.0.0.1:{port}{health}", log)
         ready_s = time.monotonic() - began
         began_at = psutil.Process(process.pid).create_time()
-        yield Server(f"http://127.0.0.1:{port}/v1", mark, began_at, ready_s, log)
+        yield Server(f"http://127.0.0.1:{port}/v1", mark or own, began_at, ready_s, log)
     finally:
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(90)
-        for left in marked_processes(mark):
+        for left in [] if mark else marked_processes(own):
             with suppress(psutil.Error):
                 left.kill()
+        process.kill()
         process.wait()
 
 
@@ -150,8 +171,8 @@ def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     while time.monotonic() < give_up:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended: {log.read_text()[-2000:]}")
-        with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
-            if answer.status == 200:
+        with suppress(httpx.TransportError):
+            if httpx.get(url, timeout=5, trust_env=False).status_code == 200:
                 return
         time.sleep(0.2)
     raise RuntimeError(f"not ready after {START_TIMEOUT_S:.0f} s: {log.read_text()[-2000:]}")

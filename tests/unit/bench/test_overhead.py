@@ -51,6 +51,8 @@ def test_ttft_ends_with_the_first_text() -> None:
         (sample,) = run(url, "simulated", Load(1, 1, 20), ["a"]).samples
     assert FIRST_TOKEN_S <= sample.ttft_s < sample.total_s
     assert sample.reads > 1
+    assert 0 < len(sample.gaps_s) <= 19
+    assert sum(sample.gaps_s) < sample.total_s
 
 
 @pytest.mark.parametrize("fault", ["refuse_503", "cut"])
