@@ -13,7 +13,7 @@ from deployments.gateway.answering import Gateway
 from deployments.http.api import build_api
 from deployments.protocol.errors import InvalidApiKey
 from deployments.replicas.classify import ClassifierClient
-from deployments.replicas.health import RunningCounts, TierHealth
+from deployments.replicas.health import RunningCounts, TierHealth, answering
 from deployments.replicas.tier_client import TierClient
 from deployments.settings.app import AppConfig, TierName
 from deployments.settings.environment import api_keys
@@ -74,9 +74,8 @@ class GatewayIngress:
 
 
 def count_running(app_name: str) -> RunningCounts:
-    """Running replicas of each tier, from the Serve controller."""
+    """Replicas of each tier that can answer, from the Serve controller."""
     deployments = serve.status().applications[app_name].deployments
     return {
-        tier: deployments[name].replica_states.get("RUNNING", 0)
-        for tier, name in TIER_DEPLOYMENTS.items()
+        tier: answering(deployments[name].replica_states) for tier, name in TIER_DEPLOYMENTS.items()
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from classifier import Score
 from deployments.protocol.engine import EngineRequest
+from deployments.protocol.wire import decode_request
 from deployments.replicas.tier import ModelTier
 from deployments.settings.app import TierConfig
 
@@ -45,7 +46,7 @@ class FakeResponse:
 class FakeHandle:
     """A streaming deployment handle whose replica is a function."""
 
-    def __init__(self, generate: Callable[[EngineRequest], AsyncIterator[Any]]) -> None:
+    def __init__(self, generate: Callable[[dict[str, Any]], AsyncIterator[Any]]) -> None:
         self.generate = generate
         self.requests: list[EngineRequest] = []
         self.responses: list[FakeResponse] = []
@@ -53,8 +54,8 @@ class FakeHandle:
     def options(self, **_: Any) -> "FakeHandle":
         return self
 
-    def remote(self, request: EngineRequest) -> FakeResponse:
-        self.requests.append(request)
+    def remote(self, request: dict[str, Any]) -> FakeResponse:
+        self.requests.append(decode_request(request))
         self.responses.append(FakeResponse(self.generate(request)))
         return self.responses[-1]
 

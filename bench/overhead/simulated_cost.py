@@ -30,7 +30,8 @@ async def _cost(clients: int, delay_s: float) -> float:
             inter_token_delay_growth=0.0,
             max_num_seqs=clients,
             kv_cache_tokens=10**6,
-        )
+        ),
+        "m",
     )
     await engine.start()
 

@@ -13,6 +13,7 @@ from typing import Any
 from deployments.accounting.record import Record
 from deployments.gateway.answer_check import first_content, is_empty_answer
 from deployments.gateway.ports import Health, OpenAnswer, Scorer, Tier
+from deployments.protocol.chunk import Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import DeadlineExceeded, ServingError
 from deployments.protocol.openai_types import ParsedRequest
@@ -158,7 +159,7 @@ class Gateway:
 
     async def _open(
         self, route: Route, asked: Asked, request: ParsedRequest, record: Record, deadline_s: float
-    ) -> tuple[OpenAnswer, list[bytes]]:
+    ) -> tuple["_Bytes", list[bytes]]:
         """An answer with its held first items, from the first tier that gives one.
 
         At most two tiers are asked: a route that is itself a fallback allows no other.
@@ -167,11 +168,13 @@ class Gateway:
             record.route, record.attempts = route, record.attempts + 1
             domain = record.score.domain if record.score else None
             record.model = self.names.served(request.model, route.tier, domain)
-            answer: OpenAnswer | None = None
+            answer: _Bytes | None = None
             try:
-                answer = await self._tiers[route.tier].open(
+                opened = await self._tiers[route.tier].open(
                     self._engine_request(request, asked, record, deadline_s), deadline_s
                 )
+                record.model = opened.model or record.model
+                answer = _Bytes(opened)
                 other = after_answer_check(route, self._state())
                 if other is None:
                     return answer, []
@@ -188,16 +191,18 @@ class Gateway:
     def _engine_request(
         self, request: ParsedRequest, asked: Asked, record: Record, deadline_s: float
     ) -> EngineRequest:
+        adapters = self.names.adapters[record.route.tier] if record.route else {}
         return EngineRequest(
             endpoint=request.endpoint,
-            body={**request.body, "model": record.model},
+            body=request.body,
             request_id=record.request_id,
             local_only=asked.local_only,
             timeout_s=max(0.0, deadline_s - asyncio.get_running_loop().time()),
+            adapter=record.model if record.model in adapters else None,
         )
 
     async def _bytes(
-        self, answer: OpenAnswer, held: list[bytes], record: Record
+        self, answer: "_Bytes", held: list[bytes], record: Record
     ) -> AsyncIterator[bytes]:
         """The answer's bytes to the end, accounted for; errors on the way are raised."""
         try:
@@ -230,3 +235,24 @@ class Gateway:
     def _tier_state(self, name: TierName) -> TierState:
         tier = self.config.tiers[name]
         return TierState(self._health.up(name), tier.remote, tier.capabilities)
+
+
+class _Bytes:
+    """An answer's data without what is said beside it, and the tokens so far."""
+
+    def __init__(self, answer: OpenAnswer) -> None:
+        self._answer = answer
+        self.usage = Usage(0, 0)
+
+    def __aiter__(self) -> "_Bytes":
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = b""
+        while not data:
+            chunk = await anext(self._answer)
+            self.usage, data = chunk.usage, chunk.data
+        return data
+
+    async def close(self) -> None:
+        await self._answer.close()

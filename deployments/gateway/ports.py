@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from classifier import Score
-from deployments.protocol.chunk import Usage
+from deployments.protocol.chunk import Chunk
 from deployments.protocol.engine import EngineRequest
 from deployments.settings.app import TierName
 
@@ -17,11 +17,14 @@ class Scorer(Protocol):
 
 
 class OpenAnswer(Protocol):
-    """An answer whose first bytes are here."""
+    """An answer whose first chunk is here."""
 
-    usage: Usage
+    # The name under which the replica serves what answers; empty where it did not say.
+    model: str
 
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    def __aiter__(self) -> AsyncIterator[Chunk]: ...
+
+    async def __anext__(self) -> Chunk: ...
 
     async def close(self) -> None:
         """Stop the generation."""

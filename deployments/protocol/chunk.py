@@ -39,3 +39,16 @@ class Chunk(NamedTuple):
     # replicas can stand side by side. Empty where it was said before.
     model: str = ""
     done: bool = False
+
+
+def joined(first: Chunk, then: Chunk) -> Chunk:
+    """Two chunks that follow each other as one."""
+    return Chunk(
+        first.data + then.data,
+        then.usage,
+        first.content or then.content,
+        then.finish_reason or first.finish_reason,
+        then.logprobs or first.logprobs,
+        first.model or then.model,
+        then.done,
+    )

@@ -1,29 +1,36 @@
 """What a tier runs: the one interface between a replica and the thing that makes tokens.
 
-Implemented by `vllm_engine` (real weights), `simulated.engine` (rehearsals, load and fault tests)
+Implemented by `vllm.engine` (real weights), `simulated.engine` (rehearsals, load and fault tests)
 and `upstream.engine` (an OpenAI-compatible endpoint).
 """
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from deployments.protocol.chunk import Usage
+from deployments.protocol.chunk import Chunk
 
 Endpoint = Literal["chat", "completions"]
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """One generation: an OpenAI request body whose `model` is already the served name."""
+    """One generation.
+
+    The body's `model` is what the client asked for until a replica puts the name there under which
+    it serves what will answer.
+    """
 
     endpoint: Endpoint
-    body: dict[str, Any]
+    # Never printed: it is the client's text.
+    body: dict[str, Any] = field(repr=False)
     request_id: str
     # True: this request must not leave the cluster. Checked where bytes would leave it.
     local_only: bool = False
     # Time left for the whole answer, from the moment the request is handed over.
     timeout_s: float | None = None
+    # The adapter that is to answer; None: the tier's own model.
+    adapter: str | None = None
 
     @property
     def stream(self) -> bool:
@@ -37,16 +44,12 @@ class EngineRequest:
         return isinstance(options, dict) and bool(options.get("include_usage"))
 
 
-class Ended(NamedTuple):
-    """The last item a replica sends: the answer's last bytes, if any are left, and its cost."""
-
-    last: bytes
-    usage: Usage
-
-
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """What the engine is doing now; `progress` only ever grows while it works."""
+    """What the engine is doing now; `progress` only ever grows while it works.
+
+    A request that the engine has finished is not running, however slowly its answer is read.
+    """
 
     waiting: int = 0
     running: int = 0
@@ -71,14 +74,15 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Load the model; return when requests can be answered."""
 
-    def generate(self, request: EngineRequest) -> AsyncGenerator[bytes | Usage, None]:
-        r"""The answer as bytes, then `Usage`.
+    def generate(self, request: EngineRequest) -> AsyncGenerator[Chunk, None]:
+        r"""The answer in chunks; the last has `done`, and may be empty.
 
-        Streaming: each item is one or more whole SSE events (`data: {...}\n\n`), without the
-        final `[DONE]`; the usage event only if the client asked for it. Otherwise: one JSON
-        document. An item holds all that is ready when it is asked for, so that a reader who asks
-        less often gets fewer, larger items. Closing the iterator stops the generation.
-        Raises: `ServingError`, before or after the first item; never anything else.
+        Streaming: the data of each is whole SSE events (`data: {...}\n\n`), without the final
+        `[DONE]`; the usage event only if the client asked for it. Otherwise: one JSON document. A
+        chunk holds all that is ready when it is asked for, so that a reader who asks less often
+        gets fewer, larger ones. Closing the iterator stops the generation.
+        Raises: `ServingError`, before or after the first chunk; never anything else. `EngineDead`
+        only where this request may be what killed the engine.
         """
         ...
 

@@ -4,7 +4,6 @@ Raise a subclass anywhere on the request's path; the gateway turns it into a res
 written for the client: no traceback, no upstream body, no secret ever goes into one.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 
@@ -129,8 +128,20 @@ class TierUnavailable(ServingError):
     retry_after_s = 5
 
 
-class EngineDead(TierUnavailable):
-    """The replica's engine process is gone; the replica is being replaced."""
+class ReplicaUnavailable(TierUnavailable):
+    """This replica cannot answer and that is not the request's doing; another of its tier may."""
+
+    code = "replica_unavailable"
+
+
+class AdapterNotLoaded(ReplicaUnavailable):
+    """The replica does not hold the adapter that is to answer, or not yet."""
+
+    code = "adapter_not_loaded"
+
+
+class EngineDead(ServingError):
+    """The engine died while it held this request, which may be why: no other tier gets it."""
 
     code = "engine_dead"
 
@@ -154,33 +165,11 @@ def all_errors() -> list[type[ServingError]]:
 BY_NAME = {cls.__name__: cls for cls in all_errors()}
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorReply:
-    """An error as data, from a replica to the gateway: raising it through Ray would log a traceback
-    and cost milliseconds for what may be a client's typing mistake."""
-
-    name: str
-    message: str
-    param: str | None
-    retry_after_s: int | None
-
-    @classmethod
-    def of(cls, error: ServingError) -> "ErrorReply":
-        """The reply that stands for an error."""
-        return cls(type(error).__name__, error.message, error.param, error.retry_after_s)
-
-    def error(self) -> ServingError:
-        """The error again, in the process that got the reply."""
-        error = BY_NAME[self.name](self.message, self.param)
-        error.retry_after_s = self.retry_after_s
-        return error
-
-
 def by_status(status: int) -> type[ServingError]:
     """The error class that stands for an engine's or upstream's HTTP status."""
     exact: dict[int, type[ServingError]] = {
         400: InvalidRequest,
-        404: InvalidRequest,
+        404: UnknownModel,
         408: DeadlineExceeded,
         413: ContextLengthExceeded,
         422: InvalidRequest,

@@ -1,8 +1,8 @@
-"""Which tiers have a running replica, as the Serve controller last said."""
+"""Which tiers have a replica that answers, as the Serve controller last said."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from deployments.settings.app import TierName
@@ -14,8 +14,26 @@ log = logging.getLogger("ray.serve")
 # core from the engine.
 CALM_POLL_S = 5.0
 
-# Replicas that can answer now, by tier.
-RunningCounts = dict[TierName, int]
+# The states in which Serve sends requests to a replica. A replica that is to leave its node answers
+# until another has taken its place.
+ANSWERING = ("RUNNING", "PENDING_MIGRATION")
+# States that say nothing of whether it answers: the controller has just come back, or changes the
+# replica's settings.
+UNSURE = ("RECOVERING", "UPDATING")
+
+# Replicas that can answer now, by tier; None where the controller cannot say.
+RunningCounts = dict[TierName, int | None]
+
+
+def answering(replica_states: Mapping[str, int]) -> int | None:
+    """Replicas that can answer, from the controller's table of states; None where it cannot say.
+
+    >>> answering({"RUNNING": 1, "PENDING_MIGRATION": 1}), answering({"RECOVERING": 2})
+    (2, None)
+    """
+    count = sum(replica_states.get(state, 0) for state in ANSWERING)
+    unsure = any(replica_states.get(state, 0) for state in UNSURE)
+    return None if unsure and not count else count
 
 
 class TierHealth:
@@ -33,7 +51,8 @@ class TierHealth:
         self._count_running = count_running
         self._poll_s = poll_s
         self._may_be_zero = may_be_zero
-        self._running: RunningCounts = {}
+        self._running: dict[TierName, int] = {}
+        self._silent = False
         self._down: dict[TierName, asyncio.Event] = {
             "small": asyncio.Event(),
             "large": asyncio.Event(),
@@ -75,15 +94,21 @@ class TierHealth:
         try:
             self.update(await asyncio.to_thread(self._count_running))
         except Exception as error:
-            log.warning("tier health unknown, keeping the last: %s", type(error).__name__)
+            if not self._silent:
+                log.warning("tier health unknown, keeping the last: %s", type(error).__name__)
+            self._silent = True
             return False
+        self._silent = False
         return not any(event.is_set() for event in self._down.values())
 
     def update(self, running: RunningCounts) -> None:
-        """Take over new counts."""
-        self._running = running
+        """Take over new counts; a tier of which the controller cannot say stays as it was."""
         for tier, event in self._down.items():
-            down = running.get(tier, 0) == 0 and tier not in self._may_be_zero
+            count = running.get(tier, 0)
+            if count is None:
+                continue
+            self._running[tier] = count
+            down = count == 0 and tier not in self._may_be_zero
             if down and not event.is_set():
                 log.warning("tier %s has no running replica", tier)
             (event.set if down else event.clear)()

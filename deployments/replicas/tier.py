@@ -3,13 +3,20 @@
 import asyncio
 import logging
 import os
-import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
 
-from deployments.protocol.chunk import Usage
-from deployments.protocol.engine import AdapterEngine, Ended, Engine, EngineLoad, EngineRequest
-from deployments.protocol.errors import EngineDead, ErrorReply, ServingError
+from deployments.protocol import wire
+from deployments.protocol.chunk import Chunk, joined
+from deployments.protocol.engine import AdapterEngine, Engine, EngineLoad, EngineRequest
+from deployments.protocol.errors import (
+    AdapterNotLoaded,
+    EngineDead,
+    ReplicaUnavailable,
+    ServingError,
+)
 from deployments.replicas.start_lock import start_lock
 from deployments.settings.app import TierConfig
 from deployments.settings.config_mistake import ConfigError
@@ -27,14 +34,12 @@ log = logging.getLogger("ray.serve")
 WATCH_S = 0.2
 # The longest time that one look may count: a few looks of a busy event loop.
 MAX_LOOK_S = 1.0
+# From a dead engine to the end of its replica: what the requests in it are told must have left.
+LAST_WORDS_S = 0.1
 # Chunks a second that one replica sends at most while it is busy, and the longest it waits to merge
 # tokens. A Ray hop costs about 0.5 ms of CPU whether it carries one token or twenty.
 BUSY_CHUNKS_PER_S = 120.0
 MAX_MERGE_S = 0.1
-# In the events that what follows comes with at once: the one that only says who speaks, a choice's
-# last, and the usage. In text the quotes would be escaped.
-OPENING = rb'"delta":\s*\{"role":\s*"assistant",\s*"content":\s*""(,\s*"refusal":\s*null)?\}'
-JOINED = re.compile(OPENING + rb'|"finish_reason":\s*"|"choices":\s*\[\]')
 
 
 class ModelTier:
@@ -44,6 +49,7 @@ class ModelTier:
         self._name = name
         self._config = config
         self._engine = build_engine(config)
+        self._adapters: frozenset[str] = frozenset()
         self._completed = 0
         self._progress = Progress()
         if self._config.stand_in:
@@ -63,35 +69,59 @@ class ModelTier:
         self._watch.cancel()
         await self._engine.stop()
 
-    async def generate(self, request: EngineRequest) -> AsyncIterator[bytes | Ended | ErrorReply]:
-        """The engine's answer; `Ended` is its last item or, where it fails, an `ErrorReply`.
+    async def generate(self, asked: dict[str, Any]) -> AsyncIterator[bytes]:
+        """The engine's answer in frames of `wire`; an error is the last of them.
 
-        While the replica is busy it pulls less often, so that an item carries several tokens; the
-        first token always goes out at once. What opens and what ends an answer waits for what
-        follows at once, so that both are one item.
+        The first says under which name this replica serves what answers.
         """
-        held = b""
         try:
-            async with aclosing(self._engine.generate(request)) as answer:
-                async for item in answer:
-                    if isinstance(item, Usage):
-                        yield Ended(held, item)
-                        break
-                    held += item
-                    if not request.stream or JOINED.search(item):
-                        continue
-                    yield held
-                    held = b""
-                    if pause_s := merge_pause_s(self._engine.load().running):
-                        await asyncio.sleep(pause_s)
+            request = self._under_own_name(wire.decode_request(asked))
+            name = request.body["model"]
+            async with aclosing(self._gathered(request)) as chunks:
+                async for chunk in chunks:
+                    yield wire.encode(chunk._replace(model=name) if name else chunk)
+                    name = ""
         except ServingError as error:
-            if self._engine.dead():
-                self._exit("engine died while answering")
-            if held and request.stream:
-                yield held
-            yield ErrorReply.of(error)
+            yield wire.encode_error(error)
         finally:
             self._completed += 1
+
+    def _under_own_name(self, request: EngineRequest) -> EngineRequest:
+        """The request under a name that this replica serves: while a model is swapped, gateways and
+        replicas do not agree on names."""
+        if self._engine.dead():
+            raise ReplicaUnavailable("The replica's engine had died before.")
+        if request.adapter is not None and request.adapter not in self._adapters:
+            raise AdapterNotLoaded(f"The adapter '{request.adapter}' is not loaded here.")
+        return replace(
+            request, body={**request.body, "model": request.adapter or self._config.model}
+        )
+
+    async def _gathered(self, request: EngineRequest) -> AsyncGenerator[Chunk, None]:
+        """The engine's chunks, fewer and larger while the replica is busy.
+
+        The first token always goes out at once. What opens and what ends an answer waits for what
+        follows at once, so that both are one chunk.
+        """
+        held: Chunk | None = None
+        try:
+            async with aclosing(self._engine.generate(request)) as answer:
+                async for chunk in answer:
+                    held = chunk if held is None else joined(held, chunk)
+                    if chunk.done:
+                        break
+                    if not request.stream or not chunk.content or chunk.finish_reason:
+                        continue
+                    yield held
+                    held = None
+                    if pause_s := merge_pause_s(self._engine.load().running):
+                        await asyncio.sleep(pause_s)
+        except ServingError:
+            if held is not None and request.stream:
+                yield held
+            raise
+        if held is not None:
+            yield held
 
     async def reconfigure(self, user_config: dict[str, dict[str, str]]) -> None:
         """Serve calls it after the start and whenever the adapters change: nothing restarts."""
@@ -100,6 +130,7 @@ class ModelTier:
             await self._engine.set_adapters(adapters)
         elif adapters:
             raise ConfigError(f"tier {self._name}: its engine holds no adapters")
+        self._adapters = frozenset(adapters)
 
     async def check_health(self) -> None:
         """Raise where the engine is dead, or has work and makes no progress."""
@@ -130,6 +161,8 @@ class ModelTier:
             await asyncio.sleep(WATCH_S)
             self._progress.look(self._engine.load(), loop.time())
             if complaint := self._complaint():
+                if self._engine.dead():
+                    await asyncio.sleep(LAST_WORDS_S)
                 self._exit(complaint)
 
     def _exit(self, why: str) -> None:
@@ -183,7 +216,7 @@ def build_engine(config: TierConfig) -> Engine:
 
         return VllmEngine(engine, config.model)
     if isinstance(engine, SimulatedEngineConfig):
-        return SimulatedEngine(engine)
+        return SimulatedEngine(engine, config.model)
     return UpstreamEngine(engine, secret(engine.api_key_env))
 
 

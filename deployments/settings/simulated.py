@@ -64,6 +64,8 @@ class SimulatedEngineConfig(BaseModel):
     mean_completion_tokens: Annotated[int, Field(ge=1)] = 200
     """Tokens of an answer whose client set no limit: mean of an exponential distribution. The
     mean answer of Azure's 2023 conversation trace is 211 (Patel et al., Splitwise, 2024)."""
+    max_loras: Annotated[int, Field(ge=0)] = 0
+    """Adapters it answers for at once; it says the same under each name."""
     startup_s: Seconds = 0.0
     """Seconds until the engine is ready. Zero lets tests and demonstrations begin at once; a
     real engine loads weights first, and a rehearsal of scaling needs that time."""

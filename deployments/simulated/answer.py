@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from deployments.protocol.chunk import Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import ContextLengthExceeded, InvalidRequest
 from deployments.settings.simulated import SimulatedEngineConfig
@@ -59,6 +60,16 @@ class Answer:
     def completion_tokens(self) -> int:
         """Tokens of all choices together, as OpenAI's usage counts them."""
         return sum(len(choice.pieces) for choice in self.choices)
+
+    def usage(self, steps: int) -> Usage:
+        """Tokens after this many decoding steps."""
+        told = [min(steps, len(choice.pieces)) for choice in self.choices]
+        return Usage(self.prompt_tokens, sum(told))
+
+    def ended(self, steps: range) -> str | None:
+        """The finish reason of the last choice that ends in one of these steps."""
+        reasons = [c.finish_reason for c in self.choices if len(c.pieces) - 1 in steps]
+        return reasons[-1] if reasons else None
 
     @property
     def steps(self) -> int:

@@ -14,15 +14,18 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from deployments.protocol.chunk import Usage
+from deployments.protocol.chunk import Chunk
 from deployments.protocol.engine import EngineLoad, EngineRequest
 from deployments.protocol.errors import (
     DeadlineExceeded,
     EngineDead,
     EngineFailure,
     Overloaded,
+    ReplicaUnavailable,
     TierUnavailable,
+    UnknownModel,
 )
+from deployments.settings.config_mistake import ConfigError
 from deployments.settings.simulated import FaultRule, SimulatedEngineConfig
 from deployments.simulated.answer import Answer, answer
 from deployments.simulated.batch import Batch
@@ -34,17 +37,20 @@ DRILL = "drill:"
 
 @dataclass(slots=True)
 class _Run:
-    """What the timers of one running request have told it."""
+    """What the timers of one running request have told it, and how far it has come."""
 
     prompt_read: bool = False
     late: bool = False
+    begun: bool = False
 
 
 class SimulatedEngine:
-    """An `Engine` that answers by the clock."""
+    """An `Engine` that answers by the clock, under its served name and its adapters' names."""
 
-    def __init__(self, config: SimulatedEngineConfig) -> None:
+    def __init__(self, config: SimulatedEngineConfig, served_name: str) -> None:
         self._config = config
+        self._served_name = served_name
+        self._adapters: frozenset[str] = frozenset()
         self._batch = Batch(config.max_num_seqs, config.kv_cache_tokens)
         self._clock = StepClock(self._interval_s)
         self._timers: list[asyncio.TimerHandle] = []
@@ -69,6 +75,12 @@ class SimulatedEngine:
             timer.cancel()
         self._ready_at = None
 
+    async def set_adapters(self, paths: dict[str, str]) -> None:
+        """Answer under these names too, from now on."""
+        if len(paths) > self._config.max_loras:
+            raise ConfigError(f"engine.max_loras is {self._config.max_loras}: no room for {paths}")
+        self._adapters = frozenset(paths)
+
     def dead(self) -> bool:
         """Whether a `die` fault has struck."""
         return self._dead
@@ -78,27 +90,33 @@ class SimulatedEngine:
         batch = self._batch
         return EngineLoad(batch.waiting, batch.running, batch.kv_cache_usage, self._clock.steps)
 
-    async def generate(self, request: EngineRequest) -> AsyncGenerator[bytes | Usage, None]:
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[Chunk, None]:
         """See `Engine.generate`; closing the iterator frees the request's place at once."""
-        deadline = asyncio.get_running_loop().time() + (request.timeout_s or math.inf)
+        left_s = math.inf if request.timeout_s is None else request.timeout_s
+        deadline = asyncio.get_running_loop().time() + left_s
+        self._check_name(request.body.get("model"))
         fault = self._strike(request)
         planned = answer(request, self._config)
         kv_tokens = planned.prompt_tokens + planned.completion_tokens
         await self._batch.enter(kv_tokens, deadline)
         try:
             parts = self._events if request.stream else self._document
-            async with aclosing(parts(request, planned, deadline, fault)) as items:
-                async for item in items:
-                    yield item
+            async with aclosing(parts(request, planned, deadline, fault)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         finally:
             self._batch.leave(kv_tokens)
-        yield Usage(planned.prompt_tokens, planned.completion_tokens)
+
+    def _check_name(self, model: object) -> None:
+        """Refuse as vLLM does (`OpenAIServing._check_model`, 404)."""
+        if model != self._served_name and model not in self._adapters:
+            raise UnknownModel(f"The model `{model}` does not exist.", "model")
 
     # -- the answer, step by step ---------------------------------------------------------------
 
     async def _events(
         self, request: EngineRequest, planned: Answer, deadline: float, fault: str | None
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[Chunk, None]:
         stream = EventStream(request, planned, int(time.time()))
         opening = stream.opening()
         half = planned.steps // 2
@@ -108,21 +126,24 @@ class SimulatedEngine:
                 if struck and fault == "cut":
                     raise EngineFailure("The simulated answer was cut.")
                 broken = stream.malformed() if struck and fault == "malformed" else b""
-                yield opening + b"".join([stream.step(number) for number in steps]) + broken
+                data = opening + b"".join([stream.step(number) for number in steps]) + broken
+                yield Chunk(data, planned.usage(steps.stop), True, planned.ended(steps))
                 opening = b""
-        if request.include_usage:
-            yield stream.usage()
+        last = stream.usage() if request.include_usage else b""
+        yield Chunk(last, planned.usage(planned.steps), done=True)
 
     async def _document(
         self, request: EngineRequest, planned: Answer, deadline: float, fault: str | None
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[Chunk, None]:
         half = planned.steps // 2
         async with aclosing(self._steps(planned, deadline)) as taken:
             async for steps in taken:
                 if fault == "cut" and half in steps:
                     raise EngineFailure("The simulated answer was cut.")
         whole = document(request, planned, int(time.time()))
-        yield whole[: len(whole) // 2] if fault == "malformed" else whole
+        data = whole[: len(whole) // 2] if fault == "malformed" else whole
+        reason = planned.choices[-1].finish_reason
+        yield Chunk(data, planned.usage(planned.steps), True, reason, done=True)
 
     async def _steps(self, planned: Answer, deadline: float) -> AsyncGenerator[range, None]:
         """The numbers of the decoding steps as they are taken: several when the reader was late.
@@ -144,6 +165,7 @@ class SimulatedEngine:
             while done < last:
                 while clock.steps - before == done:
                     await self._change(run)
+                run.begun = True
                 first, done = done, min(last, clock.steps - before)
                 yield range(first, done)
         finally:
@@ -155,6 +177,8 @@ class SimulatedEngine:
     async def _change(self, run: _Run) -> None:
         if not self._dead and not run.late:
             await self._clock.changed()
+        if self._dead and run.begun:  # what an engine has begun to answer does not kill it
+            raise ReplicaUnavailable("The simulated engine died.")
         if self._dead:
             raise EngineDead("The simulated engine died.")
         if run.late:
@@ -178,7 +202,7 @@ class SimulatedEngine:
     def _strike(self, request: EngineRequest) -> str | None:
         """The fault of this request that shows later; the others happen here."""
         if self._dead:
-            raise EngineDead("The simulated engine is dead.")
+            raise ReplicaUnavailable("The simulated engine is dead.")
         if self._ready_at is None:
             raise TierUnavailable("The simulated engine has not started.")
         fault = self._drill(request) or self._fault(request, self._ready_at)
@@ -212,7 +236,7 @@ class SimulatedEngine:
         self._dead = True
         self._clock.halt()
         self._clock.wake()
-        self._batch.fail_waiting(EngineDead("The simulated engine died."))
+        self._batch.fail_waiting(ReplicaUnavailable("The simulated engine died."))
 
     def _stall(self) -> None:
         self._clock.halt()

@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from deployments.protocol.chunk import Usage
+from deployments.protocol.chunk import Chunk
 from deployments.protocol.engine import Endpoint, EngineRequest
 from deployments.protocol.errors import InvalidApiKey, InvalidRequest, ServingError, UnknownModel
 from deployments.settings.simulated import SimulatedEngineConfig
@@ -67,7 +67,7 @@ class SimulatedServer:
     """Routes of one simulated provider."""
 
     def __init__(self, config: SimulatedServerConfig) -> None:
-        self.engine = SimulatedEngine(config.engine)
+        self.engine = SimulatedEngine(config.engine, config.model)
         self._config = config
 
     def app(self) -> Starlette:
@@ -158,7 +158,7 @@ async def _abort(request: Request) -> Response:
     return Response()
 
 
-async def _first(request: Request, generation: AsyncGenerator[bytes | Usage, None]) -> bytes:
+async def _first(request: Request, generation: AsyncGenerator[Chunk, None]) -> bytes:
     """The first item of an answer; the generation ends if the client leaves before it."""
 
     async def left() -> None:
@@ -172,13 +172,11 @@ async def _first(request: Request, generation: AsyncGenerator[bytes | Usage, Non
     if not item.done():
         item.cancel()
         raise InvalidRequest("The client left.")
-    first = item.result()
-    assert isinstance(first, bytes)  # `Usage` is last, and an answer has at least one token
-    return first
+    return item.result().data
 
 
 async def _stream(
-    request: Request, first: bytes, generation: AsyncGenerator[bytes | Usage, None], *, cut: bool
+    request: Request, first: bytes, generation: AsyncGenerator[Chunk, None], *, cut: bool
 ) -> AsyncIterator[bytes]:
     yield first
     async with aclosing(generation) as items:
@@ -186,8 +184,8 @@ async def _stream(
             async for item in items:
                 if cut:
                     return
-                if isinstance(item, bytes):
-                    yield item
+                if item.data:
+                    yield item.data
         except ServingError:
             await _abort(request)
             return

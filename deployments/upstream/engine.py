@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import httpx
 
-from deployments.protocol.chunk import Usage
+from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineLoad, EngineRequest
 from deployments.protocol.errors import DeadlineExceeded, EngineFailure, TierUnavailable
 from deployments.settings.config_mistake import ConfigError
@@ -66,7 +66,7 @@ class UpstreamEngine:
         """
         return EngineLoad(running=self._in_flight, progress=time.monotonic_ns())
 
-    async def generate(self, request: EngineRequest) -> AsyncGenerator[bytes | Usage, None]:
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[Chunk, None]:
         """See `Engine.generate`; closing the iterator closes the upstream's stream at once."""
         if self._client is None:
             raise TierUnavailable("The upstream engine has not started.")
@@ -74,7 +74,10 @@ class UpstreamEngine:
         self._in_flight += 1
         try:
             async for item in answer.items():
-                yield item
+                if isinstance(item, Usage):
+                    yield Chunk(b"", item, done=True)
+                else:
+                    yield Chunk(item, Usage(0, 0), content=True)
         finally:
             self._in_flight -= 1
             await answer.close()

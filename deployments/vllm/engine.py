@@ -7,7 +7,9 @@ vLLM's; here requests go in as OpenAI bodies and come out as OpenAI bytes. Writt
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, AsyncIterator
+import math
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +27,16 @@ from vllm.entrypoints.serve.lora.protocol import (
     UnloadLoRAAdapterRequest,
 )
 from vllm.utils.argparse_utils import FlexibleArgumentParser
-from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.loggers import StatLoggerBase
 
-from deployments.protocol.chunk import Usage
+from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineLoad, EngineRequest
 from deployments.protocol.errors import (
     ContextLengthExceeded,
+    DeadlineExceeded,
     EngineDead,
     EngineFailure,
+    ReplicaUnavailable,
     ServingError,
     by_status,
 )
@@ -41,13 +44,9 @@ from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import cache_dir
 from deployments.settings.vllm import VllmConfig
 from deployments.vllm import in_core_executor
+from deployments.vllm.events import DONE, STREAMED_ERROR, finish_reason, has_content
+from deployments.vllm.tally import TALLY, Tally, TallyingLLM
 from models import default_model
-
-# The first bytes of a streamed error, and a mark that only the final usage event carries: inside
-# the text of an answer the quotes would be escaped.
-STREAMED_ERROR = 'data: {"error"'
-USAGE_MARK = '"choices":[]'
-DONE = "data: [DONE]"
 
 
 class _LoadGauge(StatLoggerBase):
@@ -74,8 +73,7 @@ class VllmEngine:
     def __init__(self, config: VllmConfig, served_name: str) -> None:
         self._config = config
         self._served_name = served_name
-        self._open = 0
-        self._llm: AsyncLLM | None = None
+        self._llm: TallyingLLM | None = None
         self._gauge: _LoadGauge | None = None
         self._serving = State()
 
@@ -91,37 +89,38 @@ class VllmEngine:
         self._gauge = _LoadGauge(vllm_config)
         gauge = self._gauge
         with in_core_executor.openmp_environment(vllm_config):
-            self._llm = AsyncLLM.from_vllm_config(
+            self._llm = TallyingLLM.from_vllm_config(
                 vllm_config, stat_loggers=[lambda _config, _index: gauge], enable_log_requests=False
             )
         tasks = await self._llm.get_supported_tasks()
         await init_app_state(self._llm, self._serving, args, tasks)
 
-    async def generate(self, request: EngineRequest) -> AsyncGenerator[bytes | Usage, None]:
-        """The answer as bytes, then `Usage`; vLLM's errors become ours."""
-        self._open += 1
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[Chunk, None]:
+        """See `Engine.generate`; vLLM's errors become ours."""
+        tally = Tally()
+        TALLY.set(tally)
+        left_s = math.inf if request.timeout_s is None else request.timeout_s
+        deadline_s = asyncio.get_running_loop().time() + left_s
         try:
-            answer = await self._answer(request)
+            async with asyncio.timeout_at(deadline_s):
+                answer = await self._answer(request)
             if isinstance(answer, ErrorResponse):
-                raise self._translated(answer)
+                raise self._translated(answer, tally)
             if not request.stream:
-                yield answer.model_dump_json().encode()
-                yield Usage(answer.usage.prompt_tokens, answer.usage.completion_tokens or 0)
+                yield _document(answer)
                 return
-            async for item in self._events(answer, request.include_usage):
-                yield item
+            async with aclosing(self._events(answer, tally, deadline_s)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         except (ServingError, asyncio.CancelledError, GeneratorExit):
             raise
+        except TimeoutError:
+            raise DeadlineExceeded("The answer took longer than the request allows.") from None
         except Exception as error:
-            raise self._translated(create_error_response(error)) from None
-        finally:
-            self._open -= 1
+            raise self._translated(create_error_response(error), tally) from None
 
     async def _answer(self, request: EngineRequest) -> Any:
-        body = dict(request.body)
-        if request.stream:
-            body["stream_options"] = {"include_usage": True}
-        body["request_id"] = request.request_id
+        body = {**request.body, "request_id": request.request_id}
         if request.endpoint == "chat":
             chat = ChatCompletionRequest.model_validate(body)
             return await self._serving.openai_serving_chat.create_chat_completion(chat)
@@ -129,26 +128,24 @@ class VllmEngine:
         return await self._serving.openai_serving_completion.create_completion(completion)
 
     async def _events(
-        self, events: AsyncGenerator[str, None], include_usage: bool
-    ) -> AsyncIterator[bytes | Usage]:
-        """vLLM's SSE events as bytes, its usage event as `Usage`, its error event as an error."""
-        usage = Usage(0, 0)
-        try:
-            async for event in events:
+        self, events: AsyncGenerator[str, None], tally: Tally, deadline_s: float
+    ) -> AsyncGenerator[Chunk, None]:
+        """vLLM's SSE events, its error event as an error.
+
+        Closing the innermost generator is what aborts the request in the engine.
+        """
+        async with aclosing(events):
+            while True:
+                async with asyncio.timeout_at(deadline_s):
+                    event = await anext(events, DONE)
+                if event.startswith(DONE):
+                    break
                 if event.startswith(STREAMED_ERROR):
                     detail = orjson.loads(event.removeprefix("data: "))
-                    raise self._translated(ErrorResponse.model_validate(detail))
-                if USAGE_MARK in event:
-                    counted = orjson.loads(event.removeprefix("data: "))["usage"]
-                    usage = Usage(counted["prompt_tokens"], counted.get("completion_tokens") or 0)
-                    if not include_usage:
-                        continue
-                if not event.startswith(DONE):
-                    yield event.encode()
-        finally:
-            # Closing the innermost generator is what aborts the request in the engine.
-            await events.aclose()
-        yield usage
+                    raise self._translated(ErrorResponse.model_validate(detail), tally)
+                finish = finish_reason(event)
+                yield Chunk(event.encode(), tally.usage, has_content(event), finish)
+        yield Chunk(b"", tally.usage, done=True)
 
     async def set_adapters(self, paths: dict[str, str]) -> None:
         """Load and unload until exactly these adapters are served."""
@@ -167,14 +164,16 @@ class VllmEngine:
                 raise ConfigError(f"adapter {name}: cannot be loaded from {path}")
 
     def load(self) -> EngineLoad:
-        """The scheduler's counts; nothing is waiting or running where nothing is open."""
-        if self._gauge is None:
+        """The scheduler's counts of sequences; what the engine has finished is not running, even
+        where nobody reads it."""
+        if self._gauge is None or self._llm is None:
             return EngineLoad()
-        waiting = min(self._gauge.waiting, self._open)
+        unfinished = self._llm.output_processor.get_num_unfinished_requests()
+        waiting = min(self._gauge.waiting, unfinished)
         return EngineLoad(
             waiting=waiting,
-            running=self._open - waiting,
-            kv_cache_usage=self._gauge.kv_cache_usage if self._open else 0.0,
+            running=unfinished - waiting,
+            kv_cache_usage=self._gauge.kv_cache_usage if unfinished else 0.0,
             progress=self._gauge.steps,
         )
 
@@ -193,9 +192,12 @@ class VllmEngine:
         self._llm, self._serving = None, State()
         gc.collect()
 
-    def _translated(self, answer: ErrorResponse) -> ServingError:
+    def _translated(self, answer: ErrorResponse, tally: Tally) -> ServingError:
         """Our error for vLLM's error response; vLLM has cleaned the message of paths."""
         detail = answer.error
+        if self.dead() and tally.completion_tokens:
+            # What an engine has begun to answer does not kill it.
+            return ReplicaUnavailable("The model's engine stopped while it was answering.")
         if self.dead():
             return EngineDead("The model's engine stopped while it was answering.")
         if detail.code < 500 and is_context_error(detail.message):
@@ -203,6 +205,15 @@ class VllmEngine:
         if detail.code >= 500 and detail.code != 503:
             return EngineFailure("The model's engine failed on this request.")
         return by_status(detail.code)(detail.message, detail.param)
+
+
+def _document(answer: Any) -> Chunk:
+    """vLLM's whole answer, chat's or a completion's."""
+    counted = answer.usage
+    usage = Usage(counted.prompt_tokens, counted.completion_tokens or 0)
+    reason = answer.choices[-1].finish_reason if answer.choices else None
+    data = answer.model_dump_json()
+    return Chunk(data.encode(), usage, has_content(data), reason, done=True)
 
 
 def is_context_error(message: str) -> bool:

@@ -56,8 +56,8 @@ class Service:
         return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
 
     def asked(self) -> list[str]:
-        """The models that were asked, in no order between tiers."""
-        return [r.body["model"] for handle in self.handles.values() for r in handle.requests]
+        """The tiers, or adapters, that were asked, in no order between tiers."""
+        return [r.adapter or name for name, h in self.handles.items() for r in h.requests]
 
     async def idle(self) -> bool:
         """Whether no engine works on anything, soon."""

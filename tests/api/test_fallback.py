@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from deployments.protocol import wire
+from deployments.protocol.chunk import Chunk, Usage
 from tests.api.conftest import Service, Serving
 
 STREAM = pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
@@ -75,11 +77,13 @@ async def test_an_empty_small_answer_goes_large(serving: Serving, stream: bool) 
     async with serving() as service:
 
         async def says_nothing(_: Any) -> Any:
+            opening = b'data: {"choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n'
+            end = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+            whole = b'{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}'
             if stream:
-                yield b'data: {"choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n'
-                yield b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-            else:
-                yield b'{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}'
+                yield wire.encode(Chunk(opening, Usage(5, 0)))
+            last = end if stream else whole
+            yield wire.encode(Chunk(last, Usage(5, 1), finish_reason="stop", done=True))
 
         service.handles["small"].generate = says_nothing
         assert await where(service, stream=stream) == (200, "large", "answer_check")

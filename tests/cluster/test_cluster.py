@@ -115,6 +115,35 @@ def test_no_request_is_lost_when_a_replica_is_killed(endpoint: Endpoint) -> None
     wait_until(lambda: endpoint.running("small") >= 2, 60, "two small replicas again")
 
 
+def test_requests_on_an_engine_that_is_killed_are_answered_by_another(endpoint: Endpoint) -> None:
+    async def storm() -> list[httpx.Response | Exception]:
+        many = asyncio.create_task(send_many(endpoint, 30, 200, model="small", max_tokens=20))
+        await asyncio.sleep(0.2)
+        endpoint.replicas("SmallTier")[0].kill()
+        return await many
+
+    assert outcomes(asyncio.run(storm())) == {"200 small": 30}
+    wait_until(lambda: endpoint.running("small") >= 2, 60, "two small replicas again")
+
+
+@pytest.mark.parametrize("model", ["auto", "small"])
+def test_a_request_that_kills_its_engine_kills_two_at_most(endpoint: Endpoint, model: str) -> None:
+    def alive() -> set[int]:
+        tiers = ("SmallTier", "Escalation")
+        return {p.pid for tier in tiers for p in endpoint.replicas(tier)}
+
+    wait_until(lambda: endpoint.running("small") >= 2, 60, "two small replicas")
+    large = {p.pid for p in endpoint.replicas("Escalation")}
+    before = alive()
+    drill = body(model=model, max_tokens=5, user="drill:die")
+    answer = httpx.post(f"{endpoint.url}/v1/chat/completions", json=drill, timeout=60)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "engine_dead")
+    wait_until(lambda: len(before - alive()) >= 1, 20, "an engine gone")
+    wait_until(lambda: endpoint.running("small") >= 2, 60, "two small replicas again")
+    assert len(before - alive()) <= 2
+    assert large <= alive()
+
+
 def test_with_every_small_replica_gone_the_large_tier_answers(endpoint: Endpoint) -> None:
     for replica in endpoint.replicas("SmallTier"):
         replica.kill()

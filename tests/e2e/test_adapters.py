@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from deployments.protocol.chunk import Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import ServingError
 from deployments.replicas.tier import vllm_environment
@@ -59,8 +58,7 @@ async def said(engine: Any, model: str) -> str:
     }
     request = EngineRequest("chat", body, f"r-{model}")
     items = [item async for item in engine.generate(request)]
-    assert isinstance(items[-1], Usage)
-    answer = json.loads(items[0])
+    answer = json.loads(items[0].data)
     assert answer["model"] == model
     return str(answer["choices"][0]["message"]["content"])
 

@@ -43,7 +43,7 @@ def asked(prompt: str, **more: Any) -> EngineRequest:
 
 async def said(engine: Any, prompt: str) -> str:
     async with aclosing(engine.generate(asked(prompt))) as answer:
-        document = json.loads(await anext(answer))
+        document = json.loads((await anext(answer)).data)
     return str(document["choices"][0]["message"]["content"])
 
 

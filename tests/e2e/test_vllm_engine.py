@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from deployments.replicas.tier import JOINED
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.vllm import VllmConfig
 
@@ -93,15 +92,32 @@ def test_a_checkpoint_folder_is_taken_as_it_is(engine: ModuleType, tmp_path: Pat
     assert engine.resolve_path(str(tmp_path)) == tmp_path
 
 
-@pytest.mark.parametrize(("content", "joined"), [("", True), ("Hi", False)])
-def test_vllms_opening_event_is_known(engine: ModuleType, content: str, joined: bool) -> None:
+DELTAS: dict[str, tuple[dict[str, Any], bool]] = {
+    "who speaks": ({"role": "assistant", "content": ""}, False),
+    "nothing": ({}, False),
+    "text": ({"content": "Hi"}, True),
+    "text that quotes": ({"content": '"content":"'}, True),
+    "nothing, around a quote": ({"role": '"content":"x', "content": ""}, False),
+    "a thought": ({"reasoning": "Hm"}, True),
+    "a tool call": (
+        {"tool_calls": [{"index": 0, "id": "1", "type": "function", "function": {"name": "f"}}]},
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("delta", "content"), DELTAS.values(), ids=DELTAS)
+@pytest.mark.parametrize("reason", [None, "stop", "tool_calls"])
+def test_vllms_events_are_told_from_their_bytes(
+    engine: ModuleType, delta: dict[str, Any], content: bool, reason: str | None
+) -> None:
     from vllm.entrypoints.openai.chat_completion import protocol
 
+    from deployments.vllm.events import finish_reason, has_content
+
     choice = protocol.ChatCompletionResponseStreamChoice(
-        index=0,
-        delta=protocol.DeltaMessage(role="assistant", content=content),
-        logprobs=None,
-        finish_reason=None,
+        index=0, delta=protocol.DeltaMessage(**delta), logprobs=None, finish_reason=reason
     )
     event = protocol.ChatCompletionStreamResponse(model="m", choices=[choice])
-    assert bool(JOINED.search(event.model_dump_json(exclude_unset=True).encode())) is joined
+    text = event.model_dump_json(exclude_unset=True)
+    assert (has_content(text), finish_reason(text)) == (content, reason)

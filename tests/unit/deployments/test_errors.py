@@ -16,6 +16,7 @@ from deployments.protocol.errors import (
     Overloaded,
     ServingError,
     TierUnavailable,
+    UnknownModel,
     all_errors,
     by_status,
 )
@@ -43,7 +44,9 @@ CONTRACT = {
     "Overloaded": (429, "rate_limit_error", "overloaded"),
     "EngineFailure": (500, "server_error", "engine_failure"),
     "TierUnavailable": (503, "server_error", "tier_unavailable"),
-    "EngineDead": (503, "server_error", "engine_dead"),
+    "ReplicaUnavailable": (503, "server_error", "replica_unavailable"),
+    "AdapterNotLoaded": (503, "server_error", "adapter_not_loaded"),
+    "EngineDead": (500, "server_error", "engine_dead"),
     "DeadlineExceeded": (504, "timeout_error", "deadline_exceeded"),
 }
 
@@ -94,7 +97,7 @@ def test_a_start_up_mistake_is_no_http_error() -> None:
     ("status", "cls"),
     [
         (400, InvalidRequest),
-        (404, InvalidRequest),
+        (404, UnknownModel),
         (408, DeadlineExceeded),
         (413, ContextLengthExceeded),
         (422, InvalidRequest),

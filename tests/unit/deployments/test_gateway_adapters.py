@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from classifier import Score
 from deployments.accounting.record import Record
 from deployments.gateway.answering import Gateway, Hints
-from deployments.protocol.chunk import Usage
+from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import UnknownModel
 from deployments.protocol.openai_types import parse
@@ -22,10 +21,18 @@ from deployments.settings.vllm import VllmConfig
 class Answer:
     """One finished answer."""
 
-    usage = Usage(1, 1)
+    model = ""
+    read = False
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield json.dumps({"choices": [{"message": {"content": "yes"}}]}).encode()
+    def __aiter__(self) -> "Answer":
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self.read:
+            raise StopAsyncIteration
+        self.read = True
+        data = json.dumps({"choices": [{"message": {"content": "yes"}}]}).encode()
+        return Chunk(data, Usage(1, 1), content=True, done=True)
 
     async def close(self) -> None: ...
 
@@ -34,10 +41,10 @@ class Tier:
     """Remembers for which model it was asked."""
 
     def __init__(self) -> None:
-        self.models: list[str] = []
+        self.models: list[str | None] = []
 
     async def open(self, request: EngineRequest, deadline_s: float) -> Answer:
-        self.models.append(request.body["model"])
+        self.models.append(request.adapter)
         return Answer()
 
 
@@ -73,7 +80,8 @@ async def asked(model: str, domain: str | None = None, complexity: float = 0.1) 
     record = Record("r", "chat", model, False, time.perf_counter())
     answer = await gateway.answer(parse("chat", json.dumps(body).encode()), Hints("r"), record)
     assert [item async for item in answer]
-    reached = [(name, tier.models[0]) for name, tier in tiers.items() if tier.models]
+    own = {name: tier.model for name, tier in AppConfig().tiers.items()}
+    reached = [(n, tier.models[0] or own[n]) for n, tier in tiers.items() if tier.models]  # type: ignore[index]  # the same
     assert record.model == reached[0][1]
     return reached[0]
 

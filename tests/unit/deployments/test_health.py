@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from deployments.replicas.health import RunningCounts, TierHealth
+from deployments.replicas.health import RunningCounts, TierHealth, answering
 from deployments.settings.app import TierName
 
 
@@ -102,3 +102,45 @@ async def test_the_controller_is_asked_again_only_with_a_cause(cause: str | None
     assert (asked > before) is (cause is not None)
     if waiting is not None:
         waiting.cancel()
+
+
+# the controller's states -> replicas that answer; None: keep the last
+STATES: dict[str, tuple[dict[str, int], int | None]] = {
+    "running": ({"RUNNING": 2}, 2),
+    "its node is drained": ({"PENDING_MIGRATION": 1}, 1),
+    "one of two is to move": ({"RUNNING": 1, "PENDING_MIGRATION": 1, "STARTING": 1}, 2),
+    "the controller has just come back": ({"RECOVERING": 2}, None),
+    "settings change": ({"UPDATING": 1}, None),
+    "settings change one by one": ({"RUNNING": 1, "UPDATING": 1}, 1),
+    "starting": ({"STARTING": 1}, 0),
+    "stopping": ({"STOPPING": 3}, 0),
+    "none": ({}, 0),
+}
+
+
+@pytest.mark.parametrize(("states", "expected"), STATES.values(), ids=STATES)
+def test_a_replica_counts_where_serve_sends_it_requests(
+    states: dict[str, int], expected: int | None
+) -> None:
+    assert answering(states) == expected
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_tier_of_which_nothing_is_known_stays_as_it_was(before: int) -> None:
+    known = health({"small": before, "large": 1})
+    known.update({"small": None, "large": 1})
+    assert (known.running("small"), known.up("small")) == (before, before > 0)
+
+
+async def test_a_controller_that_is_away_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    away = True
+
+    def count() -> RunningCounts:
+        if away:
+            raise RuntimeError("controller is gone")
+        return {"small": 1, "large": 1}
+
+    known = TierHealth(count, 1.0, frozenset())
+    for away in (True, True, False, True):  # noqa: B007  # `count` reads it
+        await known.refresh()
+    assert caplog.text.count("tier health unknown") == 2

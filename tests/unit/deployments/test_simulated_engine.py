@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from deployments.protocol.chunk import Usage
+from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import (
     ContextLengthExceeded,
@@ -21,9 +21,11 @@ from deployments.protocol.errors import (
     EngineDead,
     EngineFailure,
     Overloaded,
+    ReplicaUnavailable,
     ServingError,
     TierUnavailable,
 )
+from deployments.settings.config_mistake import ConfigError
 from deployments.settings.simulated import FaultRule, SimulatedEngineConfig
 from deployments.simulated.engine import SimulatedEngine
 
@@ -68,7 +70,7 @@ def run(scenario: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def started(**settings: Any) -> SimulatedEngine:
-    engine = SimulatedEngine(SimulatedEngineConfig(**(STEADY | settings)))
+    engine = SimulatedEngine(SimulatedEngineConfig(**(STEADY | settings)), "m")
     await engine.start()
     return engine
 
@@ -127,8 +129,8 @@ def test_slow_reader_gets_late_tokens_together_and_loses_no_time() -> None:
         items: list[int] = []
         clock = asyncio.get_running_loop().time
         async for item in engine.generate(chat(10)):
-            if isinstance(item, bytes):
-                items.append(len(re.findall(rb'"content":"[ \w]', item)))
+            if not item.done:
+                items.append(len(re.findall(rb'"content":"[ \w]', item.data)))
             if len(items) == 1:
                 await asyncio.sleep(0.45)
         assert items == [1, 4, 1, 1, 1, 1, 1]
@@ -267,7 +269,7 @@ def test_deadline_ends_the_request(waits_for: str) -> None:
 
 def test_start_takes_the_configured_time() -> None:
     async def scenario() -> None:
-        engine = SimulatedEngine(SimulatedEngineConfig(startup_s=60.0))
+        engine = SimulatedEngine(SimulatedEngineConfig(startup_s=60.0), "m")
         _, error = await failure(engine, chat())
         assert type(error) is TierUnavailable
         await engine.start()
@@ -294,8 +296,9 @@ def test_death_by_the_clock_ends_running_and_waiting_requests() -> None:
         running = asyncio.create_task(failure(engine, chat(100)))
         waiting = asyncio.create_task(failure(engine, chat(100)))
         (items, error), (none, other) = await asyncio.gather(running, waiting)
-        assert (items, type(error)) == (3, EngineDead)
-        assert (none, type(other)) == (0, EngineDead)
+        # Neither is why it died: one had been begun, the other had not.
+        assert (items, type(error)) == (3, ReplicaUnavailable)
+        assert (none, type(other)) == (0, ReplicaUnavailable)
         assert engine.dead()
         assert asyncio.get_running_loop().time() == 1.25
 
@@ -362,7 +365,7 @@ def test_malformed_drill_breaks_the_json(stream: bool) -> None:
         engine = await started(allow_drills=True)
         broken = 0
         async for item in engine.generate(chat(4, user="drill:malformed", stream=stream)):
-            for event in item.split(b"\n\n") if isinstance(item, bytes) else ():
+            for event in item.data.split(b"\n\n"):
                 try:
                     json.loads(event.removeprefix(b"data: ") or b"{}")
                 except json.JSONDecodeError:
@@ -391,11 +394,64 @@ def test_stopped_engine_dies_no_more() -> None:
     run(scenario)
 
 
+async def chunks(request: EngineRequest, **settings: Any) -> list[Chunk]:
+    return [chunk async for chunk in (await started(**settings)).generate(request)]
+
+
 @pytest.mark.parametrize("stream", [True, False], ids=["sse", "json"])
-def test_usage_is_the_last_item(stream: bool) -> None:
+def test_the_last_chunk_is_done_and_has_the_usage(stream: bool) -> None:
     async def scenario() -> None:
-        items = [item async for item in (await started()).generate(chat(7, stream=stream))]
-        assert items[-1] == Usage(prompt_tokens=5, completion_tokens=7)
-        assert all(isinstance(item, bytes) for item in items[:-1])
+        told = await chunks(chat(7, stream=stream))
+        assert [chunk.done for chunk in told] == [False] * (len(told) - 1) + [True]
+        assert told[-1].usage == Usage(prompt_tokens=5, completion_tokens=7)
+
+    run(scenario)
+
+
+def test_a_chunk_says_what_is_in_it_without_being_read() -> None:
+    async def scenario() -> None:
+        told = await chunks(chat(3, n=2, stop=["never said"]))
+        assert [chunk.usage.completion_tokens for chunk in told] == [2, 4, 6, 6]
+        assert [chunk.content for chunk in told] == [True, True, True, False]
+        assert [chunk.finish_reason for chunk in told] == [None, None, "length", None]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("model", ["other", "", None, "legal"])
+def test_a_name_that_is_not_served_is_refused_as_vllm_does(model: str | None) -> None:
+    async def scenario() -> None:
+        engine = await started(max_loras=1)
+        await engine.set_adapters({"health": "/adapters/health"})
+        items, error = await failure(engine, chat(model=model))
+        assert (items, error.status, error.param) == (0, 404, "model")
+        assert "does not exist" in error.message
+        assert len(await arrivals(engine, chat(1, model="health"))) == 2
+
+    run(scenario)
+
+
+def test_adapters_beyond_its_room_are_refused() -> None:
+    async def scenario() -> None:
+        with pytest.raises(ConfigError, match="max_loras is 0"):
+            await (await started()).set_adapters({"legal": "/adapters/legal"})
+
+    run(scenario)
+
+
+def test_a_request_without_time_left_is_late() -> None:
+    async def scenario() -> None:
+        _, error = await failure(await started(), chat(timeout_s=0.0))
+        assert type(error) is DeadlineExceeded
+
+    run(scenario)
+
+
+def test_an_engine_that_is_dead_says_that_it_was_before() -> None:
+    async def scenario() -> None:
+        engine = await started(allow_drills=True)
+        _, killer = await failure(engine, chat(user="drill:die"))
+        _, later = await failure(engine, chat())
+        assert [type(killer), type(later)] == [EngineDead, ReplicaUnavailable]
 
     run(scenario)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from deployments.protocol.chunk import Usage
+from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import ContextLengthExceeded, InvalidRequest
 from deployments.settings.simulated import SimulatedEngineConfig
@@ -50,14 +50,13 @@ def completions(**body: Any) -> EngineRequest:
 def ask(request: EngineRequest) -> tuple[list[bytes], Usage]:
     """The answer's items and its usage."""
 
-    async def collect() -> list[bytes | Usage]:
-        engine = SimulatedEngine(INSTANT)
+    async def collect() -> list[Chunk]:
+        engine = SimulatedEngine(INSTANT, "small")
         await engine.start()
         return [item async for item in engine.generate(request)]
 
-    *items, usage = asyncio.run(collect())
-    assert isinstance(usage, Usage)
-    return [item for item in items if isinstance(item, bytes)], usage
+    chunks = asyncio.run(collect())
+    return [chunk.data for chunk in chunks if chunk.data], chunks[-1].usage
 
 
 def document(request: EngineRequest) -> dict[str, Any]:

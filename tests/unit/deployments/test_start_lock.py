@@ -1,6 +1,8 @@
 """One engine start at a time per GPU; other GPUs, and the CPU, wait for nobody."""
 
 import asyncio
+import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -71,3 +73,32 @@ async def test_starts_that_span_gpus_in_other_orders_do_not_wait_for_each_other_
 def test_a_lock_stays_in_its_folder_whatever_the_gpu_is_called(tmp_path: Path) -> None:
     assert lock_path("../../MIG/0").parent == tmp_path
     assert lock_path("a") != lock_path("b")
+
+
+async def test_a_start_that_hangs_holds_the_others_up_for_a_while_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with start_lock(["0"]), start_lock(["0"], limit_s=0.05):
+        assert "GPU 0" in caplog.text
+    assert not await second_waits([], ["0"])
+
+
+async def test_every_user_of_the_machine_can_take_the_lock() -> None:
+    before = os.umask(0o077)
+    try:
+        async with start_lock(["0"]):
+            assert stat.S_IMODE(lock_path("0").stat().st_mode) == 0o666
+    finally:
+        os.umask(before)
+
+
+async def test_a_lock_that_may_not_be_opened_stops_no_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(os, "open", refuse)
+    async with start_lock(["0"]):
+        monkeypatch.undo()
+        assert "not yours" in caplog.text

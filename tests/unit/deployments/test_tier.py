@@ -2,17 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
-import orjson
 import pytest
 
-from deployments.protocol.chunk import Usage
-from deployments.protocol.engine import Ended, EngineLoad, EngineRequest
-from deployments.protocol.errors import BY_NAME, EngineDead, EngineFailure, ErrorReply, ServingError
+from deployments.protocol import wire
+from deployments.protocol.chunk import Chunk, Usage
+from deployments.protocol.engine import EngineLoad, EngineRequest
+from deployments.protocol.errors import (
+    BY_NAME,
+    AdapterNotLoaded,
+    EngineDead,
+    EngineFailure,
+    ReplicaUnavailable,
+    ServingError,
+)
 from deployments.replicas.tier import (
     BUSY_CHUNKS_PER_S,
+    LAST_WORDS_S,
     MAX_LOOK_S,
     MAX_MERGE_S,
     WATCH_S,
@@ -46,26 +55,39 @@ async def replica(
 
 
 def request(stream: bool = True, **fields: Any) -> EngineRequest:
-    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
+    body = {"model": "auto", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
     return EngineRequest("chat", {**body, "stream": stream, **fields}, "r1")
 
 
+async def sent(tier: ModelTier, asked: EngineRequest) -> AsyncIterator[Chunk | ServingError]:
+    """What a gateway reads: chunks, and an error where there is one."""
+    async with aclosing(tier.generate(wire.encode_request(asked))) as frames:  # type: ignore[type-var]  # a generator
+        async for frame in frames:
+            try:
+                yield wire.decode(frame)
+            except ServingError as error:
+                yield error
+
+
 async def items(tier: ModelTier, asked: EngineRequest) -> list[Any]:
-    return [item async for item in tier.generate(asked)]
+    return [item async for item in sent(tier, asked)]
+
+
+COST = Usage(1, 4)
 
 
 class StubEngine:
-    """An engine whose load and answer the test sets: items, or an error to raise."""
+    """An engine whose load and answer the test sets: chunks, or an error to raise."""
 
-    def __init__(self, load: EngineLoad, *answer: bytes | ServingError) -> None:
+    def __init__(self, load: EngineLoad, *answer: Chunk | ServingError) -> None:
         self.current, self.answer, self.is_dead = load, answer, False
 
-    async def generate(self, _: EngineRequest) -> AsyncIterator[bytes | Usage]:
+    async def generate(self, _: EngineRequest) -> AsyncIterator[Chunk]:
         for item in self.answer:
             if isinstance(item, ServingError):
                 raise item
             yield item
-        yield Usage(1, len(self.answer))
+        yield Chunk(b"", COST, done=True)
 
     def load(self) -> EngineLoad:
         return self.current
@@ -90,7 +112,7 @@ async def with_engine(engine: StubEngine) -> AsyncIterator[LocalTier]:
 async def test_an_answer_ends_with_its_usage(stream: bool) -> None:
     async with replica() as tier:
         got = await items(tier, request(stream))
-    assert all(isinstance(item, bytes) for item in got[:-1])
+    assert [chunk.done for chunk in got] == [False] * (len(got) - 1) + [True]
     assert got[-1].usage.completion_tokens == 4
     assert len(got) == 1 or stream
 
@@ -103,27 +125,36 @@ async def test_an_error_is_sent_as_data_not_raised(fault: str, name: str) -> Non
     async with replica(faults=[{"fault": fault}]) as tier:
         got = await items(tier, request())
     reply = got[-1]
-    assert isinstance(reply, ErrorReply)
-    assert (reply.name, reply.retry_after_s) == (name, BY_NAME[name].retry_after_s)
+    assert type(reply) is BY_NAME[name]
+    assert reply.retry_after_s == BY_NAME[name].retry_after_s
     assert tier.exits == []
 
 
 async def test_a_wrong_request_names_its_parameter() -> None:
     async with replica(max_model_len=2) as tier:
         (reply,) = await items(tier, request())
-    assert (reply.name, reply.param) == ("ContextLengthExceeded", "messages")
+    assert (type(reply).__name__, reply.param) == ("ContextLengthExceeded", "messages")
 
 
-async def test_a_replica_whose_engine_dies_answering_exits_and_says_so_to_the_client() -> None:
-    async with replica(faults=[{"fault": "die"}]) as tier:
-        got = await items(tier, request())
-    assert tier.exits == ["engine died while answering"]
-    assert got[-1].name == "EngineDead"
+async def test_a_replica_whose_engine_dies_tells_its_requests_why_before_it_exits() -> None:
+    async with replica(allow_drills=True, inter_token_delay_s=0.05) as tier:
+        begun = asyncio.create_task(items(tier, request(stream=False, max_tokens=100)))
+        await asyncio.sleep(0.1)
+        (culprit,) = await items(tier, request(user="drill:die"))
+        (bystander,), (later,) = await begun, await items(tier, request())
+        assert tier.exits == []
+        assert [type(e) for e in (culprit, bystander, later)] == [
+            EngineDead,
+            ReplicaUnavailable,
+            ReplicaUnavailable,
+        ]
+        await asyncio.sleep(2 * WATCH_S + LAST_WORDS_S)
+        assert tier.exits[0] == "engine died"
 
 
 async def test_a_replica_whose_engine_dies_idle_exits_on_its_own() -> None:
     async with replica(faults=[{"fault": "die", "after_s": 0.0}]) as tier:
-        await asyncio.sleep(2 * WATCH_S)
+        await asyncio.sleep(2 * WATCH_S + LAST_WORDS_S)
         assert tier.exits[0] == "engine died"
         with pytest.raises(EngineDead):
             await tier.check_health()
@@ -177,7 +208,7 @@ async def test_a_replica_whose_engine_stands_still_exits_and_frees_its_requests(
 @pytest.mark.parametrize("end", ["whole", "failed", "left"])
 async def test_a_request_is_counted_once_however_it_ends(end: str) -> None:
     async with replica(faults=[{"fault": "cut"}] if end == "failed" else []) as tier:
-        answer: Any = tier.generate(request(max_tokens=200))
+        answer: Any = sent(tier, request(max_tokens=200))
         await anext(answer)
         if end == "left":
             await answer.aclose()
@@ -222,68 +253,92 @@ async def played(
     async with with_engine(engine) as tier:
         with monkeypatch.context() as patched:
             patched.setattr(asyncio, "sleep", sleep)
-            async for item in tier.generate(request(stream)):
+            async for item in sent(tier, request(stream)):
                 events.append(item)  # noqa: PERF401  # the pauses go in between
+    assert events[0].model == "m"
+    events[0] = events[0]._replace(model="")
     return events
 
 
 BUSY, QUIET, WAIT = EngineLoad(running=8), EngineLoad(running=1), merge_pause_s(8)
-ROLE = b'data: {"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
-END = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
-COUNTS = b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n'
-COST = Usage(1, 4)
+
+
+def said(data: bytes, tokens: int, reason: str | None = None) -> Chunk:
+    return Chunk(data, Usage(1, tokens), True, reason)
+
+
+ROLE = Chunk(b"role", Usage(1, 0))
+ONE, TWO = said(b"1", 1), said(b"2", 2)
+STOP = Chunk(b"stop", Usage(1, 2), finish_reason="stop")
+COUNTS = Chunk(b"counts", Usage(1, 2))
+END = Chunk(b"stopcounts", COST, finish_reason="stop", done=True)
+ALL = Chunk(b"12stopcounts", COST, True, "stop", done=True)
 
 
 @pytest.mark.parametrize(
     ("load", "stream", "expected"),
     [
-        (BUSY, True, [b"0", WAIT, b"1", WAIT, Ended(END + COUNTS, COST)]),
-        (QUIET, True, [b"0", b"1", Ended(END + COUNTS, COST)]),
-        (BUSY, False, [Ended(b"01" + END + COUNTS, COST)]),
+        (BUSY, True, [ONE, WAIT, TWO, WAIT, END]),
+        (QUIET, True, [ONE, TWO, END]),
+        (BUSY, False, [ALL]),
     ],
     ids=["busy", "quiet", "JSON"],
 )
-async def test_a_busy_replica_waits_between_items_but_not_before_the_first_nor_after_the_end(
+async def test_a_busy_replica_waits_between_chunks_but_not_before_the_first_nor_after_the_end(
     monkeypatch: pytest.MonkeyPatch, load: EngineLoad, stream: bool, expected: list[Any]
 ) -> None:
-    engine = StubEngine(load, b"0", b"1", END, COUNTS)
+    engine = StubEngine(load, ONE, TWO, STOP, COUNTS)
     assert await played(monkeypatch, engine, stream) == expected
 
 
 async def test_the_first_token_does_not_wait_behind_the_role(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sent = await played(monkeypatch, StubEngine(BUSY, ROLE, b"0", b"1", END))
-    assert sent == [ROLE + b"0", WAIT, b"1", WAIT, Ended(END, COST)]
-
-
-async def test_an_opening_that_says_something_waits_for_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    thought = ROLE.replace(b'"content":""', b'"content":"","reasoning":"Hm"')
-    sent = await played(monkeypatch, StubEngine(QUIET, thought, thought))
-    assert sent == [thought, thought, Ended(b"", Usage(1, 2))]
+    got = await played(monkeypatch, StubEngine(BUSY, ROLE, ONE, TWO))
+    opening = ONE._replace(data=b"role1")
+    assert got == [opening, WAIT, TWO, WAIT, Chunk(b"", COST, done=True)]
 
 
 async def test_a_choice_that_ends_early_does_not_hold_the_others_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine = StubEngine(QUIET, END, b"other", b"other", END)
-    sent = await played(monkeypatch, engine)
-    assert sent == [END + b"other", b"other", Ended(END, COST)]
+    got = await played(monkeypatch, StubEngine(QUIET, STOP, ONE, TWO, STOP))
+    first = ONE._replace(data=b"stop1", finish_reason="stop")
+    assert got == [first, TWO, Chunk(b"stop", COST, finish_reason="stop", done=True)]
 
 
 async def test_an_end_that_was_held_is_sent_before_the_error_that_follows_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sent = await played(monkeypatch, StubEngine(QUIET, b"0", END, EngineFailure("broke")))
-    assert sent[:2] == [b"0", END] and isinstance(sent[2], ErrorReply)
+    got = await played(monkeypatch, StubEngine(QUIET, ONE, STOP, EngineFailure("broke")))
+    assert got[:2] == [ONE, STOP] and type(got[2]) is EngineFailure
 
 
-async def test_text_that_speaks_of_an_end_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    quoted = orjson.dumps({"content": END.decode()})
-    sent = await played(monkeypatch, StubEngine(QUIET, quoted, b"1"))
-    assert sent == [quoted, b"1", Ended(b"", Usage(1, 2))]
+async def test_a_request_is_answered_under_the_replicas_own_name() -> None:
+    async with replica() as tier:
+        got = await items(tier, request(model="a-name-of-tomorrow"))
+    assert [chunk.model for chunk in got] == ["m"] + [""] * (len(got) - 1)
+    assert b'"model":"m"' in got[0].data
+
+
+async def test_an_adapter_answers_only_where_it_is_loaded() -> None:
+    asked = replace(request(), adapter="legal")
+    async with replica(max_loras=1) as tier:
+        (missing,) = await items(tier, asked)
+        await tier.reconfigure({"adapters": {"legal": "/adapters/legal"}})
+        there = await items(tier, asked)
+        await tier.reconfigure({"adapters": {}})
+        (gone,) = await items(tier, asked)
+    assert type(missing) is type(gone) is AdapterNotLoaded and missing.retryable
+    assert there[0].model == "legal" and there[-1].done
+
+
+async def test_a_request_of_another_release_is_refused_for_another_replica() -> None:
+    async with replica() as tier:
+        asked = {**wire.encode_request(request()), "version": wire.VERSION + 1}
+        (frame,) = [frame async for frame in tier.generate(asked)]
+        with pytest.raises(ReplicaUnavailable, match="another release"):
+            wire.decode(frame)
 
 
 async def test_a_stand_in_is_said_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -293,21 +348,25 @@ async def test_a_stand_in_is_said_in_the_log(caplog: pytest.LogCaptureFixture) -
     assert "'toy' is a stand-in; set large.engine" in caplog.text
 
 
-async def test_adapters_on_an_engine_that_holds_none_are_refused() -> None:
-    async with replica() as tier:
-        await tier.reconfigure({"adapters": {}})
-        with pytest.raises(ConfigError, match="holds no adapters"):
-            await tier.reconfigure({"adapters": {"legal": "/models/legal"}})
+UPSTREAM = {"kind": "upstream", "base_url": "https://llm.example.com/v1", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "why"), [({"kind": "simulated"}, "max_loras is 0"), (UPSTREAM, "holds no adapters")]
+)
+async def test_adapters_on_an_engine_that_holds_none_are_refused(engine: Any, why: str) -> None:
+    tier = await local_tier(TierConfig.model_validate({"model": "m", "engine": engine}))
+    await tier.reconfigure({"adapters": {}})
+    with pytest.raises(ConfigError, match=why):
+        await tier.reconfigure({"adapters": {"legal": "/models/legal"}})
+    await tier.end()
 
 
 @pytest.mark.parametrize(
     ("engine", "kind"),
     [
         ({"kind": "simulated"}, SimulatedEngine),
-        (
-            {"kind": "upstream", "base_url": "https://llm.example.com/v1", "model": "m"},
-            UpstreamEngine,
-        ),
+        (UPSTREAM, UpstreamEngine),
     ],
 )
 def test_a_config_names_its_engine(engine: Any, kind: type) -> None:

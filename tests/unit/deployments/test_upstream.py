@@ -67,9 +67,9 @@ async def upstream(
 
 
 async def answered(engine: UpstreamEngine, request: EngineRequest) -> tuple[bytes, Usage]:
-    *items, usage = [item async for item in engine.generate(request)]
-    assert isinstance(usage, Usage)
-    return b"".join(item for item in items if isinstance(item, bytes)), usage
+    chunks = [chunk async for chunk in engine.generate(request)]
+    assert chunks[-1].done
+    return b"".join(chunk.data for chunk in chunks), chunks[-1].usage
 
 
 async def failed(engine: UpstreamEngine, request: EngineRequest) -> tuple[int, ServingError]:

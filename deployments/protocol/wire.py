@@ -1,0 +1,126 @@
+"""What travels between gateway and replica: requests as plain objects, chunks and errors as bytes.
+
+During a rolling update the two sides are of two releases. Within a version fields are only added,
+and a reader ignores those it does not know; a change that an old reader must not ignore is a new
+version, and a version from the future is refused by name. No class of ours is ever pickled.
+"""
+
+import struct
+from typing import Any
+
+import orjson
+
+from deployments.protocol.chunk import Chunk, Logprobs, Usage
+from deployments.protocol.engine import EngineRequest
+from deployments.protocol.errors import (
+    BY_NAME,
+    EngineFailure,
+    InvalidRequest,
+    ReplicaUnavailable,
+    ServingError,
+)
+
+VERSION = 1
+
+# Version, flags, bytes before the data, prompt tokens, completion tokens, bytes of the finish
+# reason and of the model's name. What a later release adds stands between the name and the data.
+_HEAD = struct.Struct("<BBHQQBH")
+_LOGPROBS = struct.Struct("<ddQ")
+_CONTENT, _DONE, _HAS_LOGPROBS, _ERROR = 1, 2, 4, 8
+
+
+def encode(chunk: Chunk) -> bytes:
+    """A chunk as bytes."""
+    flags = _CONTENT * chunk.content | _DONE * chunk.done
+    tail = b""
+    if chunk.logprobs is not None:
+        flags |= _HAS_LOGPROBS
+        tail = _LOGPROBS.pack(*chunk.logprobs)
+    finish = (chunk.finish_reason or "").encode()
+    model = chunk.model.encode()
+    size = _HEAD.size + len(tail) + len(finish) + len(model)
+    head = _HEAD.pack(VERSION, flags, size, *chunk.usage, len(finish), len(model))
+    return b"".join((head, tail, finish, model, chunk.data))
+
+
+def encode_error(error: ServingError) -> bytes:
+    """An error as bytes: raising it through Ray would log a traceback and cost milliseconds for
+    what may be a client's typing mistake."""
+    fields = {
+        "name": type(error).__name__,
+        "message": error.message,
+        "param": error.param,
+        "retry_after_s": error.retry_after_s,
+    }
+    # A message may quote a lone surrogate of the request.
+    fields["message"] = error.message.encode(errors="replace").decode()
+    head = _HEAD.pack(VERSION, _ERROR, _HEAD.size, 0, 0, 0, 0)
+    return head + orjson.dumps(fields)
+
+
+def decode(frame: bytes) -> Chunk:
+    """The chunk in a frame.
+
+    Raises: the `ServingError` in it, or `ReplicaUnavailable` where it is of another version.
+    """
+    if not frame or frame[0] != VERSION:
+        raise ReplicaUnavailable("The replica is of another release than this gateway.")
+    _, flags, size, prompt, completion, finish_size, model_size = _HEAD.unpack_from(frame)
+    if flags & _ERROR:
+        raise _error(frame[size:])
+    at = _HEAD.size
+    logprobs = None
+    if flags & _HAS_LOGPROBS:
+        logprobs = Logprobs(*_LOGPROBS.unpack_from(frame, at))
+        at += _LOGPROBS.size
+    model_at = at + finish_size
+    return Chunk(
+        frame[size:],
+        Usage(prompt, completion),
+        bool(flags & _CONTENT),
+        frame[at:model_at].decode() or None,
+        logprobs,
+        frame[model_at : model_at + model_size].decode(),
+        bool(flags & _DONE),
+    )
+
+
+def _error(document: bytes) -> ServingError:
+    fields = orjson.loads(document)
+    # A class that only the other release has: all that is known is that the engine failed.
+    kind = BY_NAME.get(fields["name"], EngineFailure)
+    error = kind(fields["message"], fields.get("param"))
+    error.retry_after_s = fields.get("retry_after_s")
+    return error
+
+
+def encode_request(request: EngineRequest) -> dict[str, Any]:
+    """A request as an object of plain types."""
+    return {
+        "version": VERSION,
+        "endpoint": request.endpoint,
+        "body": request.body,
+        "request_id": request.request_id,
+        "adapter": request.adapter,
+        "local_only": request.local_only,
+        "timeout_s": request.timeout_s,
+    }
+
+
+def decode_request(fields: dict[str, Any]) -> EngineRequest:
+    """The request in an object.
+
+    Raises: `ReplicaUnavailable` where it is of another version.
+    """
+    if not isinstance(fields, dict) or fields.get("version") != VERSION:
+        raise ReplicaUnavailable("The gateway is of another release than this replica.")
+    if fields["endpoint"] not in ("chat", "completions"):
+        raise InvalidRequest("This replica does not know the endpoint.")
+    return EngineRequest(
+        endpoint=fields["endpoint"],
+        body=fields["body"],
+        request_id=fields["request_id"],
+        adapter=fields["adapter"],
+        local_only=fields["local_only"],
+        timeout_s=fields["timeout_s"],
+    )

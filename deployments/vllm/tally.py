@@ -1,0 +1,63 @@
+"""What a request has cost so far, counted where vLLM hands its outputs over: without reading the
+JSON that it makes of them, and without asking for anything that the client would then see."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from vllm.outputs import RequestOutput
+from vllm.sampling_params import RequestOutputKind, SamplingParams
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from deployments.protocol.chunk import Usage
+
+
+@dataclass(slots=True)
+class Tally:
+    """The tokens of one request, over all its prompts and choices."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens so far."""
+        return Usage(self.prompt_tokens, self.completion_tokens)
+
+
+# Of the request that the running task answers. vLLM's serving objects ask the engine from there.
+TALLY: ContextVar[Tally] = ContextVar("tally")
+
+
+class TallyingLLM(AsyncLLM):
+    """vLLM's engine client; every output passes the tally of the request that asked for it."""
+
+    def generate(
+        self, prompt: Any, sampling_params: SamplingParams, *args: Any, **options: Any
+    ) -> AsyncGenerator[RequestOutput, None]:
+        """The engine's outputs for one prompt."""
+        outputs: AsyncGenerator[RequestOutput, None] = super().generate(
+            prompt, sampling_params, *args, **options
+        )
+        tally = TALLY.get(None)
+        # Cumulative outputs repeat what was counted: only beam search asks for them, step by step.
+        if tally is None or sampling_params.output_kind is RequestOutputKind.CUMULATIVE:
+            return outputs
+        return _tallied(outputs, tally)
+
+
+async def _tallied(
+    outputs: AsyncGenerator[RequestOutput, None], tally: Tally
+) -> AsyncGenerator[RequestOutput, None]:
+    """The same outputs; closed with this iterator, which is what aborts a request."""
+    prompt_tokens = 0
+    async with aclosing(outputs):
+        async for output in outputs:
+            if not prompt_tokens and output.prompt_token_ids:
+                prompt_tokens = len(output.prompt_token_ids)
+                tally.prompt_tokens += prompt_tokens
+            for choice in output.outputs:
+                tally.completion_tokens += len(choice.token_ids)
+            yield output
