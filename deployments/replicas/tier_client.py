@@ -1,6 +1,7 @@
 """The gateway's side of a tier: open an answer on a replica, turn Ray's failures into ours."""
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
@@ -32,6 +33,9 @@ from deployments.settings.app import TierName
 # Before each further try of a request whose replica could not answer it, seconds: a replica whose
 # engine has died refuses at once, and so looks idle, for up to 0.3 s before it is gone.
 RETRY_PAUSES_S = (0.05, 0.15, 0.4)
+# Requests that a replica died with are tried again at a random moment within this many seconds: one
+# of them may be why, and the others shall not be on the same replica when it is.
+SPREAD_S = 1.0
 # What a call raises whose replica died with it. Serve itself sends a request again that its replica
 # had not accepted.
 DIED = (RayActorError, RpcError)
@@ -101,6 +105,7 @@ class TierClient:
                 if died:
                     raise
                 died = True
+                await asyncio.sleep(random.uniform(0, SPREAD_S))
             except ReplicaUnavailable:
                 self._health.suspect()
                 if not died and not self._health.up(self._name):

@@ -42,6 +42,7 @@ END = Chunk(b"2", Usage(7, 2), finish_reason="stop", done=True)
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tier_client, "RETRY_PAUSES_S", (0.0,) * len(RETRY_PAUSES_S))
+    monkeypatch.setattr(tier_client, "SPREAD_S", 0.0)
 
 
 class Script:

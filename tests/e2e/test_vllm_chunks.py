@@ -1,0 +1,97 @@
+"""What the gateway is told beside vLLM's bytes is what vLLM would have said in them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from deployments.protocol.chunk import Chunk
+from deployments.protocol.engine import EngineRequest
+from deployments.protocol.errors import DeadlineExceeded, UnknownModel
+from deployments.replicas.tier import vllm_environment
+from deployments.settings.environment import set_defaults
+from deployments.settings.vllm import VllmConfig
+
+# vLLM, imported into the test, warns of much that is not ours.
+pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore")]
+CONFIG = VllmConfig(max_model_len=512, max_num_seqs=4)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Any]:
+    set_defaults(vllm_environment(CONFIG))
+    from deployments.vllm.engine import VllmEngine
+
+    engine = VllmEngine(CONFIG, "m")
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+def asked(endpoint: Any = "chat", timeout_s: float | None = None, **fields: Any) -> EngineRequest:
+    question: dict[str, Any] = {"prompt": ["The sky is", "Water is wet because it"]}
+    if endpoint == "chat":
+        question = {"messages": [{"role": "user", "content": "Name three rivers."}]}
+    body = {"model": "m", "temperature": 0, "max_tokens": 8, **question, **fields}
+    return EngineRequest(endpoint, body, f"r-{json.dumps(fields)}", timeout_s=timeout_s)
+
+
+async def answered(engine: Any, request: EngineRequest) -> list[Chunk]:
+    return [chunk async for chunk in engine.generate(request)]
+
+
+def documents(chunks: list[Chunk]) -> list[dict[str, Any]]:
+    events = b"".join(chunk.data for chunk in chunks).split(b"\n\n")
+    return [json.loads(event.removeprefix(b"data: ")) for event in events if event]
+
+
+async def idle(engine: Any) -> bool:
+    for _ in range(100):
+        if engine.load().running + engine.load().waiting == 0:
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+async def test_chunks_say_what_vllm_says(engine: Any) -> None:
+    cases: list[dict[str, Any]] = [{}, {"n": 2}, {"endpoint": "completions"}]
+    for fields in cases:
+        usage_too: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+        chunks = await answered(engine, asked(**usage_too, **fields))
+        told = documents(chunks)
+        counted = told[-1]["usage"]
+        assert [c.done for c in chunks] == [False] * (len(chunks) - 1) + [True]
+        assert chunks[-1].usage == (counted["prompt_tokens"], counted["completion_tokens"])
+        grown = [chunk.usage.completion_tokens for chunk in chunks]
+        assert grown == sorted(grown) and grown[0] < grown[-1]
+        for chunk in chunks[:-1]:
+            (event,) = documents([chunk])
+            choices = event["choices"]
+            said = any(c.get("text") or c.get("delta", {}).get("content") for c in choices)
+            ended = next((c["finish_reason"] for c in choices if c["finish_reason"]), None)
+            assert (chunk.content, chunk.finish_reason) == (said, ended)
+        silent = documents(await answered(engine, asked(stream=True, **fields)))
+        assert not any("usage" in event for event in silent)
+        (whole,) = await answered(engine, asked(**fields))
+        assert (whole.usage, whole.done, whole.content) == (chunks[-1].usage, True, True)
+        assert whole.finish_reason == "length"
+
+    with pytest.raises(UnknownModel, match="does not exist"):
+        await answered(engine, asked(model="other"))
+    for stream in (True, False):
+        with pytest.raises(DeadlineExceeded):
+            await answered(engine, asked(max_tokens=400, timeout_s=1.0, stream=stream))
+        assert await idle(engine)
+
+    left: Any = engine.generate(asked(max_tokens=400, stream=True))
+    await anext(left)
+    assert engine.load().running == 1
+    await left.aclose()
+    assert await idle(engine)
+
+    unread: Any = engine.generate(asked(max_tokens=4, stream=True))
+    await anext(unread)
+    assert await idle(engine)  # the engine has finished, though nobody reads
+    await unread.aclose()
