@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from deployments.protocol.errors import EngineFailure
-from deployments.protocol.openai_types import ParsedRequest
+from deployments.protocol.openai_request import ParsedRequest
 
 
 async def first_content(answer: AsyncIterable[bytes], stream: bool) -> list[bytes]:

@@ -16,7 +16,7 @@ from deployments.gateway.ports import Health, OpenAnswer, Scorer, Tier
 from deployments.protocol.chunk import Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import DeadlineExceeded, ServingError
-from deployments.protocol.openai_types import ParsedRequest
+from deployments.protocol.openai_request import ParsedRequest
 from deployments.routing.budget import Budget
 from deployments.routing.model_names import ModelNames
 from deployments.routing.route import (
@@ -136,6 +136,7 @@ class Gateway:
             local_only=hints.local_only or self.config.local_only,
             session_large=self._sessions.is_large(hints.session, now_s),
             needs=request.needs,
+            media_hosts=request.media_hosts,
         )
 
     async def _route(self, asked: Asked, request: ParsedRequest, record: Record) -> Route:
@@ -234,7 +235,7 @@ class Gateway:
 
     def _tier_state(self, name: TierName) -> TierState:
         tier = self.config.tiers[name]
-        return TierState(self._health.up(name), tier.remote, tier.capabilities)
+        return TierState(self._health.up(name), tier.remote, tier.abilities, tier.media_hosts)
 
 
 class _Bytes:

@@ -15,7 +15,7 @@ from starlette.routing import Route as Path
 from deployments.accounting.record import Record
 from deployments.gateway.answering import Gateway, Hints
 from deployments.http.api_keys import ApiKeys
-from deployments.http.body import read_body
+from deployments.http.body import parse_body, read_body
 from deployments.http.disconnect import unless_disconnected
 from deployments.http.headers import bare_headers, hints, request_id, response_headers
 from deployments.protocol.engine import Endpoint
@@ -25,7 +25,7 @@ from deployments.protocol.errors import (
     UnknownModel,
     UnknownPath,
 )
-from deployments.protocol.openai_types import ParsedRequest, parse
+from deployments.protocol.openai_request import ParsedRequest
 from deployments.settings.app import TierName
 
 CLIENT_CLOSED_REQUEST = 499
@@ -106,7 +106,7 @@ class _Api:
     async def route(self, request: Request) -> Response:
         """`POST /v1/route`: what a chat or completion body would do, without doing it."""
         raw, asked = await read_body(request, hints(request), self._gateway.config.gateway)
-        return _json(await self._gateway.dry_run(parse(None, raw), asked))
+        return _json(await self._gateway.dry_run(await parse_body(None, raw), asked))
 
     async def models(self, _: Request) -> Response:
         """`GET /v1/models`."""
@@ -137,7 +137,7 @@ class _Api:
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         raw, asked = await read_body(request, hints(request), self._gateway.config.gateway)
-        parsed = parse(endpoint, raw)
+        parsed = await parse_body(endpoint, raw)
         record = Record(
             request_id=asked.request_id,
             endpoint=endpoint,

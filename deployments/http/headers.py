@@ -7,7 +7,7 @@ from starlette.requests import Request
 from deployments.accounting.record import Record
 from deployments.gateway.answering import Hints
 from deployments.protocol.errors import InvalidRequest
-from deployments.protocol.openai_types import ParsedRequest
+from deployments.protocol.openai_request import ParsedRequest
 
 # Ray's proxy enforces `x-request-timeout-seconds` too, with an answer that is not OpenAI's. Ours
 # comes first by this share of the time, at most `PROXY_MARGIN_S`.

@@ -225,6 +225,8 @@ def vllm_environment(config: VllmConfig) -> dict[str, str]:
     variables = {
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
+        # An allowed host could send the engine on to one that is not.
+        "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
         "DO_NOT_TRACK": "1",
         "VLLM_CPU_OMP_THREADS_BIND": config.cpu_threads or "nobind",
     }

@@ -4,7 +4,8 @@
 Both are total: every combination of inputs gives a `Route` or one of our errors.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from deployments.protocol.errors import (
@@ -14,7 +15,7 @@ from deployments.protocol.errors import (
     Overloaded,
     ServingError,
 )
-from deployments.settings.app import Capability, TierName
+from deployments.settings.app import Need, TierName
 
 
 class Cause(StrEnum):
@@ -43,7 +44,10 @@ class Asked:
     min_tier_large: bool = False
     local_only: bool = False
     session_large: bool = False
-    needs: frozenset[Capability] = frozenset()
+    # What a model must be able to do, and the parameter of the request that asks for it.
+    needs: Mapping[Need, str] = field(default_factory=dict)
+    # Hosts that somebody would have to fetch images from.
+    media_hosts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,13 @@ class TierState:
 
     up: bool = True
     remote: bool = False
-    capabilities: frozenset[Capability] = frozenset()
+    abilities: frozenset[Need] = frozenset()
+    # Hosts that its engine may fetch images from.
+    media_hosts: frozenset[str] = frozenset()
+
+    def able(self, asked: Asked) -> bool:
+        """Whether the tier can do all that a request asks for."""
+        return asked.needs.keys() <= self.abilities and asked.media_hosts <= self.media_hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +100,26 @@ def decide(
     small first. A score equal to the threshold goes large.
     Raises: `LocalOnlyConflict`, `InvalidRequest` where no permitted tier can answer.
     """
+    if asked.local_only and asked.media_hosts:
+        raise LocalOnlyConflict(
+            "This request must stay in the cluster, but names an image outside: send a data: URL.",
+            "messages",
+        )
     if asked.tier is not None:
         return _named(asked, tiers, asked.tier)
     small_permitted = not (asked.local_only and tiers.small.remote)
     large_permitted = not (asked.local_only and tiers.large.remote)
-    small_able = asked.needs <= tiers.small.capabilities
-    large_able = asked.needs <= tiers.large.capabilities
+    small_able = tiers.small.able(asked)
+    large_able = tiers.large.able(asked)
     if not (small_permitted and small_able):
         cause = Cause.CAPABILITY if small_permitted else Cause.LOCAL_ONLY
-        return _beyond_small(asked, large_permitted, large_able, cause)
+        return _beyond_small(asked, tiers, large_permitted, cause)
     fallback = large_permitted and large_able
     if not fallback:
         cause = Cause.CAPABILITY if large_permitted else Cause.LOCAL_ONLY
         route = Route("small", cause, may_fall_back=False)
         if asked.min_tier_large:
-            raise _no_large(large_permitted, asked)
+            raise _no_large(asked, tiers, large_permitted)
         return route
     return _avoid_down(_preferred(asked, score, threshold, budget_left), tiers)
 
@@ -118,16 +133,14 @@ def _named(asked: Asked, tiers: Tiers, tier: TierName) -> Route:
             "Ask for 'auto' or 'small'.",
             "model",
         )
-    if not asked.needs <= state.capabilities:
-        raise _unsupported(asked.needs - state.capabilities)
+    if not state.able(asked):
+        raise _unsupported(asked, state)
     return Route(tier, Cause.CLIENT_MODEL, may_fall_back=False)
 
 
-def _beyond_small(asked: Asked, large_permitted: bool, large_able: bool, cause: Cause) -> Route:
-    if not large_able:
-        raise _unsupported(asked.needs)
-    if not large_permitted:
-        raise _no_large(large_permitted, asked)
+def _beyond_small(asked: Asked, tiers: Tiers, large_permitted: bool, cause: Cause) -> Route:
+    if not (large_permitted and tiers.large.able(asked)):
+        raise _no_large(asked, tiers, large_permitted or not tiers.large.able(asked))
     return Route("large", cause, may_fall_back=False)
 
 
@@ -201,21 +214,32 @@ def _unavailable(tier: TierName) -> Cause:
     return Cause.SMALL_UNAVAILABLE if tier == "small" else Cause.LARGE_UNAVAILABLE
 
 
-def _unsupported(needs: frozenset[Capability]) -> InvalidRequest:
-    words = {
+def _unsupported(asked: Asked, state: TierState) -> InvalidRequest:
+    """What a tier lacks of what is asked for, with the parameter that asks for it first."""
+    words: dict[Need, str] = {
         "vision": "image input",
         "tools": "tool calls",
-        "json_schema": "response_format json_schema",
+        "json_schema": "structured output",
         "logprobs": "logprobs",
+        "vllm": "fields that only vLLM knows",
     }
-    listed = ", ".join(sorted(words[need] for need in needs))
-    return InvalidRequest(f"No model that may answer this request supports: {listed}.", "messages")
+    missing = [need for need in asked.needs if need not in state.abilities]
+    if not missing:
+        return InvalidRequest(
+            "No model that may answer this request may fetch its images: send data: URLs.",
+            "messages",
+        )
+    param = asked.needs[missing[0]]
+    listed = ", ".join(words[need] for need in missing)
+    return InvalidRequest(
+        f"No model that may answer this request supports '{param}': {listed}.", param
+    )
 
 
-def _no_large(large_permitted: bool, asked: Asked) -> ServingError:
+def _no_large(asked: Asked, tiers: Tiers, large_permitted: bool) -> ServingError:
     if not large_permitted:
         return LocalOnlyConflict(
             "This request must stay in the cluster, but it needs the large tier, which is outside.",
             "model",
         )
-    return _unsupported(asked.needs)
+    return _unsupported(asked, tiers.large)

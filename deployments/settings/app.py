@@ -16,6 +16,8 @@ from deployments.settings.upstream import UpstreamConfig
 from deployments.settings.vllm import VllmConfig
 
 Capability = Literal["tools", "json_schema", "logprobs", "vision"]
+# What a request may need: what a model can do, and engines that know vLLM's own request fields.
+Need = Capability | Literal["vllm"]
 TierName = Literal["small", "large"]
 
 
@@ -108,6 +110,17 @@ class TierConfig(Settings):
     def remote(self) -> bool:
         """Whether requests to this tier leave the cluster."""
         return isinstance(self.engine, UpstreamConfig) and not self.engine.in_cluster
+
+    @property
+    def abilities(self) -> frozenset[Need]:
+        """What the model can do, and what its kind of engine knows."""
+        speaks_vllm = getattr(self.engine, "speaks", "vllm") == "vllm"
+        return self.capabilities | (frozenset[Need]({"vllm"}) if speaks_vllm else frozenset())
+
+    @property
+    def media_hosts(self) -> frozenset[str]:
+        """Hosts that the engine, or its provider, may fetch images from."""
+        return frozenset(getattr(self.engine, "allowed_media_domains", ()))
 
     @property
     def slots(self) -> int:

@@ -20,6 +20,12 @@ class UpstreamConfig(BaseModel):
     """Up to and with the version: https://api.openai.com/v1."""
     model: Annotated[str, Field(min_length=1)]
     """The upstream's name of the model."""
+    speaks: Literal["openai", "vllm"] = "openai"
+    """Whose request fields it knows. `vllm`: it is a vLLM server itself, and gets vLLM's own fields
+    (`structured_outputs`, `top_k` and the like); a request that has one never goes to another."""
+    allowed_media_domains: list[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]] = []
+    """Hosts that an image's URL may name: the provider then fetches it. Empty: images come with
+    the request, as `data:` URLs."""
     api_key_env: str | None = None
     """NAME of the environment variable that holds the key; None sends no key."""
     headers: dict[str, str] = Field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Settings of one vLLM engine, under vLLM's own names."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -35,6 +35,9 @@ class VllmConfig(BaseModel):
     on GPUs."""
     tool_call_parser: str | None = "hermes"
     """vLLM's parser for `tool_choice: auto`; null turns automatic tool calls off."""
+    allowed_media_domains: list[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]] = []
+    """Hosts that the engine may fetch images from. Empty: none, and images come with the request
+    as `data:` URLs: a URL that a client names is a way out of the cluster, and into it."""
     cpu_threads: str | None = None
     """CPU build only: cores to bind OpenMP threads to (`VLLM_CPU_OMP_THREADS_BIND`), `0-31`.
     Null leaves them unbound, so that replicas on one machine share its cores."""

@@ -16,7 +16,7 @@ from deployments.protocol.chunk import Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import ContextLengthExceeded, InvalidRequest
 from deployments.settings.simulated import SimulatedEngineConfig
-from deployments.simulated.schema_json import sample
+from deployments.simulated.constraints import called_function, check_honoured, constrained_text
 
 CHARS_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
@@ -85,6 +85,7 @@ def answer(request: EngineRequest, config: SimulatedEngineConfig) -> Answer:
     Raises: `InvalidRequest` for a body that no model could answer, `ContextLengthExceeded` when
     it does not fit.
     """
+    check_honoured(request)
     prompts = list(_prompts(request))
     room = config.max_model_len - max(prompts)
     limit = _limit(request)
@@ -99,7 +100,11 @@ def answer(request: EngineRequest, config: SimulatedEngineConfig) -> Answer:
     content = {key: value for key, value in request.body.items() if key not in DELIVERY_KEYS}
     rng = random.Random(f"{config.seed}:{json.dumps(content, sort_keys=True, default=str)}")
     count = len(prompts) * (per_prompt or 1)
-    lengths = [limit or _natural_length(rng, config.mean_completion_tokens) for _ in range(count)]
+    least = integer(request.body, "min_tokens", default=0, low=0) or 0
+    lengths = [
+        limit or max(least, _natural_length(rng, config.mean_completion_tokens))
+        for _ in range(count)
+    ]
     choices = tuple(
         _choice(request.body, rng, length, min(room, limit or room)) for length in lengths
     )
@@ -167,13 +172,12 @@ def _natural_length(rng: random.Random, mean_tokens: int) -> int:
 
 
 def _choice(body: dict[str, Any], rng: random.Random, length: int, limit: int) -> Choice:
-    function = _called_function(body)
-    schema = _required_json(body, function)
-    if schema is None:
+    function = called_function(body)
+    text = constrained_text(body, function, rng)
+    if text is None:
         words = (*OPENING, *rng.choices(WORDS, k=max(0, length - len(OPENING))))
         kept = words[: min(length, limit)]
         return _stopped(Choice(kept, "length" if length >= limit else "stop"), body.get("stop"))
-    text = json.dumps(sample(schema, rng))
     starts = range(0, len(text), CHARS_PER_TOKEN)
     pieces = tuple(text[i : i + CHARS_PER_TOKEN] for i in starts)
     if limit < len(pieces):
@@ -187,51 +191,6 @@ def _limit(request: EngineRequest) -> int | None:
     if request.endpoint == "completions":
         return limit
     return integer(request.body, "max_completion_tokens", default=limit, low=1)
-
-
-def _called_function(body: dict[str, Any]) -> str | None:
-    """The function that the request forces: `tool_choice` required or named."""
-    choice = body.get("tool_choice")
-    names = [tool["function"]["name"] for tool in _tools(body)]
-    if choice == "required":
-        if not names:
-            raise InvalidRequest("'tool_choice' needs at least one tool.", "tools")
-        return str(names[0])
-    if not isinstance(choice, dict):
-        return None
-    function = choice.get("function")
-    name = function.get("name") if isinstance(function, dict) else None
-    if name not in names:
-        raise InvalidRequest("'tool_choice' names a function that is not in 'tools'.", "tools")
-    return str(name)
-
-
-def _tools(body: dict[str, Any]) -> list[dict[str, Any]]:
-    tools = body.get("tools") or []
-    for tool in tools if isinstance(tools, list) else [None]:
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise InvalidRequest("Each tool must be a function with a name.", "tools")
-    return list(tools)
-
-
-def _required_json(body: dict[str, Any], function: str | None) -> dict[str, Any] | None:
-    """The JSON schema that the answer has to satisfy, if any."""
-    if function is not None:
-        tools = [tool["function"] for tool in _tools(body)]
-        chosen = next(tool for tool in tools if tool["name"] == function)
-        return chosen.get("parameters") or {"type": "object"}
-    wanted = body.get("response_format")
-    kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if kind == "json_object":
-        return {"type": "object", "properties": {"answer": {"type": "string"}}}
-    if not isinstance(wanted, dict) or kind != "json_schema":
-        return None
-    described = wanted.get("json_schema")
-    schema = described.get("schema") if isinstance(described, dict) else None
-    if not isinstance(schema, dict):
-        raise InvalidRequest("'response_format.json_schema.schema' is missing.", "response_format")
-    return schema
 
 
 def _stopped(choice: Choice, stop: Any) -> Choice:

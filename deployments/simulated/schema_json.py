@@ -11,6 +11,7 @@ from deployments.protocol.errors import InvalidRequest
 FULL_DEPTH = 4
 # More than any schema that a person writes; one that needs more refers to itself without an end.
 MAX_VALUES = 1000
+MAX_CHARS = 10_000
 TEXT = "simulated"
 
 
@@ -83,7 +84,10 @@ class _Sampler:
             return self._rng.random() < 0.5
         if kind == "null":
             return None
-        text = TEXT.ljust(int(schema.get("minLength", 0)), "x")
+        least = int(schema.get("minLength", 0))
+        if least > MAX_CHARS:
+            raise InvalidRequest("The JSON schema wants too long a string.", "response_format")
+        text = TEXT.ljust(least, "x")
         return text[: int(schema.get("maxLength", len(text)))]
 
     def _number(self, kind: str, schema: dict[str, Any]) -> float:

@@ -134,7 +134,7 @@ class SimulatedServer:
             raise InvalidApiKey("Incorrect API key provided.")
         try:
             body = json.loads(raw)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidRequest("The body is not JSON.") from error
         if not isinstance(body, dict):
             raise InvalidRequest("The body is not a JSON object.")

@@ -32,21 +32,22 @@ from vllm.v1.metrics.loggers import StatLoggerBase
 from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineLoad, EngineRequest
 from deployments.protocol.errors import (
-    ContextLengthExceeded,
     DeadlineExceeded,
     EngineDead,
-    EngineFailure,
     ReplicaUnavailable,
     ServingError,
-    by_status,
 )
+from deployments.protocol.vllm_body import for_vllm
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import cache_dir
 from deployments.settings.vllm import VllmConfig
 from deployments.vllm import in_core_executor
 from deployments.vllm.events import DONE, STREAMED_ERROR, finish_reason, has_content
+from deployments.vllm.refusal import refusal
 from deployments.vllm.tally import TALLY, Tally, TallyingLLM
 from models import default_model
+
+NO_HOST = "none.invalid"
 
 
 class _LoadGauge(StatLoggerBase):
@@ -120,7 +121,7 @@ class VllmEngine:
             raise self._translated(create_error_response(error), tally) from None
 
     async def _answer(self, request: EngineRequest) -> Any:
-        body = {**request.body, "request_id": request.request_id}
+        body = for_vllm(request.body) | {"request_id": request.request_id}
         if request.endpoint == "chat":
             chat = ChatCompletionRequest.model_validate(body)
             return await self._serving.openai_serving_chat.create_chat_completion(chat)
@@ -193,18 +194,14 @@ class VllmEngine:
         gc.collect()
 
     def _translated(self, answer: ErrorResponse, tally: Tally) -> ServingError:
-        """Our error for vLLM's error response; vLLM has cleaned the message of paths."""
+        """Our error for vLLM's error response."""
         detail = answer.error
         if self.dead() and tally.completion_tokens:
             # What an engine has begun to answer does not kill it.
             return ReplicaUnavailable("The model's engine stopped while it was answering.")
         if self.dead():
             return EngineDead("The model's engine stopped while it was answering.")
-        if detail.code < 500 and is_context_error(detail.message):
-            return ContextLengthExceeded(detail.message, detail.param)
-        if detail.code >= 500 and detail.code != 503:
-            return EngineFailure("The model's engine failed on this request.")
-        return by_status(detail.code)(detail.message, detail.param)
+        return refusal(detail.code, detail.message, detail.param)
 
 
 def _document(answer: Any) -> Chunk:
@@ -214,15 +211,6 @@ def _document(answer: Any) -> Chunk:
     reason = answer.choices[-1].finish_reason if answer.choices else None
     data = answer.model_dump_json()
     return Chunk(data.encode(), usage, has_content(data), reason, done=True)
-
-
-def is_context_error(message: str) -> bool:
-    """Whether vLLM's message says that prompt and answer exceed the context window.
-
-    vLLM 0.32 has no error class for it (renderers/params.py, serve/utils/api_utils.py).
-    """
-    signs = ("maximum context length", "context length (", "greater than max_model_len")
-    return any(sign in message for sign in signs)
 
 
 def resolve_path(path: str) -> Path:
@@ -255,6 +243,8 @@ def command_line(config: VllmConfig, path: Path, served_name: str) -> list[str]:
         # Arguments of a tool call always satisfy the tool's schema, as with OpenAI's `strict`.
         "tool-strict-level": "parameter",
         "disable-uvicorn-access-log": True,
+        # An empty list would allow every host; no host has this name (RFC 2606).
+        "allowed-media-domains": config.allowed_media_domains or [NO_HOST],
         **config.extra_args,
     }
     options.setdefault("distributed-executor-backend", in_core_executor.backend(options))
@@ -264,5 +254,6 @@ def command_line(config: VllmConfig, path: Path, served_name: str) -> list[str]:
             continue
         line.append(f"--{name}")
         if value is not True:
-            line.append(value if isinstance(value, str) else orjson.dumps(value).decode())
+            items = value if isinstance(value, list) else [value]
+            line += [i if isinstance(i, str) else orjson.dumps(i).decode() for i in items]
     return line

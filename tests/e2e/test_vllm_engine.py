@@ -53,6 +53,11 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"max_loras": 2, "max_lora_rank": 32},
         {"enable_lora": True, "max_loras": 2, "max_lora_rank": 32},
     ),
+    "no media from anywhere": ({}, {"allowed_media_domains": ["none.invalid"]}),
+    "media from two hosts": (
+        {"allowed_media_domains": ["a.example", "b.example"]},
+        {"allowed_media_domains": ["a.example", "b.example"]},
+    ),
     "more options": (
         {"extra_args": {"max-num-batched-tokens": 4096, "seed": 7, "hf-overrides": {"a": 1}}},
         {"max_num_batched_tokens": 4096, "seed": 7, "hf_overrides": {"a": 1}},
@@ -67,19 +72,6 @@ def test_vllm_reads_our_settings(
 ) -> None:
     args = parsed(engine, VllmConfig(**settings))
     assert {name: getattr(args, name) for name in understood} == understood
-
-
-@pytest.mark.parametrize(
-    ("message", "context"),
-    [
-        ("This model's maximum context length is 2048 tokens. However, …", True),
-        ("temperature must be non-negative, got -1.", False),
-    ],
-)
-def test_a_context_error_is_told_by_its_message(
-    engine: ModuleType, message: str, context: bool
-) -> None:
-    assert engine.is_context_error(message) is context
 
 
 def test_a_folder_without_a_checkpoint_is_named(engine: ModuleType, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from deployments.gateway.answer_check import first_content, is_empty_answer
 from deployments.protocol.errors import EngineFailure
-from deployments.protocol.openai_types import ParsedRequest, parse
+from deployments.protocol.openai_request import ParsedRequest, parse
 
 
 def request(stream: bool, **fields: Any) -> ParsedRequest:

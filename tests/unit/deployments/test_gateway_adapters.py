@@ -12,7 +12,7 @@ from deployments.gateway.answering import Gateway, Hints
 from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import UnknownModel
-from deployments.protocol.openai_types import parse
+from deployments.protocol.openai_request import parse
 from deployments.settings.app import AppConfig, parse_app_config
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.vllm import VllmConfig

@@ -29,13 +29,16 @@ from deployments.routing.route import (
     decide,
     would_change,
 )
-from deployments.settings.app import Capability, TierName
+from deployments.settings.app import Capability, Need, TierName
 
-TEXT = frozenset[Capability]({"tools", "json_schema", "logprobs"})
-CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
+TEXT = frozenset[Need]({"tools", "json_schema", "logprobs"})
+NEEDS: tuple[Need, ...] = (*get_args(Capability), "vllm")
 
-sets = st.frozensets(st.sampled_from(CAPABILITIES))
-states = st.builds(TierState, up=st.booleans(), remote=st.booleans(), capabilities=sets)
+sets = st.frozensets(st.sampled_from(NEEDS))
+hosts = st.frozensets(st.sampled_from(["a.example", "b.example"]))
+states = st.builds(
+    TierState, up=st.booleans(), remote=st.booleans(), abilities=sets, media_hosts=hosts
+)
 tier_pairs = st.builds(Tiers, small=states, large=states)
 askeds = st.builds(
     Asked,
@@ -43,21 +46,22 @@ askeds = st.builds(
     min_tier_large=st.booleans(),
     local_only=st.booleans(),
     session_large=st.booleans(),
-    needs=sets,
+    needs=sets.map(lambda needs: dict.fromkeys(needs, "field")),
+    media_hosts=hosts,
 )
 scores = st.none() | st.floats(0, 1)
 failures = st.sampled_from(all_errors()).map(lambda cls: cls("failed"))
 
 
 def tiers(small: dict[str, Any] | None = None, large: dict[str, Any] | None = None) -> Tiers:
-    usual = {"up": True, "remote": False, "capabilities": TEXT}
+    usual = {"up": True, "remote": False, "abilities": TEXT}
     return Tiers(TierState(**{**usual, **(small or {})}), TierState(**{**usual, **(large or {})}))
 
 
 DOWN = {"up": False}
 REMOTE = {"remote": True}
-PLAIN: dict[str, Any] = {"capabilities": frozenset()}
-SEES: dict[str, Any] = {"capabilities": TEXT | {"vision"}}
+PLAIN: dict[str, Any] = {"abilities": frozenset()}
+SEES: dict[str, Any] = {"abilities": TEXT | {"vision"}}
 
 
 @pytest.mark.parametrize(
@@ -84,8 +88,12 @@ def test_the_extreme_thresholds_are_no_special_case(
     assert decide(Asked(), tiers(), score, threshold, True).tier == expected
 
 
-VISION = frozenset[Capability]({"vision"})
-TOOLS = frozenset[Capability]({"tools"})
+VISION: dict[Need, str] = {"vision": "messages[0].content[1]"}
+TOOLS: dict[Need, str] = {"tools": "tools"}
+VLLM: dict[Need, str] = {"vllm": "top_k"}
+HOST = frozenset({"a.example"})
+SPEAKS_VLLM: dict[str, Any] = {"abilities": TEXT | {"vllm"}}
+FETCHES: dict[str, Any] = {"media_hosts": HOST}
 # what was asked, tiers, score, budget left -> tier, cause, may fall back
 ROUTES = {
     "an easy prompt": ({}, {}, 0.1, True, ("small", "classifier", True)),
@@ -183,6 +191,27 @@ ROUTES = {
         False,
         ("large", "capability", False),
     ),
+    "small does not speak vLLM": (
+        {"needs": VLLM},
+        {"large": SPEAKS_VLLM},
+        0.1,
+        True,
+        ("large", "capability", False),
+    ),
+    "small must not fetch": (
+        {"media_hosts": HOST},
+        {"large": FETCHES},
+        0.1,
+        True,
+        ("large", "capability", False),
+    ),
+    "both may fetch": (
+        {"media_hosts": HOST},
+        {"small": FETCHES, "large": FETCHES},
+        0.1,
+        True,
+        ("small", "classifier", True),
+    ),
     "large cannot": ({"needs": TOOLS}, {"large": PLAIN}, 0.9, True, ("small", "capability", False)),
 }
 
@@ -219,6 +248,23 @@ REFUSALS = {
         {"small": REMOTE, "large": REMOTE},
         LocalOnlyConflict,
     ),
+    "nobody speaks vLLM": ({"needs": VLLM}, {}, InvalidRequest),
+    "nobody may fetch": ({"media_hosts": HOST}, {}, InvalidRequest),
+    "the named model must not fetch": (
+        {"tier": "small", "media_hosts": HOST},
+        {"large": FETCHES},
+        InvalidRequest,
+    ),
+    "a fetch would leave the cluster": (
+        {"local_only": True, "media_hosts": HOST},
+        {"small": FETCHES, "large": FETCHES},
+        LocalOnlyConflict,
+    ),
+    "a fetch for a named model would leave the cluster": (
+        {"tier": "small", "local_only": True, "media_hosts": HOST},
+        {"small": FETCHES},
+        LocalOnlyConflict,
+    ),
     "nobody sees": ({"needs": VISION}, {}, InvalidRequest),
     "the named model does not see": (
         {"tier": "small", "needs": VISION},
@@ -240,9 +286,18 @@ def test_a_request_is_refused(asked: Any, state: Any, error: type[ServingError])
     assert type(caught.value) is error
 
 
-def test_a_refusal_names_what_is_missing() -> None:
-    with pytest.raises(InvalidRequest, match=r"image input\.$"):
-        decide(Asked(needs=VISION), tiers(), 0.1, 0.7, True)
+@pytest.mark.parametrize(
+    ("needs", "asked", "words"),
+    [(VISION, {}, "image input"), (VLLM, {}, "only vLLM"), (VLLM, {"tier": "large"}, "only vLLM")],
+)
+def test_a_refusal_names_the_parameter_and_what_is_missing(
+    needs: dict[Need, str], asked: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=words) as caught:
+        decide(Asked(needs=TOOLS | needs, **asked), tiers(), 0.1, 0.7, True)
+    assert [caught.value.param] == list(needs.values())
+    assert str(caught.value.param) in caught.value.message
+    assert "tool calls" not in caught.value.message
 
 
 # tier, error, other tier's state -> next (tier, cause), or None: the error itself
@@ -344,7 +399,7 @@ def test_no_tier_is_asked_for_what_it_cannot_do(
     asked: Asked, state: Tiers, score: float | None, budget: bool, errors: Any
 ) -> None:
     for route in asked_tiers(asked, state, score, budget, errors):
-        assert asked.needs <= state.state(route.tier).capabilities
+        assert state.state(route.tier).able(asked)
 
 
 @given(askeds, tier_pairs, scores, st.booleans())

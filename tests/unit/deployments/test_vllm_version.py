@@ -30,7 +30,7 @@ def test_the_pair_is_the_one_that_was_measured() -> None:
     ],
 )
 def test_vllm_still_says_it_so_when_a_prompt_is_too_long(file: str, sign: str) -> None:
-    # `is_context_error` goes by these words; without them a long prompt would not go large.
+    # `vllm.refusal` goes by these words; without them a long prompt would not go large.
     spec = util.find_spec("vllm")
     assert spec is not None
     folder = Path((spec.submodule_search_locations or [""])[0])

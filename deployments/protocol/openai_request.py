@@ -1,0 +1,156 @@
+"""A request's body, checked before it costs anything: what to pass on and what it needs of a model.
+
+Types and ranges are `request_schema`'s, the treatment of each field is `request_fields`'. What a
+model then makes of the body is the engine's affair.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from deployments.protocol.engine import Endpoint
+from deployments.protocol.errors import InvalidRequest
+from deployments.protocol.messages import images, without_nulls
+from deployments.protocol.request_checks import check_together, limit_tokens
+from deployments.protocol.request_fields import FIELDS, Field
+from deployments.protocol.request_json import load_object
+from deployments.protocol.request_mistake import mistake
+from deployments.protocol.request_schema import (
+    NAMES,
+    SCHEMAS,
+    ChatRequest,
+    Request,
+)
+from deployments.protocol.structured_outputs import with_older_names
+from deployments.settings.app import Need
+
+# OpenAI's completions give at most this many alternatives; vLLM gives 20.
+OPENAI_LOGPROBS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRequest:
+    """A checked request. Its `repr` holds nothing of the client's: it may end up in a log."""
+
+    endpoint: Endpoint
+    model: str = field(repr=False)
+    # The fields to pass on, without those that ask for nothing.
+    body: dict[str, Any] = field(repr=False)
+    # What a model must be able to do, and the parameter that asks for it.
+    needs: Mapping[Need, str]
+    # Hosts from which somebody would have to fetch what the request only names.
+    media_hosts: frozenset[str] = field(repr=False)
+    # Fields that were dropped.
+    ignored: tuple[str, ...] = field(repr=False)
+
+    @property
+    def stream(self) -> bool:
+        """Whether the client asked for server-sent events."""
+        return bool(self.body.get("stream"))
+
+    @property
+    def conversation(self) -> list[dict[str, Any]] | str:
+        """What the classifier scores: the messages, or the prompt as text."""
+        if self.endpoint == "chat":
+            messages: list[dict[str, Any]] = self.body["messages"]
+            return messages
+        prompt = self.body["prompt"]
+        if isinstance(prompt, str):
+            return prompt
+        return "\n".join(part for part in prompt if isinstance(part, str))
+
+
+def parse(endpoint: Endpoint | None, raw: bytes) -> ParsedRequest:
+    """The request in a body; without an endpoint, the one whose fields the body has.
+
+    Raises: `InvalidRequest`, which names the field and repeats nothing of the body.
+    """
+    given = {name: value for name, value in load_object(raw).items() if value is not None}
+    if endpoint is None:
+        endpoint = "completions" if "prompt" in given and "messages" not in given else "chat"
+    table = FIELDS[endpoint]
+    _refuse(given, table)
+    given = _without_inner_nulls(with_older_names(given))
+    try:
+        checked = SCHEMAS[endpoint].model_validate(given)
+    except ValidationError as error:
+        raise mistake(error, NAMES) from None
+    check_together(checked)
+    body = _body(given, table, checked)
+    pictures = list(images(body["messages"])) if isinstance(checked, ChatRequest) else []
+    needs = _needs(checked, body, table)
+    if pictures:
+        needs["vision"] = pictures[0][0]
+    return ParsedRequest(
+        endpoint=endpoint,
+        model=checked.model,
+        body=body,
+        needs=needs,
+        media_hosts=frozenset(host for _, host in pictures if host is not None),
+        ignored=tuple(name for name in given if _dropped(name, table)),
+    )
+
+
+def _refuse(given: dict[str, Any], table: dict[str, Field]) -> None:
+    for name, value in given.items():
+        row = table.get(name)
+        if row is not None and row.treatment == "refused" and not row.asks_nothing(value):
+            raise InvalidRequest(f"'{name}' is not supported: {row.why}.", name)
+
+
+def _without_inner_nulls(given: dict[str, Any]) -> dict[str, Any]:
+    """Options of one level without their nulls, which mean absent there too."""
+    plain: dict[str, Any] = {}
+    for name in ("stream_options", "structured_outputs"):
+        if isinstance(value := given.get(name), dict):
+            plain[name] = {key: inner for key, inner in value.items() if inner is not None}
+    return {**given, **plain}
+
+
+def _dropped(name: str, table: dict[str, Field]) -> bool:
+    return name not in table or table[name].treatment == "ignored"
+
+
+def _body(given: dict[str, Any], table: dict[str, Field], checked: Request) -> dict[str, Any]:
+    """What is passed on, in one spelling whatever engine will read it."""
+    body = {
+        name: value
+        for name, value in given.items()
+        if name in table
+        and table[name].treatment in ("passed", "vllm", "openai")
+        and not table[name].asks_nothing(value)
+    }
+    if isinstance(checked, ChatRequest):
+        body["messages"] = without_nulls(body["messages"])
+        if not checked.tools:
+            body.pop("tool_choice", None)  # "none": there is nothing to choose from
+    if body.get("stop") == []:
+        del body["stop"]
+    if "max_completion_tokens" in body and "max_tokens" in body:
+        # OpenAI refuses both and vLLM takes one; a client that sets both means the smaller.
+        del body["max_tokens"]
+        body["max_completion_tokens"] = limit_tokens(checked)
+    return body
+
+
+def _needs(checked: Request, body: dict[str, Any], table: dict[str, Field]) -> dict[Need, str]:
+    needs: dict[Need, str] = {}
+    own = [name for name in body if table[name].treatment == "vllm"]
+    wanted = checked.response_format
+    if wanted is not None and wanted.type != "text":
+        needs["json_schema"] = "response_format"
+        own += ["response_format"] if wanted.type == "structural_tag" else []
+    if isinstance(checked, ChatRequest):
+        logprobs = checked.logprobs
+        if checked.tools and checked.tool_choice != "none":
+            needs["tools"] = "tools"
+    else:
+        logprobs = "logprobs" in body
+        own += ["logprobs"] if body.get("logprobs", 0) > OPENAI_LOGPROBS else []
+    if logprobs:
+        needs["logprobs"] = "logprobs"
+    if own:
+        needs["vllm"] = own[0]
+    return needs

@@ -1,0 +1,33 @@
+"""A checked body in vLLM's terms: values that OpenAI documents and vLLM 0.32 refuses.
+
+For our own engine and for upstreams that speak vLLM.
+"""
+
+from typing import Any
+
+# Below it vLLM decodes greedily (vllm.sampling_params._SAMPLING_EPS).
+GREEDY_BELOW = 1e-5
+
+
+def for_vllm(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with the same meaning in values that vLLM takes.
+
+    `top_p: 0` and several choices at temperature 0 are sampling from one candidate: `top_k: 1`.
+    """
+    temperature = body.get("temperature")
+    greedy = temperature is not None and temperature < GREEDY_BELOW
+    several = (body.get("n") or 1) > 1
+    if (greedy and several and not body.get("use_beam_search")) or body.get("top_p") == 0:
+        return {**body, "temperature": 1.0, "top_p": 1.0, "top_k": 1, "min_p": 0.0}
+    return body
+
+
+def with_usage(body: dict[str, Any]) -> dict[str, Any]:
+    """A streaming body that makes vLLM count, and count in every event only for who asked.
+
+    vLLM counts in every event where both options are set, so that ours alone must not add one.
+    """
+    asked = body.get("stream_options") or {}
+    each = bool(asked.get("include_usage") and asked.get("continuous_usage_stats"))
+    options = {"include_usage": True, "continuous_usage_stats": each}
+    return {**body, "stream_options": {**asked, **options}}
