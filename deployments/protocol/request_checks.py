@@ -20,16 +20,16 @@ def check_together(request: Request) -> None:
     """Raises: `InvalidRequest` naming the field that does not fit the others."""
     if request.stream_options is not None and not request.stream:
         raise _wrong("stream_options", "is only allowed when 'stream' is true")
-    if request.stream and request.prompt_logprobs:
-        raise _wrong("prompt_logprobs", "is not available when 'stream' is true")
-    if request.logprob_token_ids and (not _wants_logprobs(request) or request.use_beam_search):
-        raise _wrong("logprob_token_ids", "needs 'logprobs', and no beam search")
+    repetition = request.repetition_detection
+    if repetition is not None and not repetition.consistent:
+        raise _wrong("repetition_detection", "needs sizes in order and a 'min_count' of at least 2")
     _check_work(request)
     _check_format(request)
+    _check_logprobs(request)
     if isinstance(request, ChatRequest):
         _check_tools(request)
-        if request.top_logprobs and not request.logprobs:
-            raise _wrong("top_logprobs", "needs 'logprobs' to be true")
+        if request.continue_final_message and request.add_generation_prompt:
+            raise _wrong("continue_final_message", "needs 'add_generation_prompt' to be false")
 
 
 def sequences(request: Request) -> int:
@@ -65,6 +65,18 @@ def _check_work(request: Request) -> None:
         raise _wrong("min_tokens", "is above the limit that 'max_tokens' sets")
 
 
+def _check_logprobs(request: Request) -> None:
+    wanted = request.logprobs is not None and request.logprobs is not False
+    if request.stream and request.prompt_logprobs:
+        raise _wrong("prompt_logprobs", "is not available when 'stream' is true")
+    if request.use_beam_search and request.echo and wanted:
+        raise _wrong("echo", "with 'logprobs' cannot be had from beam search")
+    if request.logprob_token_ids and (not wanted or request.use_beam_search):
+        raise _wrong("logprob_token_ids", "needs 'logprobs', and no beam search")
+    if isinstance(request, ChatRequest) and request.top_logprobs and not wanted:
+        raise _wrong("top_logprobs", "needs 'logprobs' to be true")
+
+
 def _check_format(request: Request) -> None:
     wanted = request.response_format
     if wanted is None or wanted.type == "text":
@@ -72,6 +84,8 @@ def _check_format(request: Request) -> None:
     schema = wanted.json_schema.schema_ if wanted.json_schema is not None else None
     if wanted.type == "json_schema" and schema is None:
         raise InvalidRequest("'response_format' lacks its 'json_schema.schema'.", "response_format")
+    if wanted.type == "structural_tag" and not (wanted.format or wanted.structures):
+        raise InvalidRequest("'response_format' lacks its 'format'.", "response_format")
     if request.structured_outputs is not None:
         raise _wrong("structured_outputs", "cannot be set beside 'response_format'")
 
@@ -86,11 +100,6 @@ def _check_tools(request: ChatRequest) -> None:
             raise _wrong("tool_choice", "names a tool that is not in 'tools'")
         if request.structured_outputs is not None:
             raise _wrong("structured_outputs", "cannot be set beside a named 'tool_choice'")
-
-
-def _wants_logprobs(request: Request) -> bool:
-    wanted = getattr(request, "logprobs", None)
-    return wanted is not None and wanted is not False
 
 
 def _wrong(param: str, what: str) -> InvalidRequest:

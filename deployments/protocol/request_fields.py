@@ -47,7 +47,7 @@ PREFIX_CACHE = Field("openai", "a hint for a cache; vLLM keeps prefixes without 
 _BOTH: dict[str, Field] = {
     "model": Field("ours", "chooses the tier; the tier's replica says what it is served as"),
     "stream": PASSED,
-    "stream_options": PASSED,
+    "stream_options": Field("passed", neutral=({},)),
     "temperature": PASSED,
     "top_p": PASSED,
     "n": PASSED,

@@ -3,7 +3,6 @@
 Every array ends at its first mistake and has a limit, so that a hostile body costs milliseconds.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args
 
@@ -20,22 +19,20 @@ from pydantic import (
 
 from deployments.protocol.engine import Endpoint
 from deployments.protocol.messages import Checked, Messages
-from deployments.protocol.request_mistake import branch_by, must, text_or_list, text_or_object
+from deployments.protocol.request_mistake import branch_by, text_or_list, text_or_object
+from deployments.protocol.request_objects import biases, document, extension_args, labels
 from deployments.protocol.structured_outputs import StructuredOutputs
 
 # OpenAI's limits.
 MAX_STOPS = 4
 MAX_TOOLS = 128
 MAX_N = 128
-MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE = 16, 64, 512
-MAX_BIASES = 1024
 # vLLM's limits (envs.VLLM_MAX_COMPLETION_PROMPTS, VLLM_MAX_NUM_BAD_WORDS, MAX_LOGPROB_TOKEN_IDS).
 MAX_PROMPTS = 1024
 MAX_BAD_WORDS = 128
 MAX_LOGPROB_TOKENS = 128
 # The longest context window and the largest vocabulary that we know of, with room.
 MAX_TOKEN_IDS = 2**20
-_TOKEN_KEY = re.compile(r"\d{1,9}", re.ASCII)
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 TokenId = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
@@ -43,34 +40,6 @@ TokenIds = Annotated[list[TokenId], Field(max_length=MAX_TOKEN_IDS, fail_fast=Tr
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 Text = Annotated[StrictStr, Field(min_length=1)]
 Label = Annotated[StrictStr, Field(max_length=512)]
-
-
-def _biases(value: Any) -> Any:
-    if not isinstance(value, dict) or len(value) > MAX_BIASES:
-        raise must(f"it must be an object of at most {MAX_BIASES} token ids")
-    for token, bias in value.items():
-        number = isinstance(bias, int | float) and not isinstance(bias, bool)
-        if not (_TOKEN_KEY.fullmatch(token) and number and -100 <= bias <= 100):
-            raise must("it must map token ids to numbers between -100 and 100")
-    return value
-
-
-def _labels(value: Any) -> Any:
-    if not isinstance(value, dict) or len(value) > MAX_METADATA:
-        raise must(f"it must be an object of at most {MAX_METADATA} strings")
-    for key, text in value.items():
-        if not isinstance(text, str) or len(text) > MAX_METADATA_VALUE:
-            raise must(f"its values must be strings of at most {MAX_METADATA_VALUE} characters")
-        if len(key) > MAX_METADATA_KEY:
-            raise must(f"its keys must have at most {MAX_METADATA_KEY} characters")
-    return value
-
-
-def _extension_args(value: Any) -> Any:
-    flat = isinstance(value, dict) and len(value) <= MAX_METADATA
-    if not flat or not all(isinstance(v, str | int | float | list) for v in value.values()):
-        raise must(f"it must be an object of at most {MAX_METADATA} strings, numbers or arrays")
-    return value
 
 
 def _prompt_kind(value: Any) -> str | None:
@@ -82,6 +51,7 @@ def _prompt_kind(value: Any) -> str | None:
     return "<lists of tokens>" if isinstance(value[0], list) else "<list>"
 
 
+Document = Annotated[dict[str, Any], BeforeValidator(document)]
 Stops = Annotated[list[Text], Field(max_length=MAX_STOPS, fail_fast=True)]
 Prompts = Annotated[list[StrictStr], Field(max_length=MAX_PROMPTS, fail_fast=True)]
 FirstTokens = Annotated[TokenIds, Field(min_length=1)]
@@ -130,12 +100,20 @@ class ResponseFormat(Checked):
 
     type: Literal["text", "json_object", "json_schema", "structural_tag"]
     json_schema: _JsonSchema | None = None
+    format: dict[str, Any] | None = None
+    structures: list[Any] | None = None
 
 
 class _Repetition(Checked):
     max_pattern_size: Annotated[int, Field(ge=0, le=4096)] = 0
     min_pattern_size: Annotated[int, Field(ge=0, le=4096)] = 0
     min_count: Annotated[int, Field(ge=0, le=4096)] = 0
+
+    @property
+    def consistent(self) -> bool:
+        """Whether vLLM can look for such a pattern."""
+        ordered = self.min_pattern_size <= self.max_pattern_size
+        return ordered and (self.max_pattern_size == 0 or self.min_count >= 2)
 
 
 class Request(BaseModel):
@@ -160,7 +138,8 @@ class Request(BaseModel):
     max_tokens: Annotated[StrictInt, Field(ge=0)] | None = None
     presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
-    logit_bias: Annotated[dict[str, Any], BeforeValidator(_biases)] | None = None
+    logit_bias: Annotated[dict[str, Any], BeforeValidator(biases)] | None = None
+    logprobs: StrictBool | StrictInt | None = None
     user: Annotated[StrictStr, Field(max_length=1024)] | None = None
     top_k: Annotated[StrictInt, Field(ge=-1, lt=2**31)] | None = None
     min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
@@ -185,7 +164,7 @@ class Request(BaseModel):
     return_token_ids: StrictBool = False
     return_tokens_as_token_ids: StrictBool = False
     cache_salt: Annotated[StrictStr, Field(pattern=r"^[^@/\\\x00]{1,128}$")] | None = None
-    vllm_xargs: Annotated[dict[str, Any], BeforeValidator(_extension_args)] | None = None
+    vllm_xargs: Annotated[dict[str, Any], BeforeValidator(extension_args)] | None = None
     repetition_detection: _Repetition | None = None
     thinking_token_budget: Annotated[StrictInt, Field(ge=-1, lt=2**31)] | None = None
     echo: StrictBool = False
@@ -220,12 +199,12 @@ class ChatRequest(Request):
     prompt_cache_options: dict[str, Any] | None = None
     prompt_cache_retention: Literal["in_memory", "24h"] | None = None
     safety_identifier: Label | None = None
-    metadata: Annotated[dict[str, Any], BeforeValidator(_labels)] | None = None
+    metadata: Annotated[dict[str, Any], BeforeValidator(labels)] | None = None
     add_generation_prompt: StrictBool = True
     continue_final_message: StrictBool = False
-    documents: (
-        Annotated[list[dict[str, Any]], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None
-    ) = None
+    documents: Annotated[list[Document], Field(max_length=MAX_PROMPTS, fail_fast=True)] | None = (
+        None
+    )
     chat_template_kwargs: dict[str, Any] | None = None
     include_reasoning: StrictBool = True
     return_prompt_text: StrictBool = False
@@ -235,7 +214,7 @@ class CompletionRequest(Request):
     """`POST /v1/completions`."""
 
     prompt: Annotated[
-        Annotated[StrictStr, Tag("<text>")]
+        Annotated[Text, Tag("<text>")]
         | Annotated[Prompts, Tag("<texts>")]
         | Annotated[FirstTokens, Tag("<list>")]
         | Annotated[ManyTokens, Tag("<lists of tokens>")],

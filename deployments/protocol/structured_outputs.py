@@ -5,7 +5,6 @@ from typing import Annotated, Any
 import orjson
 from pydantic import (
     AfterValidator,
-    ConfigDict,
     Field,
     StrictBool,
     Tag,
@@ -47,13 +46,16 @@ def _pattern(text: str) -> str:
     return text
 
 
+_FIELDS = frozenset(CONSTRAINTS) | {
+    "whitespace_pattern",
+    "disable_any_whitespace",
+    "disable_additional_properties",
+}
 Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class StructuredOutputs(Checked):
     """Exactly one constraint, with vLLM's options."""
-
-    model_config = ConfigDict(extra="forbid")
 
     # The attribute cannot be named as the field is: pydantic's models have a `json`.
     json_: (
@@ -75,9 +77,17 @@ class StructuredOutputs(Checked):
     grammar: Pattern | None = None
     json_object: StrictBool | None = None
     structural_tag: Annotated[str, AfterValidator(_schema_text)] | None = None
-    whitespace_pattern: Pattern | None = None
+    whitespace_pattern: Annotated[str, Field(min_length=1)] | None = None
     disable_any_whitespace: StrictBool = False
     disable_additional_properties: StrictBool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        # pydantic would report every single field of a million that it does not know.
+        if isinstance(value, dict) and value.keys() - _FIELDS:
+            raise must("it has a field that is none of vLLM's")
+        return value
 
     @model_validator(mode="after")
     def _one(self) -> "StructuredOutputs":
