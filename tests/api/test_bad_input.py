@@ -1,6 +1,7 @@
 """Whatever is sent, the answer is OpenAI's envelope, never a 500, and the next request works."""
 
 import asyncio
+import threading
 from typing import Any
 
 import httpx
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.api.conftest import Service, in_process
+from deployments.protocol.openai_request import parse
+from tests.api.conftest import Service, Serving, in_process
 
 CHAT = "/v1/chat/completions"
 USER = {"role": "user", "content": "Hello"}
@@ -30,6 +32,16 @@ BAD = {
     "no messages": (chat(messages=[]), 400, "invalid_request"),
     "messages a word": (chat(messages="Hi"), 400, "invalid_request"),
     "an image": (chat(messages=[{"role": "user", "content": [IMAGE]}]), 400, "invalid_request"),
+    "a schema nested 990 deep": (
+        chat(tools=[{"type": "function", "function": {"name": "f", "parameters": "HERE"}}]).replace(
+            b'"HERE"', b'{"a":' * 990 + b"1" + b"}" * 990
+        ), 400, "invalid_request",
+    ),
+    "a turn of nulls": (
+        chat(messages=[USER, {"role": "assistant", "content": None, "tool_calls": None}]), 400,
+        "invalid_request",
+    ),
+    "five stops": (chat(stop=["a", "b", "c", "d", "e"]), 400, "invalid_request"),
     "negative temperature": (chat(temperature=-1), 400, "invalid_request"),
     "max_tokens 0": (chat(max_tokens=0), 400, "invalid_request"),
     "n 0": (chat(n=0), 400, "invalid_request"),
@@ -67,6 +79,61 @@ async def test_unknown_fields_are_ignored_as_openai_does(service: Service) -> No
     async with service.http as http:
         assert (await http.post(CHAT, content=chat(wibble={"a": [1]}))).status_code == 200
     assert "wibble" not in service.handles["small"].requests[0].body
+
+
+REMOTE = {"type": "image_url", "image_url": {"url": "http://169.254.169.254/?q=patient"}}
+SEES = {"capabilities": ["vision"]}
+
+
+@pytest.mark.parametrize("model", ["auto", "small", "large"])
+@pytest.mark.parametrize("headers", [{}, {"x-smallfirst-local-only": "true"}])
+async def test_an_image_elsewhere_is_fetched_by_nobody(
+    local: Serving, model: str, headers: dict[str, str]
+) -> None:
+    async with local(small_tier=SEES, large_tier=SEES) as service:
+        transport = httpx.ASGITransport(service.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+            body = chat(model=model, messages=[{"role": "user", "content": [REMOTE]}])
+            answer = await http.post(CHAT, content=body, headers=headers)
+            error = answer.json()["error"]
+            assert answer.status_code == 400
+            assert error["code"] == ("local_only" if headers else "invalid_request")
+            assert "patient" not in answer.text and "data:" in error["message"]
+        assert service.asked() == []
+
+
+async def test_a_constraint_reaches_the_engine_or_is_refused_by_name(local: Serving) -> None:
+    fields: dict[str, Any] = {"structured_outputs": {"choice": ["yes", "no"]}, "max_tokens": 9}
+    async with local() as service:
+        transport = httpx.ASGITransport(service.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+            answer = await http.post(CHAT, content=chat(**fields))
+            assert answer.json()["choices"][0]["message"]["content"] in ("yes", "no")
+            answer = await http.post(CHAT, content=chat(guided_choice=["yes"], max_tokens=9))
+            assert answer.json()["choices"][0]["message"]["content"] == "yes"
+            answer = await http.post(CHAT, content=chat(allowed_token_ids=[1]))
+            assert (answer.status_code, answer.json()["error"]["param"]) == (
+                400,
+                "allowed_token_ids",
+            )
+
+
+async def test_a_long_body_is_parsed_beside_the_event_loop(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = list[bool]()
+
+    def watched(endpoint: Any, raw: bytes) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return parse(endpoint, raw)
+
+    monkeypatch.setattr("deployments.http.body.parse", watched)
+    async with service.http as http:
+        for size in (10, 100_000):
+            body = chat(messages=[{"role": "user", "content": "x" * size}])
+            assert (await http.post(CHAT, content=body)).status_code == 200
+            assert (await http.post("/v1/route", content=body)).status_code == 200
+    assert threads == [True, True, False, False]
 
 
 values = st.recursive(

@@ -170,6 +170,34 @@ def test_a_tier_is_remote_where_its_requests_leave_the_cluster(engine: Any, remo
     assert TierConfig.model_validate(tier(engine=engine)).remote is remote
 
 
+UPSTREAM = {"kind": "upstream", "base_url": "https://x.example/v1", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "speaks"),
+    [
+        ({"kind": "vllm"}, True),
+        ({"kind": "simulated"}, True),
+        (UPSTREAM, False),
+        ({**UPSTREAM, "speaks": "openai"}, False),
+        ({**UPSTREAM, "speaks": "vllm"}, True),
+    ],
+)
+def test_an_engine_knows_vllms_fields_by_its_kind(engine: Any, speaks: bool) -> None:
+    config = TierConfig.model_validate({"model": "m", "engine": engine, "capabilities": ["tools"]})
+    assert config.abilities == ({"tools", "vllm"} if speaks else {"tools"})
+
+
+@pytest.mark.parametrize("engine", [{"kind": "vllm"}, {"kind": "simulated"}, UPSTREAM])
+def test_a_tier_fetches_images_from_nowhere_unless_hosts_are_named(engine: Any) -> None:
+    config = TierConfig.model_validate({"model": "m", "engine": engine})
+    assert config.media_hosts == set()
+    if engine["kind"] != "simulated":
+        engine = {**engine, "allowed_media_domains": ["a.example"]}
+        config = TierConfig.model_validate({"model": "m", "engine": engine})
+        assert config.media_hosts == {"a.example"}
+
+
 @pytest.mark.parametrize(("share", "parallel", "gpus"), [(0, 1, 0), (0.25, 1, 0.25), (1, 4, 4)])
 def test_a_replica_reserves_its_share_of_each_gpu_it_spans(
     share: float, parallel: int, gpus: float

@@ -110,7 +110,7 @@ def test_a_long_conversation_and_a_long_text_are_let_in() -> None:
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e400", "01", "+1"])
 def test_a_number_that_json_does_not_have_is_refused(number: str) -> None:
     raw = f'{{"model": "auto", "messages": [], "chat_template_kwargs": {{"a": {number}}}}}'
-    with pytest.raises(InvalidRequest, match="^The body is not valid JSON"):
+    with pytest.raises(InvalidRequest, match=r"^The body is not valid JSON"):
         parse("chat", raw.encode())
 
 

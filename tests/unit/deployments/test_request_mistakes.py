@@ -56,7 +56,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a part's type": (part(type=SECRET), "messages[0].content[0].type"),
     "a part's type that is a number": (part(type=5), "messages[0].content[0].type"),
     "a part's text": (part(type="text", text=[SECRET]), "messages[0].content[0].text"),
-    "audio": (part(type="input_audio", input_audio={"data": SECRET}), "messages[0].content[0].type"),
+    "audio": (
+        part(type="input_audio", input_audio={"data": SECRET}),
+        "messages[0].content[0].type",
+    ),
     "an image under another name": (
         part(type="text", text="x", uuid=SECRET, image_url={"url": "http://169.254.169.254/"}),
         "messages[0].content[0].uuid",
@@ -93,11 +96,17 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "the window's end alone": ({"continue_final_message": True}, "continue_final_message"),
     "least above most": ({"min_tokens": 5, "max_tokens": 4}, "min_tokens"),
     "a pattern": ({"repetition_detection": {"max_pattern_size": 3}}, "repetition_detection"),
-    "two constraints": ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs"),
+    "two constraints": (
+        {"structured_outputs": {"regex": "a", "choice": ["a"]}},
+        "structured_outputs",
+    ),
     "no constraint": ({"structured_outputs": {}}, "structured_outputs"),
     "a constraint nobody has": ({"structured_outputs": {SECRET: 1}}, "structured_outputs"),
     "no choice": ({"structured_outputs": {"choice": []}}, "structured_outputs.choice"),
-    "a choice of numbers": ({"structured_outputs": {"choice": [1]}}, "structured_outputs.choice[0]"),
+    "a choice of numbers": (
+        {"structured_outputs": {"choice": [1]}},
+        "structured_outputs.choice[0]",
+    ),
     "an empty pattern": ({"structured_outputs": {"regex": ""}}, "structured_outputs.regex"),
     "a schema's text": ({"structured_outputs": {"json": SECRET}}, "structured_outputs.json"),
     "no JSON": ({"structured_outputs": {"json_object": False}}, "structured_outputs"),
@@ -114,7 +123,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "functions": ({"functions": [{"name": SECRET}]}, "functions"),
     "a template": ({"chat_template": SECRET}, "chat_template"),
     "a higher priority": ({"priority": -1}, "priority"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("fields", "param"), MISTAKES.values(), ids=MISTAKES)
@@ -167,10 +176,20 @@ IMAGES = {
     "http://169.254.169.254/latest/meta-data": {"169.254.169.254"},
 }
 NO_IMAGES = [
-    "file:///etc/passwd", "ftp://a.example/x", "/etc/passwd", "", "data:text/html;base64,AAAA",
-    "data:image/png,AAAA", "http://a.example@evil.example/", "http://evil.example\\@a.example/",
-    "http://a.example\n.evil.example/", " http://a.example/", "http://[::1", "http://", "//a.example/x",
-]  # fmt: skip
+    "file:///etc/passwd",
+    "ftp://a.example/x",
+    "/etc/passwd",
+    "",
+    "data:text/html;base64,AAAA",
+    "data:image/png,AAAA",
+    "http://a.example@evil.example/",
+    "http://evil.example\\@a.example/",
+    "http://a.example\n.evil.example/",
+    " http://a.example/",
+    "http://[::1",
+    "http://",
+    "//a.example/x",
+]
 
 
 @pytest.mark.parametrize(("url", "hosts"), IMAGES.items())

@@ -304,3 +304,60 @@ def test_no_body_breaks_the_engine(body: dict[str, Any], endpoint: Any) -> None:
     except InvalidRequest:
         return
     assert items
+
+
+CONSTRAINTS: dict[str, Any] = {
+    "choice": ({"choice": ["yes", "no"]}, lambda text: text in ("yes", "no")),
+    "json": (
+        {"json": WEATHER["function"]["parameters"]},
+        lambda text: json.loads(text)["days"] > 0,
+    ),
+    "json as text": (
+        {"json": '{"type": "integer"}'},
+        lambda text: isinstance(json.loads(text), int),
+    ),
+    "json_object": ({"json_object": True}, lambda text: isinstance(json.loads(text), dict)),
+}
+
+
+@pytest.mark.parametrize(("constraint", "holds"), CONSTRAINTS.values(), ids=CONSTRAINTS)
+def test_an_answer_keeps_to_its_constraint(constraint: Any, holds: Any) -> None:
+    request = chat(structured_outputs=constraint)
+    assert holds(document(request)["choices"][0]["message"]["content"])
+    assert holds(
+        document(completions(structured_outputs=constraint, max_tokens=99))["choices"][0]["text"]
+    )
+
+
+REFUSED = {
+    "regex": {"structured_outputs": {"regex": "a+"}},
+    "grammar": {"structured_outputs": {"grammar": "root ::= 'a'"}},
+    "allowed tokens": {"allowed_token_ids": [1]},
+    "bad words": {"bad_words": ["x"]},
+    "prompt logprobs": {"prompt_logprobs": 1},
+    "token ids": {"return_token_ids": True},
+    "beam search": {"use_beam_search": True},
+}
+
+
+@pytest.mark.parametrize("fields", REFUSED.values(), ids=REFUSED)
+def test_what_it_cannot_keep_to_is_refused_by_name(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        ask(chat(**fields))
+    assert [caught.value.param] == list(fields)
+
+
+def test_an_echo_is_refused_and_a_flag_that_is_off_is_not() -> None:
+    with pytest.raises(InvalidRequest):
+        ask(completions(echo=True))
+    ask(completions(echo=False))
+    ask(chat(top_k=5, min_p=0.1, repetition_penalty=1.1, ignore_eos=True))
+
+
+def test_an_answer_has_at_least_the_tokens_that_it_must_have() -> None:
+    assert document(chat(min_tokens=700))["usage"]["completion_tokens"] >= 700
+
+
+def test_a_schema_cannot_ask_for_a_text_without_an_end() -> None:
+    with pytest.raises(InvalidRequest, match="too long"):
+        sample({"type": "string", "minLength": 3 * 10**8}, random.Random(1))
