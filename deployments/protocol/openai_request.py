@@ -106,7 +106,10 @@ def _without_inner_nulls(given: dict[str, Any]) -> dict[str, Any]:
     for name in ("stream_options", "structured_outputs"):
         if isinstance(value := given.get(name), dict):
             plain[name] = {key: inner for key, inner in value.items() if inner is not None}
-    return {**given, **plain}
+    given = {**given, **plain}
+    if given.get("stream_options") == {}:
+        del given["stream_options"]
+    return given
 
 
 def _dropped(name: str, table: dict[str, Field]) -> bool:

@@ -5,10 +5,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import orjson
 import pytest
 
+from deployments.protocol.engine import Endpoint
+from deployments.protocol.openai_request import parse
+from deployments.protocol.request_fields import FIELDS
+from deployments.protocol.vllm_body import for_vllm
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.vllm import VllmConfig
+from tests.request_bodies import CASES, USER, body
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +119,52 @@ def test_vllms_events_are_told_from_their_bytes(
     event = protocol.ChatCompletionStreamResponse(model="m", choices=[choice])
     text = event.model_dump_json(exclude_unset=True)
     assert (has_content(text), finish_reason(text)) == (content, reason)
+
+
+TAKEN = [(e, n) for e, n in CASES if FIELDS[e][n].treatment != "refused"]
+# Fields in values whose verdict OpenAI and vLLM give differently by themselves.
+SPELLINGS: dict[str, dict[str, Any]] = {
+    "top_p 0": {"top_p": 0},
+    "several greedy": {"temperature": 0, "n": 3},
+    "a limit of both kinds": {"max_tokens": 5, "max_completion_tokens": 3},
+    "nulls of an answer": {
+        "messages": [
+            USER,
+            {"role": "assistant", "content": "Hi", "tool_calls": None, "refusal": None},
+            USER,
+        ]
+    },
+    "no calls": {"messages": [USER, {"role": "assistant", "content": "Hi", "tool_calls": []}]},
+    "null options": {"stream": True, "stream_options": {"include_usage": None}},
+    "options of nothing": {"stream_options": {}},
+    "a choice of none": {"tool_choice": "none"},
+    "a schema of nothing": {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}}
+    },
+    "a tag": {"response_format": {"type": "structural_tag", "format": {"type": "any_text"}}},
+}
+
+
+def sampled(engine: ModuleType, endpoint: Endpoint, fields: dict[str, Any]) -> Any:
+    """vLLM's sampling parameters for a body that our parser lets in."""
+    parsed = parse(endpoint, orjson.dumps(fields))
+    made = for_vllm(parsed.body)
+    classes = {"chat": engine.ChatCompletionRequest, "completions": engine.CompletionRequest}
+    request = classes[endpoint].model_validate(made)
+    if request.use_beam_search:
+        return request.to_beam_search_params(16, {})
+    return request.to_sampling_params(16, {})
+
+
+@pytest.mark.parametrize(("endpoint", "name"), TAKEN)
+def test_vllm_takes_every_field_that_is_let_in(
+    engine: ModuleType, endpoint: Endpoint, name: str
+) -> None:
+    sampled(engine, endpoint, body(endpoint, name))
+
+
+@pytest.mark.parametrize("fields", SPELLINGS.values(), ids=SPELLINGS)
+def test_vllm_takes_every_spelling_that_is_let_in(
+    engine: ModuleType, fields: dict[str, Any]
+) -> None:
+    sampled(engine, "chat", {"model": "auto", "messages": [USER], **fields})

@@ -63,13 +63,13 @@ def test_deep_json_is_refused_wherever_it_stands(place: Any, levels: int) -> Non
 @pytest.mark.parametrize("deep", ["[" * 70 + "]" * 70, '{"a":' * 990 + "1" + "}" * 990])
 def test_deep_json_in_a_string_that_an_engine_will_parse_is_refused(deep: str) -> None:
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": deep}}
-    body = {"model": "auto", "messages": [USER, {"role": "assistant", "tool_calls": [call]}]}
+    turns = [USER, {"role": "assistant", "tool_calls": [call]}]
     with pytest.raises(InvalidRequest) as caught:
-        parse("chat", orjson.dumps(body))
+        parse("chat", orjson.dumps({"model": "auto", "messages": turns}))
     assert caught.value.param == "messages[1].tool_calls[0].function.arguments"
-    body = {"model": "auto", "messages": [USER], "structured_outputs": {"json": deep}}
+    fields = {"structured_outputs": {"json": deep}}
     with pytest.raises(InvalidRequest, match="nested"):
-        parse("chat", orjson.dumps(body))
+        parse("chat", orjson.dumps({"model": "auto", "messages": [USER], **fields}))
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, '{"a": [' * 2000, '\\"[' * 3000, "\\[\\\\" * 900])

@@ -306,10 +306,11 @@ def test_no_body_breaks_the_engine(body: dict[str, Any], endpoint: Any) -> None:
     assert items
 
 
+DAYS = {"type": "object", "properties": {"days": {"type": "integer", "minimum": 1}}}
 CONSTRAINTS: dict[str, Any] = {
     "choice": ({"choice": ["yes", "no"]}, lambda text: text in ("yes", "no")),
     "json": (
-        {"json": WEATHER["function"]["parameters"]},
+        {"json": DAYS},
         lambda text: json.loads(text)["days"] > 0,
     ),
     "json as text": (
