@@ -20,14 +20,3 @@ def for_vllm(body: dict[str, Any]) -> dict[str, Any]:
     if (greedy and several and not body.get("use_beam_search")) or body.get("top_p") == 0:
         return {**body, "temperature": 1.0, "top_p": 1.0, "top_k": 1, "min_p": 0.0}
     return body
-
-
-def with_usage(body: dict[str, Any]) -> dict[str, Any]:
-    """A streaming body that makes vLLM count, and count in every event only for who asked.
-
-    vLLM counts in every event where both options are set, so that ours alone must not add one.
-    """
-    asked = body.get("stream_options") or {}
-    each = bool(asked.get("include_usage") and asked.get("continuous_usage_stats"))
-    options = {"include_usage": True, "continuous_usage_stats": each}
-    return {**body, "stream_options": {**asked, **options}}

@@ -11,7 +11,7 @@ from deployments.protocol.errors import (
     ServingError,
     TierUnavailable,
 )
-from deployments.protocol.vllm_body import for_vllm, with_usage
+from deployments.protocol.vllm_body import for_vllm
 from deployments.vllm.refusal import refusal
 
 ONE_CANDIDATE = {"temperature": 1.0, "top_p": 1.0, "top_k": 1, "min_p": 0.0}
@@ -37,24 +37,6 @@ def test_what_openai_allows_reaches_vllm_in_values_it_takes(
     fields: dict[str, Any], changed: dict[str, Any]
 ) -> None:
     assert for_vllm(fields) == fields | changed
-
-
-@pytest.mark.parametrize(
-    ("asked", "each"),
-    [
-        (None, False),
-        ({}, False),
-        ({"include_usage": True}, False),
-        ({"continuous_usage_stats": True}, False),
-        ({"include_usage": True, "continuous_usage_stats": True}, True),
-        ({"include_usage": False, "continuous_usage_stats": True}, False),
-    ],
-)
-def test_usage_in_every_event_is_for_who_asked(asked: Any, each: bool) -> None:
-    body = {"stream": True} | ({} if asked is None else {"stream_options": asked})
-    options = with_usage(body)["stream_options"]
-    assert options == {"include_usage": True, "continuous_usage_stats": each}
-    assert body.get("stream_options") == asked
 
 
 SECRET = "ACME-4711"
