@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ray import serve
+from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 
@@ -11,14 +12,16 @@ from deployments.accounting.ledger import Ledger, RequestMetrics
 from deployments.accounting.record import Record
 from deployments.gateway.answering import Gateway
 from deployments.http.api import build_api
-from deployments.protocol.errors import InvalidApiKey
+from deployments.http.api_keys import ApiKeys
+from deployments.protocol.errors import HostNotAllowed, InvalidApiKey, OriginNotAllowed
 from deployments.replicas.classify import ClassifierClient
 from deployments.replicas.health import RunningCounts, TierHealth, answering
 from deployments.replicas.tier_client import TierClient
+from deployments.settings.access import is_loopback, required_keys
 from deployments.settings.app import AppConfig, TierName
-from deployments.settings.environment import api_keys
 
 TIER_DEPLOYMENTS: dict[TierName, str] = {"small": "SmallTier", "large": "Escalation"}
+STRANGERS = {error.code for error in (InvalidApiKey, HostNotAllowed, OriginNotAllowed)}
 
 
 class GatewayIngress:
@@ -57,18 +60,21 @@ class GatewayIngress:
         self._gateway.names.adapters = user_config["adapters"]
 
     def __serve_build_asgi_app__(self) -> Starlette:
-        app = build_api(self._gateway, api_keys(), self._health.running)
+        host = listens_on()
+        self._keys = ApiKeys(required_keys(self._gateway.config.gateway.auth, host))
+        app = build_api(self._gateway, self._keys, self._health.running, is_loopback(host))
         app.router.lifespan_context = self._lifespan
         return app
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         self._health.start()
+        self._keys.start()
         yield
 
     def _observe(self, record: Record) -> None:
         # Strangers may not fill the disk.
-        if record.outcome != InvalidApiKey.code:
+        if record.outcome not in STRANGERS:
             self._ledger.write(record)
         self._metrics.observe(record)
 
@@ -79,3 +85,13 @@ def count_running(app_name: str) -> RunningCounts:
     return {
         tier: answering(deployments[name].replica_states) for tier, name in TIER_DEPLOYMENTS.items()
     }
+
+
+def listens_on() -> str | None:
+    """The address that Serve's proxies, or HAProxy, listen on; None where none does.
+
+    Serve alone knows it, however the application was deployed; a request does not say it behind
+    HAProxy, and its `Host` is what a stranger wrote.
+    """
+    host: str | None = _get_global_client().http_config.host
+    return host

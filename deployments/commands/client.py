@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import secret
 
 if TYPE_CHECKING:
@@ -166,10 +167,10 @@ def _not_ours(response: httpx.Response) -> NoReturn:
 
 
 def _api_key() -> str | None:
-    key = secret("SMALLFIRST_API_KEY")
-    if key is not None and not key.isascii():
-        _fail("SMALLFIRST_API_KEY: a key is ASCII text, because an HTTP header carries it")
-    return key
+    try:
+        return secret("SMALLFIRST_API_KEY")
+    except ConfigError as error:
+        _fail(str(error))
 
 
 def _fail(message: str) -> NoReturn:

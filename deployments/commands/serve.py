@@ -17,9 +17,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from deployments.commands.local_files import with_local_files
 from deployments.commands.ray_environment import RAY_ENVIRONMENT, haproxy_environment
 from deployments.commands.stop_signals import interrupt_on_stop_signals
+from deployments.settings.access import required_keys
 from deployments.settings.app import AppConfig
 from deployments.settings.config_mistake import ConfigError
-from deployments.settings.environment import api_keys, cache_dir, set_defaults
+from deployments.settings.environment import AUTH, cache_dir, key_source, secret, set_defaults
 from deployments.settings.serve_file import HttpOptions, load_serve_file
 from deployments.settings.vllm import VllmConfig
 from models import default_model
@@ -54,11 +55,12 @@ def serve(
         file = load_serve_file(config)
         asked = {"host": host, "port": port}
         http = file.http.model_copy(update={k: v for k, v in asked.items() if v is not None})
-        _check_keys(http.host, open_to_all)
+        access = _settle_access(file.app, http.host, open_to_all)
         set_defaults({**RAY_ENVIRONMENT, **(haproxy_environment(http.port) if haproxy else {})})
         settings = _with_gpus(with_local_files(file.app, cache_dir()))
         _check_paths(settings)
         _prepare_models(settings)
+        console.print(f"access: {access}", markup=False)
         _serve(settings, http, {"temp_dir": temp_dir, "dashboard": dashboard})
     except (ConfigError, CheckpointError) as error:
         console.print(f"error: {error}", markup=False, soft_wrap=True)
@@ -83,14 +85,17 @@ def _with_gpus(settings: AppConfig) -> AppConfig:
     return settings.model_copy(update=changed)
 
 
-def _check_keys(host: str, open_to_all: bool) -> None:
-    """Refuse to listen beyond this machine without API keys, unless that is said."""
-    if api_keys() or open_to_all or host == "localhost" or host.startswith("127."):
-        return
-    raise ConfigError(
-        f"host {host} can be reached by others and there are no API keys: set "
-        "SMALLFIRST_API_KEYS_FILE or SMALLFIRST_API_KEYS, or say --open"
-    )
+def _settle_access(settings: AppConfig, host: str, open_to_all: bool) -> str:
+    """Whether keys are asked for, in words. Raises: `ConfigError` where nobody said so."""
+    if open_to_all and settings.gateway.auth is None and key_source() is None:
+        # The replicas, also those of a later swap, decide by the same word.
+        set_defaults({AUTH: "open"})
+    keys = required_keys(settings.gateway.auth, host)
+    for tier in settings.tiers.values():
+        secret(getattr(tier.engine, "api_key_env", None))
+    if keys is None:
+        return "open: no API key is asked for"
+    return f"{len(keys.read())} API keys from {keys.variable}"
 
 
 def find_distribution(name: str) -> str | None:

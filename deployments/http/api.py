@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import orjson
 from starlette.applications import Starlette
@@ -17,7 +16,16 @@ from deployments.gateway.answering import Gateway, Hints
 from deployments.http.api_keys import ApiKeys
 from deployments.http.body import parse_body, read_body
 from deployments.http.disconnect import unless_disconnected
-from deployments.http.headers import bare_headers, hints, request_id, response_headers
+from deployments.http.headers import (
+    bare_headers,
+    dry_run_headers,
+    hints,
+    request_id,
+    response_headers,
+)
+from deployments.http.probes import Probes
+from deployments.http.responses import error_response, json_response
+from deployments.http.web_pages import WebPages, allow_origins
 from deployments.protocol.engine import Endpoint
 from deployments.protocol.errors import (
     MethodNotAllowed,
@@ -29,21 +37,25 @@ from deployments.protocol.openai_request import ParsedRequest
 from deployments.settings.app import TierName
 
 CLIENT_CLOSED_REQUEST = 499
+# nginx gathers an answer before it passes it on, unless the answer says otherwise.
+NOT_HELD_BACK = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 def build_api(
     gateway: Gateway,
-    api_keys: frozenset[str],
+    keys: ApiKeys,
     running: Callable[[TierName], int],
+    on_loopback: bool,
 ) -> Starlette:
     """The ASGI application around a gateway.
 
-    `running` counts the replicas of a tier that can answer now. With no `api_keys` the endpoint is
-    open.
+    `running` counts the replicas of a tier that can answer now; `on_loopback`: only this machine
+    reaches the endpoint.
     """
-    api = _Api(gateway, api_keys, running)
+    config = gateway.config
+    api = _Api(gateway, keys, WebPages(config.gateway, on_loopback, keys.is_open))
     app = Starlette(
         routes=[
             Path("/v1/chat/completions", api.guarded(api.chat), methods=["POST"]),
@@ -51,30 +63,31 @@ def build_api(
             Path("/v1/route", api.guarded(api.route), methods=["POST"]),
             Path("/v1/models", api.guarded(api.models), methods=["GET"]),
             Path("/v1/models/{model:path}", api.guarded(api.model), methods=["GET"]),
-            Path("/healthz", api.healthz, methods=["GET"]),
-            Path("/readyz", api.readyz, methods=["GET"]),
+            *Probes(config.tiers, running).routes(),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _internal_error},
     )
     # A redirect would be an answer of its own shape, and to plain HTTP behind a TLS proxy.
     app.router.redirect_slashes = False
+    allow_origins(app, config.gateway)
     return app
 
 
 class _Api:
-    def __init__(
-        self, gateway: Gateway, api_keys: frozenset[str], running: Callable[[TierName], int]
-    ) -> None:
+    def __init__(self, gateway: Gateway, keys: ApiKeys, pages: WebPages) -> None:
         self._gateway = gateway
-        self._keys = ApiKeys(api_keys)
-        self._running = running
+        self._keys = keys
+        self._pages = pages
 
     def guarded(self, handler: Handler) -> Handler:
-        """The handler behind the API key, with our errors as OpenAI's envelope."""
+        """The handler behind host, origin and API key, with our errors as OpenAI's envelope."""
 
         async def guarded(request: Request) -> Response:
+            # The head is here; what follows, the body's upload first, is time that a client waits.
+            request.state.started_s = time.perf_counter()
             try:
-                self._keys.check(request.headers.get("authorization", ""))
+                self._pages.check(request.headers)
+                self._keys.check(request.headers.getlist("authorization"))
                 return await handler(request)
             except ServingError as error:
                 return self._refused(handler.__name__, request, error)
@@ -90,7 +103,7 @@ class _Api:
             endpoint=endpoint,
             asked_model="unknown",
             stream=False,
-            started_s=time.perf_counter(),
+            started_s=request.state.started_s,
         )
         self._gateway.refuse(record, error)
         return error_response(error, bare_headers(record.request_id))
@@ -106,11 +119,14 @@ class _Api:
     async def route(self, request: Request) -> Response:
         """`POST /v1/route`: what a chat or completion body would do, without doing it."""
         raw, asked = await read_body(request, hints(request), self._gateway.config.gateway)
-        return _json(await self._gateway.dry_run(await parse_body(None, raw), asked))
+        decision = await self._gateway.dry_run(await parse_body(None, raw), asked)
+        return json_response(decision, dry_run_headers(asked.request_id, decision))
 
-    async def models(self, _: Request) -> Response:
+    async def models(self, request: Request) -> Response:
         """`GET /v1/models`."""
-        return _json({"object": "list", "data": list(self._gateway.names.listing().values())})
+        listed = list(self._gateway.names.listing().values())
+        headers = bare_headers(request_id(request))
+        return json_response({"object": "list", "data": listed}, headers)
 
     async def model(self, request: Request) -> Response:
         """`GET /v1/models/{model}`."""
@@ -118,22 +134,7 @@ class _Api:
         listed = self._gateway.names.listing().get(name)
         if listed is None:
             raise UnknownModel(f"The model '{name[:100]}' does not exist.", "model")
-        return _json(listed)
-
-    async def healthz(self, _: Request) -> Response:
-        """`GET /healthz`: this process answers."""
-        return _json({"status": "ok"})
-
-    async def readyz(self, _: Request) -> Response:
-        """`GET /readyz`: every tier that must be up is up, else 503; with replica counts."""
-        tiers = {
-            name: {"up": replicas > 0 or tier.scaling.min_replicas == 0, "replicas": replicas}
-            for name, tier in self._gateway.config.tiers.items()
-            for replicas in [self._running(name)]
-        }
-        ready = all(tier["up"] for tier in tiers.values())
-        body = {"status": "ok" if ready else "unavailable", "tiers": tiers}
-        return _json(body, status=200 if ready else 503)
+        return json_response(listed, bare_headers(request_id(request)))
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         raw, asked = await read_body(request, hints(request), self._gateway.config.gateway)
@@ -143,7 +144,7 @@ class _Api:
             endpoint=endpoint,
             asked_model=parsed.model if self._gateway.names.known(parsed.model) else "unknown",
             stream=parsed.stream,
-            started_s=time.perf_counter(),
+            started_s=request.state.started_s,
         )
         debug = request.headers.get("x-smallfirst-debug") == "true"
         try:
@@ -154,7 +155,7 @@ class _Api:
         headers = response_headers(record, parsed, debug)
         if isinstance(answer, bytes):
             return Response(answer, headers=headers, media_type="application/json")
-        headers["cache-control"] = "no-cache"
+        headers |= NOT_HELD_BACK
         return StreamingResponse(_sse(answer), headers=headers, media_type="text/event-stream")
 
     async def _collect(
@@ -163,13 +164,6 @@ class _Api:
         """The whole JSON document, or the open stream of events."""
         items = await self._gateway.answer(parsed, asked, record)
         return items if parsed.stream else await _document(items)
-
-
-def error_response(error: ServingError, headers: dict[str, str]) -> Response:
-    """OpenAI's envelope for an error."""
-    if error.retry_after_s is not None:
-        headers = {**headers, "retry-after": str(error.retry_after_s)}
-    return _json(error.envelope(), status=error.status, headers=headers)
 
 
 async def _document(items: AsyncIterator[bytes]) -> bytes:
@@ -196,17 +190,17 @@ async def _sse(items: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield b"data: [DONE]\n\n"
 
 
-def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(body), status, headers, media_type="application/json")
-
-
 async def _http_error(request: Request, error: Exception) -> Response:
-    """Starlette's own 404 and 405 in OpenAI's envelope."""
+    """Starlette's own 404 and 405 in OpenAI's envelope; `OPTIONS` where a path has methods."""
+    headers = bare_headers(request_id(request))
     if isinstance(error, HTTPException) and error.status_code == 405:
-        wrong: ServingError = MethodNotAllowed(f"{request.method} is not allowed here.")
-    else:
-        wrong = UnknownPath(f"Unknown request URL: {request.method} {request.url.path[:200]}.")
-    return error_response(wrong, bare_headers(request_id(request)))
+        allowed = (error.headers or {}).get("Allow", "").split(", ")
+        headers["allow"] = ", ".join(sorted({*allowed, "OPTIONS"}))
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+        return error_response(MethodNotAllowed(f"{request.method} is not allowed here."), headers)
+    where = f"{request.method} {request.url.path[:200]}"
+    return error_response(UnknownPath(f"Unknown request URL: {where}."), headers)
 
 
 async def _internal_error(request: Request, _: Exception) -> Response:

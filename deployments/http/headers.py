@@ -1,7 +1,9 @@
 """The request headers we honour and the response headers we always send."""
 
 import uuid
+from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from deployments.accounting.record import Record
@@ -15,20 +17,34 @@ PROXY_MARGIN = 0.05
 PROXY_MARGIN_S = 0.25
 # At least this, but never more than half of the time: what a gateway needs to say no.
 PROXY_MIN_MARGIN_S = 0.05
+# Ids are kept for half an hour each: a UUID has 36 characters, and what is longer is no id.
+MAX_SESSION_CHARACTERS = 256
+# Proxies cut the connection at a few KiB of response headers.
+MAX_IGNORED_NAMES = 20
+
+DECISION_HEADERS = [f"x-smallfirst-{n}" for n in ("tier", "model", "cause", "score", "request-id")]
+DEBUG_HEADERS = [
+    f"x-smallfirst-{name}"
+    for name in (
+        *("attempts", "ignored-fields", "ignored-count"),
+        *("score-ms", "gain", "familiar", "artifact"),
+    )
+]
 
 
 def hints(request: Request) -> Hints:
-    """What the request's headers ask for. Raises: `InvalidRequest` on a value we do not know."""
+    """What the request's headers ask for. Raises: `InvalidRequest` on a value we do not know.
+
+    A header may come more than once, from a client and from the proxies before us: what asks for
+    more care wins, whoever sent it.
+    """
     headers = request.headers
-    min_tier = headers.get("x-smallfirst-min-tier", "small").lower()
-    if min_tier not in ("small", "large"):
-        raise InvalidRequest("x-smallfirst-min-tier must be 'small' or 'large'.")
     return Hints(
         request_id=request_id(request),
-        min_tier_large=min_tier == "large",
-        local_only=_flag(headers.get("x-smallfirst-local-only"), "x-smallfirst-local-only"),
-        session=headers.get("x-smallfirst-session"),
-        timeout_s=_timeout_s(headers.get("x-request-timeout-seconds")),
+        min_tier_large="large" in _words(headers, "x-smallfirst-min-tier", ("small", "large")),
+        local_only="true" in _words(headers, "x-smallfirst-local-only", ("true", "false")),
+        session=_session(headers.getlist("x-smallfirst-session")),
+        timeout_s=_timeout_s(_listed(headers, "x-request-timeout-seconds")),
     )
 
 
@@ -40,32 +56,62 @@ def request_id(request: Request) -> str:
     return uuid.uuid4().hex
 
 
-def _flag(value: str | None, name: str) -> bool:
-    """A header that protects data must not be misread: anything but true and false is refused."""
-    if value is None:
-        return False
-    if value.lower() not in ("true", "false"):
-        raise InvalidRequest(f"{name} must be 'true' or 'false'.")
-    return value.lower() == "true"
+def _listed(headers: Headers, name: str) -> list[str]:
+    """Every value of a header, whether sent in one line with commas or in several."""
+    return [part.strip() for line in headers.getlist(name) for part in line.split(",")]
 
 
-def _timeout_s(value: str | None) -> float | None:
-    if value is None:
+def _words(headers: Headers, name: str, known: tuple[str, str]) -> set[str]:
+    """A header that protects data must not be misread: anything but the known words is refused."""
+    given = {word.lower() for word in _listed(headers, name)}
+    if not given.issubset(known):
+        raise InvalidRequest(f"{name} must be '{known[0]}' or '{known[1]}'.")
+    return given
+
+
+def _session(given: list[str]) -> str | None:
+    if len(set(given)) > 1:
+        raise InvalidRequest("x-smallfirst-session is sent more than once, and differs.")
+    session = given[0] if given else ""
+    if len(session) > MAX_SESSION_CHARACTERS:
+        raise InvalidRequest(
+            f"x-smallfirst-session must have at most {MAX_SESSION_CHARACTERS} characters."
+        )
+    return session or None
+
+
+def _timeout_s(given: list[str]) -> float | None:
+    if not given:
         return None
     try:
-        timeout_s = float(value)
+        timeouts_s = [float(value) for value in given]
     except ValueError:
-        timeout_s = -1.0
-    if not 0 < timeout_s < float("inf"):
+        timeouts_s = [-1.0]
+    if not all(0 < timeout_s < float("inf") for timeout_s in timeouts_s):
         raise InvalidRequest("x-request-timeout-seconds must be a positive number of seconds.")
+    timeout_s = min(timeouts_s)
     margin_s = max(timeout_s * PROXY_MARGIN, PROXY_MIN_MARGIN_S)
     return timeout_s - min(margin_s, PROXY_MARGIN_S, timeout_s / 2)
 
 
 def bare_headers(request_id: str) -> dict[str, str]:
-    """The headers of an answer that was given before anything was decided."""
-    names = ("tier", "model", "cause", "score")
-    return {"x-smallfirst-request-id": request_id, **{f"x-smallfirst-{n}": "" for n in names}}
+    """The headers of an answer for which nothing was decided."""
+    return {**dict.fromkeys(DECISION_HEADERS, ""), "x-smallfirst-request-id": request_id}
+
+
+def fresh_headers() -> dict[str, str]:
+    """The same where there is no request to take an id from."""
+    return bare_headers(uuid.uuid4().hex)
+
+
+def dry_run_headers(request_id: str, decision: dict[str, Any]) -> dict[str, str]:
+    """The headers of an answer that says what would be decided."""
+    score = decision["score"]
+    return {
+        **bare_headers(request_id),
+        **{f"x-smallfirst-{name}": str(decision[name]) for name in ("tier", "model", "cause")},
+        "x-smallfirst-score": "" if score is None else f"{score:.4f}",
+    }
 
 
 def response_headers(record: Record, parsed: ParsedRequest, debug: bool) -> dict[str, str]:
@@ -80,7 +126,9 @@ def response_headers(record: Record, parsed: ParsedRequest, debug: bool) -> dict
         headers["x-smallfirst-score"] = f"{score.complexity:.4f}"
     if debug:
         headers["x-smallfirst-attempts"] = str(record.attempts)
-        headers["x-smallfirst-ignored-fields"] = ",".join(map(_header_safe, parsed.ignored))
+        named = parsed.ignored[:MAX_IGNORED_NAMES]
+        headers["x-smallfirst-ignored-fields"] = ",".join(map(_header_safe, named))
+        headers["x-smallfirst-ignored-count"] = str(len(parsed.ignored))
         if record.score_s is not None:
             headers["x-smallfirst-score-ms"] = f"{record.score_s * 1e3:.2f}"
         if score:

@@ -69,6 +69,22 @@ class InvalidApiKey(ServingError):
     code = "invalid_api_key"
 
 
+class HostNotAllowed(ServingError):
+    """The request names a host that this endpoint does not answer for."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "host_not_allowed"
+
+
+class OriginNotAllowed(ServingError):
+    """A web page asks, and its origin is not one that may."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "origin_not_allowed"
+
+
 class UnknownModel(ServingError):
     """The model name is neither `auto`, a tier, nor a served model."""
 
@@ -99,6 +115,14 @@ class BodyTooLarge(ServingError):
     status = 413
     type = "invalid_request_error"
     code = "request_too_large"
+
+
+class UnsupportedMediaType(ServingError):
+    """The request body is of a type or in an encoding that is not read here."""
+
+    status = 415
+    type = "invalid_request_error"
+    code = "unsupported_media_type"
 
 
 class Overloaded(ServingError):

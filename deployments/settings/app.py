@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from autoscale.packing.plan import gpu_share
 from autoscale.parameters import Parameters
+from deployments.settings.access import Auth, HostPattern, Origin
 from deployments.settings.config_mistake import ConfigError, first_mistake
 from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.settings.upstream import UpstreamConfig
@@ -170,6 +171,15 @@ class ClassifierConfig(Settings):
 class GatewayConfig(Settings):
     """The HTTP edge."""
 
+    auth: Auth | None = None
+    """`keys`: a replica without API keys refuses to start. `open`: nobody needs a key. Null: keys
+    where they are set; without them open on loopback only."""
+    allowed_hosts: tuple[HostPattern, ...] = ()
+    """Names that a request's `Host` may have, `*.example.com` for all below one and `*` for any.
+    Loopback names always may. With none, every name may, except where the endpoint listens on
+    loopback: there a foreign name is a web page that had its own name point here."""
+    cors_origins: tuple[Origin, ...] = ()
+    """Web pages that may ask and read the answers, as `https://app.example.com`; `*` for all."""
     max_body_bytes: int = Field(8 * 1024**2, ge=1024)
     """Largest accepted body, bytes. 8 MiB holds a full 1M-token text context; beyond it, 413."""
     max_request_s: float = Field(600.0, gt=0)

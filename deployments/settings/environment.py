@@ -4,41 +4,53 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from deployments.settings.config_mistake import ConfigError
+from deployments.settings.key_source import KeySource, without_padding
+
+# What `serve --open` says to the replicas that it starts, now and after a swap.
+AUTH = "SMALLFIRST_AUTH"
 
 
-def api_keys() -> frozenset[str]:
-    """Keys that clients may use; empty, because neither variable is set: the endpoint is open.
+def key_source() -> KeySource | None:
+    """Where the keys that clients may use come from; None where neither variable is set.
 
     Source: `SMALLFIRST_API_KEYS_FILE` (one key a line, `#` comments), else `SMALLFIRST_API_KEYS`
     (comma-separated).
-    Raises: `ConfigError` where the file cannot be read, or what is set holds no key: who sets one
-    does not want an open endpoint.
     """
     file = os.environ.get("SMALLFIRST_API_KEYS_FILE")
+    if file is not None:
+        return KeySource("SMALLFIRST_API_KEYS_FILE", file=Path(file))
     listed = os.environ.get("SMALLFIRST_API_KEYS")
-    if file is None and listed is None:
-        return frozenset()
-    source = "SMALLFIRST_API_KEYS" if file is None else "SMALLFIRST_API_KEYS_FILE"
-    try:
-        lines = _key_lines(file) if file is not None else (listed or "").split(",")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: cannot read {file}: {type(error).__name__}") from None
-    keys = frozenset(key.strip() for key in lines if key.strip())
-    if not keys:
-        raise ConfigError(f"{source} is set and holds no key: put one in, or unset it")
-    return keys
+    return None if listed is None else KeySource("SMALLFIRST_API_KEYS", listed=listed)
 
 
-def _key_lines(file: str) -> list[str]:
-    lines = Path(file).read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if not line.lstrip().startswith("#")]
+def said_auth() -> Literal["keys", "open"] | None:
+    """`SMALLFIRST_AUTH`: what `gateway.auth` is where the config says nothing; None: unset.
+
+    Raises: `ConfigError` on any other word.
+    """
+    match os.environ.get(AUTH, ""):
+        case "":
+            return None
+        case "keys" | "open" as said:
+            return said
+    raise ConfigError(f"{AUTH} must be keys or open")
 
 
 def secret(variable: str | None) -> str | None:
-    """The value of the named variable, or None where it is unset or empty."""
-    return (os.environ.get(variable) or None) if variable else None
+    """The value of the named variable without blanks around it; None where it is unset or empty.
+
+    Raises: `ConfigError`, with the variable's name and never its value, where an HTTP header could
+    not carry it.
+    """
+    value = without_padding(os.environ.get(variable, "")) if variable else ""
+    if not all("\x20" <= character <= "\x7e" for character in value):
+        raise ConfigError(
+            f"{variable}: not one line of printable ASCII, which is what an HTTP header carries"
+        )
+    return value or None
 
 
 def cache_dir() -> Path:

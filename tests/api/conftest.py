@@ -16,9 +16,11 @@ from starlette.applications import Starlette
 from deployments.accounting.record import Record
 from deployments.gateway.answering import Gateway
 from deployments.http.api import build_api
+from deployments.http.api_keys import ApiKeys
 from deployments.replicas.health import TierHealth
 from deployments.replicas.tier_client import TierClient
 from deployments.settings.app import AppConfig, TierName
+from deployments.settings.key_source import KeySource
 from tests.fakes import FakeHandle, FakeScorer, LocalTier, local_tier
 
 # Fast enough for hundreds of requests, slow enough for a client to leave in the middle.
@@ -74,7 +76,10 @@ Serving = Callable[..., AbstractAsyncContextManager[Service]]
 
 @asynccontextmanager
 async def in_process(
-    score: float | None = 0.1, keys: frozenset[str] = frozenset(), **args: Any
+    score: float | None = 0.1,
+    keys: frozenset[str] = frozenset(),
+    on_loopback: bool = False,
+    **args: Any,
 ) -> AsyncIterator[Service]:
     """The service without a socket; `small` and `large` are changes to an engine's settings."""
     engines = {name: {**ENGINE, **args.pop(name, {})} for name in ("small", "large")}
@@ -89,7 +94,8 @@ async def in_process(
     health.update({"small": 1, "large": 1})
     clients = {name: TierClient(name, handle, health) for name, handle in handles.items()}
     gateway = Gateway(config, scorer, clients, health, records.append)
-    app = build_api(gateway, keys, health.running)
+    source = KeySource("TEST_KEYS", listed=",".join(keys)) if keys else None
+    app = build_api(gateway, ApiKeys(source), health.running, on_loopback)
     try:
         yield Service(app, scorer, replicas, handles, health, records)
     finally:

@@ -14,6 +14,7 @@ from deployments.protocol.openai_request import parse
 from tests.api.conftest import Service, Serving, in_process
 
 CHAT = "/v1/chat/completions"
+JSON = {"content-type": "application/json"}
 USER = {"role": "user", "content": "Hello"}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
@@ -60,24 +61,26 @@ async def test_a_bad_request_gets_a_clear_error_and_the_next_one_works(
     service: Service, body: bytes, status: int, code: str
 ) -> None:
     async with service.http as http:
-        answer = await http.post(CHAT, content=body)
+        answer = await http.post(CHAT, content=body, headers=JSON)
         error = answer.json()["error"]
         assert (answer.status_code, error["code"]) == (status, code)
         assert error["type"] == "invalid_request_error"
         assert "Traceback" not in answer.text
         assert "x-smallfirst-request-id" in answer.headers
-        assert (await http.post(CHAT, content=chat())).status_code == 200
+        assert (await http.post(CHAT, content=chat(), headers=JSON)).status_code == 200
 
 
 async def test_ten_thousand_messages_that_fit_are_answered(service: Service) -> None:
     async with service.http as http:
-        answer = await http.post(CHAT, content=chat(messages=[USER] * 10_000))
+        answer = await http.post(CHAT, content=chat(messages=[USER] * 10_000), headers=JSON)
     assert answer.status_code == 200
 
 
 async def test_unknown_fields_are_ignored_as_openai_does(service: Service) -> None:
     async with service.http as http:
-        assert (await http.post(CHAT, content=chat(wibble={"a": [1]}))).status_code == 200
+        assert (
+            await http.post(CHAT, content=chat(wibble={"a": [1]}), headers=JSON)
+        ).status_code == 200
     assert "wibble" not in service.handles["small"].requests[0].body
 
 
@@ -179,10 +182,10 @@ def test_no_body_whatsoever_breaks_the_service() -> None:
         @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
         @given(st.sampled_from([CHAT, "/v1/completions", "/v1/route"]), bodies)
         def holds(path: str, body: dict[str, Any]) -> None:
-            answer = runner.run(http.post(path, content=orjson.dumps(body)))
+            answer = runner.run(http.post(path, content=orjson.dumps(body), headers=JSON))
             assert is_fine(answer), answer.text
 
         holds()
-        assert runner.run(http.post(CHAT, content=chat())).status_code == 200
+        assert runner.run(http.post(CHAT, content=chat(), headers=JSON)).status_code == 200
         runner.run(http.aclose())
         runner.run(context.__aexit__(None, None, None))

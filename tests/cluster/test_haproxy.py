@@ -27,7 +27,12 @@ def test_the_contract_holds_behind_haproxy(fast: Endpoint) -> None:
     answer = httpx.post(chat, json=body(max_tokens=5), timeout=60)
     assert answer.status_code == 200
     assert answer.headers["x-smallfirst-tier"] == "small"
-    assert httpx.post(chat, content=b"{", timeout=60).json()["error"]["code"] == "invalid_request"
+    malformed = httpx.post(
+        chat, content=b"{", headers={"content-type": "application/json"}, timeout=60
+    )
+    assert malformed.json()["error"]["code"] == "invalid_request"
+    foreign = httpx.post(chat, json=body(), headers={"host": "evil.example"}, timeout=60)
+    assert (foreign.status_code, foreign.json()["error"]["code"]) == (403, "host_not_allowed")
     assert httpx.get(f"{fast.url}/nothing", timeout=60).json()["error"]["code"] == "unknown_url"
     with httpx.stream("POST", chat, json=body(max_tokens=30, stream=True), timeout=60) as stream:
         pieces = list(stream.iter_text())
@@ -55,7 +60,8 @@ def test_hanging_up_on_a_document_stops_the_generation(fast: Endpoint) -> None:
     # client has gone while it waits for the answer (README, known limits).
     before = len(fast.records())
     content = json.dumps(body(model="small", max_tokens=3000)).encode()
-    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+    head += "content-type: application/json\r\n"
     port = int(fast.url.rsplit(":", 1)[1])
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)

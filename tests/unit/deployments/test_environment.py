@@ -6,9 +6,9 @@ import pytest
 
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import (
-    api_keys,
     cache_dir,
     environment_variable,
+    key_source,
     secret,
     set_defaults,
     visible_gpus,
@@ -20,6 +20,12 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["SMALLFIRST_API_KEYS", "SMALLFIRST_API_KEYS_FILE", "SMALLFIRST_CACHE"]
     for name in [*names, "XDG_CACHE_HOME", "CUDA_VISIBLE_DEVICES"]:
         monkeypatch.delenv(name, raising=False)
+
+
+def api_keys() -> frozenset[str] | set[str]:
+    """The keys that the environment names now."""
+    source = key_source()
+    return source.read() if source else set()
 
 
 @pytest.mark.parametrize(
@@ -74,6 +80,35 @@ def test_an_empty_secret_is_none(
         monkeypatch.setenv("A_SECRET", value)
     assert secret("A_SECRET") == found
     assert secret(None) is None
+
+
+@pytest.mark.parametrize(
+    "value", ["sk-test\n", "\tsk-test ", "\ufeffsk-test\r\n", " \n sk-test", "sk-test\x0b"]
+)
+def test_a_secret_is_what_stands_between_the_blanks(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("A_SECRET", value)
+    assert secret("A_SECRET") == "sk-test"
+
+
+@pytest.mark.parametrize("value", ["\n", " ", "\ufeff"])
+def test_a_secret_of_blanks_is_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("A_SECRET", value)
+    assert secret("A_SECRET") is None
+
+
+@pytest.mark.parametrize(
+    "value", ["hun\nter2", "hun\rter2", "hun\tter2", "hun\x7fter2", "hünter2", "hun\u200bter2"]
+)
+def test_a_secret_that_no_header_carries_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("A_SECRET", value)
+    with pytest.raises(ConfigError) as caught:
+        secret("A_SECRET")
+    assert str(caught.value).startswith("A_SECRET: ") and "\n" not in str(caught.value)
+    assert "ter2" not in str(caught.value)
 
 
 def test_the_cache_follows_our_variable_then_xdg_then_home(monkeypatch: pytest.MonkeyPatch) -> None:

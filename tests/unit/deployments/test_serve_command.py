@@ -18,7 +18,7 @@ applications:
 def serve(tmp_path: Path, *options: str, config: str = SIMULATED, **env: str) -> Result:
     file = tmp_path / "serve.yaml"
     file.write_text(config)
-    unset = {"SMALLFIRST_API_KEYS": None, "SMALLFIRST_API_KEYS_FILE": None}
+    unset = {"SMALLFIRST_API_KEYS": None, "SMALLFIRST_API_KEYS_FILE": None, "SMALLFIRST_AUTH": None}
     return CliRunner(env={**unset, **env}).invoke(app, ["serve", "--config", str(file), *options])
 
 
@@ -44,6 +44,25 @@ def test_the_files_own_host_is_held_to_the_same(tmp_path: Path) -> None:
 def test_a_key_file_that_is_missing_is_found_before_the_start(tmp_path: Path) -> None:
     absent = str(tmp_path / "keys")
     assert absent in refused(serve(tmp_path, SMALLFIRST_API_KEYS_FILE=absent))
+
+
+def test_a_config_that_wants_keys_does_not_start_without(tmp_path: Path) -> None:
+    config = SIMULATED + "    gateway: {auth: keys}\n"
+    for options in ((), ("--open",)):
+        assert "gateway.auth is keys" in refused(serve(tmp_path, *options, config=config))
+
+
+def test_open_and_keys_contradict_each_other(tmp_path: Path) -> None:
+    config = SIMULATED + "    gateway: {auth: open}\n"
+    said = refused(serve(tmp_path, config=config, SMALLFIRST_API_KEYS="hunter2"))
+    assert "SMALLFIRST_API_KEYS is set" in said and "hunter2" not in said
+
+
+def test_a_secret_that_no_header_carries_is_found_before_the_start(tmp_path: Path) -> None:
+    upstream = '{kind: upstream, base_url: "http://x/v1", model: m, api_key_env: MY_KEY}'
+    config = SIMULATED.replace("{kind: simulated}}", upstream + "}", 1)
+    said = refused(serve(tmp_path, config=config, MY_KEY="hun\nter2"))
+    assert "MY_KEY" in said and "ter2" not in said
 
 
 def test_a_bundled_model_that_does_not_exist_is_no_other_one(tmp_path: Path) -> None:
