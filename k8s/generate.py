@@ -41,6 +41,9 @@ def patch(overlay: str) -> str:
     source = own.relative_to(ROOT) if own.exists() else "serve_config.yaml"
     if own.exists():
         document["applications"][0]["args"] = yaml.safe_load(own.read_text())
+    else:
+        # The bundled models have no secrets; a pod's address is not loopback, so it must be said.
+        document["applications"][0]["args"]["gateway"] = {"auth": "open"}
     parse_app_config(document["applications"][0]["args"], str(source))
     text = yaml.safe_dump(document, sort_keys=False)
     return HEADER.format(source=source) + textwrap.indent(text, " " * 4)

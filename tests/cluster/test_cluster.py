@@ -54,6 +54,17 @@ def test_auto_and_named_models_reach_their_tiers(endpoint: Endpoint) -> None:
         assert raw.parse().choices[0].message.content
 
 
+def test_a_gateway_behind_rays_proxy_knows_that_it_is_on_loopback(endpoint: Endpoint) -> None:
+    for headers, code in (
+        ({"host": "evil.example"}, "host_not_allowed"),
+        ({"origin": "http://evil.example"}, "origin_not_allowed"),
+    ):
+        answer = httpx.post(
+            f"{endpoint.url}/v1/chat/completions", json=body(), headers=headers, timeout=60
+        )
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, code)
+
+
 def test_a_stream_arrives_in_pieces_and_ends_with_done(endpoint: Endpoint) -> None:
     request = body(max_tokens=30, stream=True)
     with httpx.stream("POST", f"{endpoint.url}/v1/chat/completions", json=request) as answer:
