@@ -97,7 +97,7 @@ async def test_an_image_elsewhere_is_fetched_by_nobody(
         transport = httpx.ASGITransport(service.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
             body = chat(model=model, messages=[{"role": "user", "content": [REMOTE]}])
-            answer = await http.post(CHAT, content=body, headers=headers)
+            answer = await http.post(CHAT, content=body, headers=JSON | headers)
             error = answer.json()["error"]
             assert answer.status_code == 400
             assert error["code"] == ("local_only" if headers else "invalid_request")
@@ -110,11 +110,13 @@ async def test_a_constraint_reaches_the_engine_or_is_refused_by_name(local: Serv
     async with local() as service:
         transport = httpx.ASGITransport(service.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
-            answer = await http.post(CHAT, content=chat(**fields))
+            answer = await http.post(CHAT, content=chat(**fields), headers=JSON)
             assert answer.json()["choices"][0]["message"]["content"] in ("yes", "no")
-            answer = await http.post(CHAT, content=chat(guided_choice=["yes"], max_tokens=9))
+            answer = await http.post(
+                CHAT, content=chat(guided_choice=["yes"], max_tokens=9), headers=JSON
+            )
             assert answer.json()["choices"][0]["message"]["content"] == "yes"
-            answer = await http.post(CHAT, content=chat(allowed_token_ids=[1]))
+            answer = await http.post(CHAT, content=chat(allowed_token_ids=[1]), headers=JSON)
             assert (answer.status_code, answer.json()["error"]["param"]) == (
                 400,
                 "allowed_token_ids",
@@ -134,8 +136,8 @@ async def test_a_long_body_is_parsed_beside_the_event_loop(
     async with service.http as http:
         for size in (10, 100_000):
             body = chat(messages=[{"role": "user", "content": "x" * size}])
-            assert (await http.post(CHAT, content=body)).status_code == 200
-            assert (await http.post("/v1/route", content=body)).status_code == 200
+            assert (await http.post(CHAT, content=body, headers=JSON)).status_code == 200
+            assert (await http.post("/v1/route", content=body, headers=JSON)).status_code == 200
     assert threads == [True, True, False, False]
 
 

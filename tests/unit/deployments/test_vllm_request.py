@@ -10,6 +10,7 @@ from deployments.protocol.errors import (
     InvalidRequest,
     ServingError,
     TierUnavailable,
+    UnknownModel,
 )
 from deployments.protocol.vllm_body import for_vllm
 from deployments.vllm.refusal import refusal
@@ -68,7 +69,7 @@ REFUSALS: dict[str, tuple[int, str, str | None, type[ServingError], str | None]]
     "a short name first": (400, "n must be at least 1", None, InvalidRequest, "n"),
     "a short name later": (400, f"{SECRET} model n user stop", None, InvalidRequest, None),
     "a template": (400, f"Conversation roles must alternate {SECRET}", None, InvalidRequest, None),
-    "no such model": (404, f"The model `{SECRET}` does not exist.", None, InvalidRequest, None),
+    "no such model": (404, f"The model `{SECRET}` does not exist.", None, UnknownModel, None),
     "the window": (
         400,
         "This model's maximum context length is 2048 tokens. However, your prompt "
