@@ -1,10 +1,102 @@
 """Settings of one OpenAI-compatible upstream."""
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# A header's name (RFC 9110, 5.6.2), and what its value may hold: visible ASCII and spaces.
+HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+# Without them there is no request, or they are ours to set.
+NOT_TO_TOUCH = frozenset({"model", "messages", "prompt", "stream", "stream_options"})
+
+
+def _header_name(name: str) -> str:
+    if not HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a header")
+    return name
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        _header_name(name)
+        if not HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"the value of {name} holds what a header cannot carry")
+    return headers
+
+
+def _url(value: str) -> str:
+    """An address that is only that."""
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    parts = urlsplit(value)
+    if "@" in parts.netloc:
+        raise ValueError(
+            "holds a user or a password: a configuration is shown, so put no secret in"
+        )
+    if parts.query or parts.fragment or not parts.hostname:
+        raise ValueError("must be an address alone; dialect.query adds a query to each request")
+    return value.rstrip("/")
+
+
+def _path(value: str) -> str:
+    if not re.fullmatch(r"/[\x21-\x7e]*", value) or "?" in value or "#" in value:
+        raise ValueError("must begin with / and hold neither a query nor spaces")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_url)]
+UrlPath = Annotated[str, AfterValidator(_path)]
+
+
+class Dialect(BaseModel):
+    """What of OpenAI's API the upstream words in its own way."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    vllm: bool = False
+    """True: the upstream is vLLM, so the fields that only vLLM knows (`top_k`, `min_p`, ...) are
+    sent. Else they stay here: OpenAI and others refuse a request for a field they do not know."""
+    rename: dict[str, str] = Field(default_factory=dict)
+    """Request fields to send under another name: `{max_tokens: max_completion_tokens}`. This pair,
+    either way round, is also learned from the upstream's first refusal."""
+    drop: frozenset[str] = frozenset()
+    """Request fields never to send. Drop only what changes no answer: the client is not told."""
+    stream_options: bool = True
+    """False: the upstream refuses `stream_options`; tokens are then estimated unless it counts them
+    unasked. Learned from its first refusal, too."""
+    json_by_stream: bool = True
+    """Ask for a stream also where the client wants one JSON document, and put that together here:
+    only a stream shows in time that an upstream is silent, and what a broken answer has cost.
+    False for an upstream that cannot stream, or whose documents say more than its streams."""
+    chat_path: UrlPath = "/chat/completions"
+    """Below `base_url`."""
+    completions_path: UrlPath = "/completions"
+    """Below `base_url`."""
+    query: dict[str, str] = Field(default_factory=dict)
+    """Added to every address: `{api-version: "2024-10-21"}` for Azure."""
+    auth_header: Annotated[str, AfterValidator(_header_name)] = "authorization"
+    """The header that carries the key; Azure's is `api-key`."""
+    auth_prefix: str = "Bearer "
+    """What stands before the key; empty for Azure."""
+
+    @model_validator(mode="after")
+    def _leaves_the_request_whole(self) -> "Dialect":
+        touched = self.drop | self.rename.keys() | set(self.rename.values())
+        if ours := sorted(touched & NOT_TO_TOUCH):
+            raise ValueError(f"{ours[0]!r} can be neither renamed nor dropped")
+        if not HEADER_VALUE.fullmatch(self.auth_prefix):
+            raise ValueError("auth_prefix holds what a header cannot carry")
+        return self
 
 
 class UpstreamConfig(BaseModel):
@@ -16,7 +108,7 @@ class UpstreamConfig(BaseModel):
     """Tells the engines apart in a tier's config."""
     in_cluster: bool = False
     """True: the endpoint is inside the cluster, so that local-only requests may go there."""
-    base_url: str
+    base_url: Url
     """Up to and with the version: https://api.openai.com/v1."""
     model: Annotated[str, Field(min_length=1)]
     """The upstream's name of the model."""
@@ -28,9 +120,17 @@ class UpstreamConfig(BaseModel):
     the request, as `data:` URLs."""
     api_key_env: str | None = None
     """NAME of the environment variable that holds the key; None sends no key."""
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
     """Sent with every request, for an organisation or a gateway. Not for secrets: they are
     shown wherever the configuration is."""
+    dialect: Dialect = Dialect()
+    """How the upstream's API differs from OpenAI's."""
+    proxy: Url | None = None
+    """http:// or https:// proxy for an upstream outside the cluster. The environment's
+    (`HTTPS_PROXY`) is not asked: a prompt goes where this file says."""
+    ca_file: str | None = None
+    """PEM file of the authorities that sign the upstream's certificate; null: certifi's. The
+    environment's (`SSL_CERT_FILE`) is not asked."""
 
     connect_timeout_s: Seconds = 5.0
     """Seconds until TCP and TLS stand, and for a free connection of the pool. A handshake is
@@ -38,6 +138,9 @@ class UpstreamConfig(BaseModel):
     first_token_timeout_s: Seconds = 60.0
     """Seconds from sending until the first token, tries included. Providers queue for long
     prompts and reasoning models think before they speak; a minute of nothing is a fault."""
+    first_token_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Largest part of the request's time that may pass before the first token: where less time is
+    left than twice `first_token_timeout_s`, the other tier needs the rest of it to answer."""
     read_timeout_s: Seconds = 30.0
     """Seconds of silence between two reads of a stream. Providers' keep-alive comments come
     every 15 s or so; two of them missing is a dead connection."""
@@ -72,10 +175,8 @@ class UpstreamConfig(BaseModel):
     """Seconds between probes of an upstream that is down: short beside a provider's outage,
     long beside a connect timeout."""
 
-    @field_validator("base_url")
-    @classmethod
-    def _is_http(cls, value: Any) -> str:
-        url = str(value).rstrip("/")
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        return url
+    @model_validator(mode="after")
+    def _stays_inside(self) -> "UpstreamConfig":
+        if self.in_cluster and self.proxy is not None:
+            raise ValueError("proxy: requests to an upstream in the cluster must not leave it")
+        return self

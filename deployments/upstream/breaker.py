@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+# How far an upstream's usual time to its first token moves towards the last one seen.
+NEW_WEIGHT = 0.2
+
 
 class Breaker:
     """Opens after `failures` in a row; then lets one probe through every `open_s` seconds.
@@ -16,6 +19,7 @@ class Breaker:
         self._clock = clock
         self._failures = 0
         self._next_probe_at = 0.0
+        self._usual_s = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -39,6 +43,21 @@ class Breaker:
     def succeeded(self) -> None:
         """Close: the upstream answered."""
         self._failures = 0
+
+    def began(self, waited_s: float) -> None:
+        """Close: a first token came, so long after it was asked for."""
+        self.succeeded()
+        weight = NEW_WEIGHT if self._usual_s else 1.0
+        self._usual_s += weight * (waited_s - self._usual_s)
+
+    def silent(self, waited_s: float) -> None:
+        """Count a try that brought no token in `waited_s`.
+
+        Not where the upstream usually takes longer than that: clients in a hurry must not close a
+        healthy upstream to all others.
+        """
+        if waited_s >= self._usual_s:
+            self.failed()
 
     def failed(self) -> None:
         """Count a failure; the one that reaches the limit, and each failed probe, opens anew."""

@@ -5,24 +5,36 @@ unless the upstream is inside it.
 """
 
 import asyncio
-import itertools
 import json
 import logging
 import math
 import random
-from typing import NamedTuple
+import ssl
+from typing import Any, NamedTuple
 
 import httpx
 
 from deployments.protocol.engine import EngineRequest
-from deployments.protocol.errors import LocalOnlyConflict, Overloaded, ServingError, TierUnavailable
+from deployments.protocol.errors import (
+    InvalidRequest,
+    LocalOnlyConflict,
+    Overloaded,
+    ServingError,
+    TierUnavailable,
+)
+from deployments.settings.config_mistake import ConfigError
 from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.breaker import Breaker
-from deployments.upstream.errors import BROKEN, RETRIED, refusal, retry_after_s
+from deployments.upstream.dialect import Dialect
+from deployments.upstream.errors import BROKEN, RETRIED, meaning, retry_after_s
+from deployments.upstream.provider_error import ProviderError, read_error
 
-PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 # Enough for an OpenAI error object; a page of HTML is not worth reading to its end.
 MAX_ERROR_BYTES = 64 * 2**10
+# Seconds for an error's body to arrive; the status alone says enough.
+ERROR_BODY_S = 2.0
+# The name of the length limit, `stream_options`, `stream`: what one request can teach.
+MAX_LESSONS = 3
 
 log = logging.getLogger(__name__)
 
@@ -33,29 +45,18 @@ class _Failed(NamedTuple):
     error: ServingError
     # Seconds that the upstream wants to be left alone; None: trying again cannot help.
     wait_s: float | None
+    said: ProviderError | None = None
 
 
 class UpstreamClient:
-    """A connection pool, a breaker and a key for one upstream. Made inside the event loop."""
+    """A connection pool, a breaker and a dialect for one upstream. Made inside the event loop."""
 
     def __init__(self, config: UpstreamConfig, api_key: str | None) -> None:
         self._config = config
         clock = asyncio.get_running_loop().time
         self.breaker = Breaker(config.breaker_failures, config.breaker_open_s, clock)
-        headers = dict(config.headers)
-        if api_key:
-            headers["authorization"] = f"Bearer {api_key}"
-        self._http = httpx.AsyncClient(
-            http2=config.http2,
-            headers=headers,
-            # Reads are timed by what they wait for, above; httpx has one time for all of them.
-            timeout=httpx.Timeout(config.connect_timeout_s, read=None),
-            limits=httpx.Limits(
-                max_connections=config.max_connections,
-                max_keepalive_connections=config.max_connections,
-                keepalive_expiry=config.keepalive_s,
-            ),
-        )
+        self.dialect = Dialect(config)
+        self._http = _http(config, api_key)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -66,16 +67,31 @@ class UpstreamClient:
 
         Raises: `ServingError`, as `upstream.errors` has it.
         """
-        for attempt in itertools.count():
-            tried = await self._try(request)
+        attempt = lessons = 0
+        body = self.dialect.body(request)
+        while True:
+            tried = await self._try(request, body)
             if isinstance(tried, httpx.Response):
                 return tried
+            sent, body = body, self._in_learned_words(request, body, tried)
+            if body != sent and lessons < MAX_LESSONS:
+                lessons += 1
+                continue
             left_s = until - asyncio.get_running_loop().time()
             wait_s = self._wait_s(attempt, tried, left_s)
             if wait_s is None:
                 raise tried.error
             await asyncio.sleep(wait_s)
-        raise AssertionError("itertools.count has no end")
+            attempt += 1
+
+    def _in_learned_words(
+        self, request: EngineRequest, sent: dict[str, Any], failed: _Failed
+    ) -> dict[str, Any]:
+        """The request again, as the refusal of `sent` asks for it."""
+        if failed.said is None or type(failed.error) is not InvalidRequest:
+            return sent
+        self.dialect.learn(failed.said, sent)
+        return self.dialect.body(request)
 
     def _wait_s(self, attempt: int, failed: _Failed, left_s: float) -> float | None:
         """Seconds until the next try; None when there is none."""
@@ -86,9 +102,9 @@ class UpstreamClient:
         wait_s = max(backoff_s, failed.wait_s)
         return wait_s if wait_s <= min(left_s, config.max_retry_wait_s) else None
 
-    async def _try(self, request: EngineRequest) -> httpx.Response | _Failed:
+    async def _try(self, request: EngineRequest, body: dict[str, Any]) -> httpx.Response | _Failed:
         try:
-            response = await self._send(request)
+            response = await self._send(request, body)
         except TierUnavailable as error:  # by the breaker
             return _Failed(error, None)
         except httpx.PoolTimeout:
@@ -96,10 +112,12 @@ class UpstreamClient:
         except httpx.TransportError as error:
             self.breaker.failed()
             log.warning("upstream: %s on request %s", type(error).__name__, request.request_id)
-            return _Failed(TierUnavailable("The upstream cannot be reached."), 0.0)
+            # What was silent for so long is not asked again: the other tier answers sooner.
+            wait_s = None if isinstance(error, httpx.TimeoutException) else 0.0
+            return _Failed(TierUnavailable("The upstream cannot be reached."), wait_s)
         return response if response.status_code == 200 else await self._refused(response)
 
-    async def _send(self, request: EngineRequest) -> httpx.Response:
+    async def _send(self, request: EngineRequest, body: dict[str, Any]) -> httpx.Response:
         """Send the request: the only line of the project by which a prompt leaves the cluster."""
         if request.local_only and not self._config.in_cluster:
             raise LocalOnlyConflict("This request must not leave the cluster.")
@@ -107,40 +125,71 @@ class UpstreamClient:
             down = TierUnavailable("The upstream is down.")
             down.retry_after_s = max(1, math.ceil(self.breaker.retry_in_s))
             raise down
-        body = request.body | {"model": self._config.model}
-        if request.stream:
-            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        url = self._config.base_url + PATHS[request.endpoint]
+        dialect = self._config.dialect
+        path = dialect.chat_path if request.endpoint == "chat" else dialect.completions_path
         headers = {"x-request-id": request.request_id, "content-type": "application/json"}
         # json.dumps escapes lone surrogates, on which httpx's own encoding raises.
         content = json.dumps(body).encode()
+        url = self._config.base_url + path
         message = self._http.build_request("POST", url, content=content, headers=headers)
         return await self._http.send(message, stream=True)
 
     async def _refused(self, response: httpx.Response) -> _Failed:
         status = response.status_code
-        if status in BROKEN:
+        said = read_error(await _beginning(response))
+        error = meaning(status, said)
+        if status in BROKEN and not isinstance(error, InvalidRequest):
             self.breaker.failed()
         else:
             self.breaker.succeeded()
-        error = refusal(status, await _beginning(response), self._config.api_key_env)
         asked_s = retry_after_s(response.headers.get("retry-after"))
         if asked_s is not None and error.retry_after_s is not None:
             error.retry_after_s = max(1, math.ceil(asked_s))
-        log.warning("upstream: HTTP %d", status)
-        return _Failed(error, (asked_s or 0.0) if status in RETRIED else None)
+        key = self._config.api_key_env or "none is configured"
+        advice = f"; look at its API key ({key})" if status in (401, 403) else ""
+        log.warning("upstream: HTTP %d%s", status, advice)
+        return _Failed(error, (asked_s or 0.0) if status in RETRIED else None, said)
+
+
+def _http(config: UpstreamConfig, api_key: str | None) -> httpx.AsyncClient:
+    """The pool. Raises: `ConfigError` where the authorities' file is not one."""
+    # Compressed events come late, and a small body could unpack to one without end.
+    headers = httpx.Headers({"accept-encoding": "identity"})
+    headers.update(config.headers)
+    if api_key:
+        headers[config.dialect.auth_header] = config.dialect.auth_prefix + api_key
+    try:
+        verify = ssl.create_default_context(cafile=config.ca_file) if config.ca_file else True
+    except OSError as error:
+        raise ConfigError(f"ca_file: {config.ca_file}: {error.strerror or 'no PEM file'}") from None
+    return httpx.AsyncClient(
+        trust_env=False,
+        proxy=config.proxy,
+        verify=verify,
+        http2=config.http2,
+        headers=headers,
+        params=config.dialect.query,
+        # Reads are timed by what they wait for, above; httpx has one time for all of them.
+        timeout=httpx.Timeout(config.connect_timeout_s, read=None),
+        limits=httpx.Limits(
+            max_connections=config.max_connections,
+            max_keepalive_connections=config.max_connections,
+            keepalive_expiry=config.keepalive_s,
+        ),
+    )
 
 
 async def _beginning(response: httpx.Response) -> bytes:
     """As much of an error's body as can be worth reading."""
     body = b""
     try:
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_ERROR_BYTES:
-                break
-    except httpx.HTTPError:
+        async with asyncio.timeout(ERROR_BODY_S):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_ERROR_BYTES:
+                    break
+    except (httpx.HTTPError, TimeoutError):
         pass  # the status alone says enough
     finally:
         await response.aclose()
-    return body
+    return body[:MAX_ERROR_BYTES]

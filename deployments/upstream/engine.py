@@ -5,9 +5,8 @@ yielded before it; after it, every failure is one `EngineFailure`.
 """
 
 import asyncio
-import json
-import logging
 import math
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import TypeVar
@@ -16,32 +15,40 @@ import httpx
 
 from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineLoad, EngineRequest
-from deployments.protocol.errors import DeadlineExceeded, EngineFailure, TierUnavailable
+from deployments.protocol.errors import (
+    DeadlineExceeded,
+    EngineFailure,
+    ServingError,
+    TierUnavailable,
+)
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.client import UpstreamClient
-from deployments.upstream.stream import UpstreamStream, usage_of
+from deployments.upstream.document import (
+    as_events,
+    count,
+    parse_document,
+    read_document,
+    with_usage,
+)
+from deployments.upstream.stream import Piece, UpstreamStream
 
+# Seconds for what follows the last token of a whole answer: its usage, [DONE].
+END_S = 2.0
 # Seconds for the end of a finished stream to arrive, so that its connection can be used again.
 DRAIN_S = 0.25
-# OpenAI's rule of thumb for English, used only when an upstream counts nothing.
-CHARS_PER_TOKEN = 4
+# Seconds between two accounts of a document that is being put together.
+PROGRESS_S = 1.0
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 
 
 class UpstreamEngine:
     """An `Engine` in front of an OpenAI-compatible endpoint."""
 
     def __init__(self, config: UpstreamConfig, api_key: str | None) -> None:
-        if config.api_key_env and not api_key:
-            raise ConfigError(
-                f"api_key_env: the environment variable {config.api_key_env} is not set; "
-                "set it to the key of the upstream, or remove api_key_env."
-            )
         self._config = config
-        self._api_key = api_key
+        self._api_key = _usable_key(config.api_key_env, api_key)
         self._client: UpstreamClient | None = None
         self._in_flight = 0
 
@@ -73,11 +80,8 @@ class UpstreamEngine:
         answer = _UpstreamAnswer(request, self._config, self._client)
         self._in_flight += 1
         try:
-            async for item in answer.items():
-                if isinstance(item, Usage):
-                    yield Chunk(b"", item, done=True)
-                else:
-                    yield Chunk(item, Usage(0, 0), content=True)
+            async for chunk in answer.chunks():
+                yield chunk
         finally:
             self._in_flight -= 1
             await answer.close()
@@ -92,58 +96,97 @@ class _UpstreamAnswer:
         self._request = request
         self._client = client
         self._response: httpx.Response | None = None
+        self._bytes: AsyncIterator[bytes] | None = None
+        self._stream = UpstreamStream(request)
         self._read_timeout_s = config.read_timeout_s
-        now = asyncio.get_running_loop().time()
+        self._asked_at = asyncio.get_running_loop().time()
         left_s = math.inf if request.timeout_s is None else request.timeout_s
-        self._deadline = now + min(config.total_timeout_s, left_s)
-        first_token_by = now + config.first_token_timeout_s
-        self._begin_by = first_token_by if request.stream else self._deadline
+        left_s = min(config.total_timeout_s, left_s)
+        self._deadline = self._asked_at + left_s
+        # A document shows its first token with its last.
+        patience_s = min(config.first_token_timeout_s, config.first_token_share * left_s)
+        self._begin_by = (
+            self._asked_at + patience_s if client.dialect.streams(request) else self._deadline
+        )
 
-    async def items(self) -> AsyncIterator[bytes | Usage]:
-        """What `Engine.generate` yields."""
-        opening = self._client.open(self._request, min(self._begin_by, self._deadline))
-        self._response = await self._within(opening, self._begin_by)
-        parts = self._events if self._request.stream else self._document
+    async def chunks(self) -> AsyncIterator[Chunk]:
+        """The answer; its last chunk is done, and what fails after the first token is an error."""
+        self._response = await self._within(
+            self._client.open(self._request, self._begin_by), self._begin_by
+        )
+        self._bytes = self._response.aiter_bytes()
         try:
-            async for item in parts(self._response):
-                yield item
+            if self._is_stream(self._response):
+                async for chunk in self._events(self._bytes):
+                    yield chunk
+            else:
+                yield await self._document(self._bytes)
         except httpx.HTTPError as error:
             self._client.breaker.failed()
             raise EngineFailure("The connection to the upstream broke.") from error
 
     async def close(self) -> None:
         """Close the response, and with it the connection unless the answer was complete."""
-        if self._response is not None:
-            await self._response.aclose()
+        if self._response is None:
+            return
+        if self._bytes is not None and self._stream.done:
+            await _drain(self._bytes)
+        await self._response.aclose()
 
-    async def _events(self, response: httpx.Response) -> AsyncIterator[bytes | Usage]:
-        """Whole events, held back until the first token."""
-        loop = asyncio.get_running_loop()
-        stream = UpstreamStream(self._request.include_usage)
-        chunks = response.aiter_bytes()
-        held = b""
+    def _is_stream(self, response: httpx.Response) -> bool:
+        """Whether events come: an upstream may ignore what it was asked for."""
+        kind = response.headers.get("content-type", "")
+        asked = self._client.dialect.streams(self._request)
+        return "event-stream" in kind or (asked and "json" not in kind)
+
+    async def _events(self, read: AsyncIterator[bytes]) -> AsyncIterator[Chunk]:
+        """Whole events, held back until the first token; the document, where that is wanted."""
+        stream, held, told_at = self._stream, Piece(), self._now()
         while not stream.done:
-            until = loop.time() + self._read_timeout_s if stream.begun else self._begin_by
-            chunk = await self._within(anext(chunks, None), until)
-            held += stream.end() if chunk is None else stream.feed(chunk)
-            if held and (stream.begun or stream.done):
-                self._client.breaker.succeeded()
-                yield held
-                held = b""
-        await _drain(chunks)
-        yield stream.usage or _estimated(self._request, stream.token_events)
+            begun = stream.begun
+            some = await self._next(read)
+            if some is None:
+                break
+            held = held.then(stream.feed(some))
+            if stream.begun and not begun:
+                told_at = self._now()
+                self._client.breaker.began(told_at - self._asked_at)
+            due = self._now() - told_at >= PROGRESS_S
+            if stream.begun and (held.data or due):
+                yield self._chunk(held, stream.meter.so_far())
+                held, told_at = Piece(), self._now()
+        last = held.then(stream.end())
+        yield self._chunk(last, stream.meter.usage())._replace(done=True)
 
-    async def _document(self, response: httpx.Response) -> AsyncIterator[bytes | Usage]:
-        raw = await self._within(response.aread(), self._begin_by)
+    async def _next(self, read: AsyncIterator[bytes]) -> bytes | None:
+        """What comes next; None at the end, which a whole answer may reach without a word."""
+        if not self._stream.finished:
+            begun = self._stream.begun
+            until = self._now() + self._read_timeout_s if begun else self._begin_by
+            return await self._within(anext(read, None), until)
         try:
-            answer = json.loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise EngineFailure("The upstream's answer is not JSON.") from error
-        if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
-            raise EngineFailure("The upstream's answer has no choices.")
+            async with asyncio.timeout(END_S):
+                return await anext(read, None)
+        except (TimeoutError, httpx.HTTPError):
+            return None
+
+    async def _document(self, read: AsyncIterator[bytes]) -> Chunk:
+        """The whole answer from an upstream that does not stream."""
+        raw = await self._within(read_document(read), self._deadline)
+        answer = parse_document(raw)
         self._client.breaker.succeeded()
-        yield raw
-        yield usage_of(answer) or _estimated(self._request, len(raw) // CHARS_PER_TOKEN)
+        stream = self._stream
+        if self._request.stream:
+            begun = stream.feed(as_events(answer))
+            count(answer, stream.meter)
+            whole = begun.then(stream.end())
+        else:
+            count(answer, stream.meter)
+            whole = Piece(with_usage(answer, raw, stream.meter), content=True)
+        return self._chunk(whole, stream.meter.usage())._replace(done=True)
+
+    def _chunk(self, piece: Piece, usage: Usage) -> Chunk:
+        return Chunk(piece.data, usage, piece.content and bool(piece.data), piece.finish_reason)
 
     async def _within(self, step: Awaitable[T], until: float) -> T:
         """What `step` returns, if it does so in time."""
@@ -151,12 +194,22 @@ class _UpstreamAnswer:
             async with asyncio.timeout_at(min(until, self._deadline)):
                 return await step
         except TimeoutError as error:
-            if until >= self._deadline:
-                raise DeadlineExceeded("The upstream's answer took too long.") from error
-            self._client.breaker.failed()
-            if self._begin_by == until:
-                raise TierUnavailable("The upstream sent no token in time.") from error
-            raise EngineFailure("The upstream fell silent in its answer.") from error
+            raise self._late(until) from error
+
+    def _late(self, until: float) -> ServingError:
+        """What it means that nothing came in time."""
+        breaker, begun = self._client.breaker, self._stream.begun
+        if not begun:
+            breaker.silent(self._now() - self._asked_at)
+        if until >= self._deadline:
+            return DeadlineExceeded("The upstream's answer took too long.")
+        if not begun:
+            return TierUnavailable("The upstream sent no token in time.")
+        breaker.failed()
+        return EngineFailure("The upstream fell silent in its answer.")
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:
@@ -169,8 +222,22 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
         pass  # the answer is complete; the connection is closed instead
 
 
-def _estimated(request: EngineRequest, completion_tokens: int) -> Usage:
-    """Usage of an answer whose upstream counted nothing."""
-    log.warning("upstream: no usage for request %s, estimated", request.request_id)
-    prompt = request.body.get("messages") or request.body.get("prompt")
-    return Usage(len(json.dumps(prompt)) // CHARS_PER_TOKEN, completion_tokens)
+def _usable_key(variable: str | None, key: str | None) -> str | None:
+    """The key without the line end and the mark that files bring along.
+
+    Raises: `ConfigError` where there is none, or it holds what a header cannot carry.
+    """
+    key = (key or "").strip().strip("\ufeff").strip()
+    if variable is None:
+        return key or None
+    if not key:
+        raise ConfigError(
+            f"api_key_env: the environment variable {variable} is not set; "
+            "set it to the key of the upstream, or remove api_key_env."
+        )
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        raise ConfigError(
+            f"api_key_env: the environment variable {variable} holds a space, a control character "
+            "or a letter outside ASCII; set it to the key alone."
+        )
+    return key

@@ -1,15 +1,13 @@
 """What an upstream's refusal means to our client: one table, and nothing of its body unseen.
 
-An upstream's error text can hold keys, account names and the prompt. Only the message of a 400,
-which tells the client what to mend, is passed on, cut and cleaned.
+An upstream's error text can hold keys, account names and the prompt. Only the message of a refused
+request, which tells the client what to mend, is passed on, cut and cleaned.
 """
 
-import json
 import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 from deployments.protocol.errors import (
     ContextLengthExceeded,
@@ -19,6 +17,8 @@ from deployments.protocol.errors import (
     ServingError,
     TierUnavailable,
 )
+from deployments.upstream.context_length import is_context_overflow
+from deployments.upstream.provider_error import ProviderError, read_error
 
 # What is tried again before the first byte: the upstream says that later is better.
 RETRIED = frozenset({429, 502, 503})
@@ -31,22 +31,52 @@ SECRET = re.compile(
     r"\b(?:sk|pk|gsk|key|xai|hf)[-_]\S+|Bearer\s+\S+|\b[\w\-+/=.]{32,}", re.IGNORECASE
 )
 _BAD_REQUEST = frozenset({400, 413, 422})
+# Refusals of what this cluster is, not of what its client asked; some providers make them a 400.
+_KEY = re.compile(
+    r"invalid_api_key|api_key_invalid|(?:incorrect|invalid) api[ _]key"
+    r"|api[ _]key (?:is )?(?:not valid|invalid|expired)",
+    re.IGNORECASE,
+)
+_MODEL = re.compile(
+    r"\bmodel_not_found|\bmodel_decommissioned|\binvalid_model\b|\binvalid model\b"
+    r"|\bmodel\b.{0,80}\b(?:does not exist|not found|is not available|decommissioned)",
+    re.IGNORECASE,
+)
+_RATE = re.compile(r"rate.?limit|per (?:minute|day)|\btp[md]\b", re.IGNORECASE)
+_KEY_REFUSED = "The upstream refused this service's credentials."
+_MODEL_UNKNOWN = "The upstream does not know the configured model or address."
+_AT_LIMIT = "The upstream's rate limit is reached."
 
 
-def refusal(status: int, body: bytes, api_key_env: str | None) -> ServingError:
+def refusal(status: int, body: bytes) -> ServingError:
     """Our error for an upstream's answer that is not 200."""
+    return meaning(status, read_error(body))
+
+
+def meaning(status: int, said: ProviderError) -> ServingError:
+    """Our error for a status and what the upstream said with it."""
     if status in _BAD_REQUEST:
-        return _bad_request(status, body)
-    if status in (401, 403):
-        advice = f"check the environment variable {api_key_env}" if api_key_env else "it wants one"
-        return TierUnavailable(f"The upstream refused this cluster's API key; {advice}.")
+        return _bad_request(status, said)
+    if status == 500 and is_context_overflow(said):
+        return _refused_request(ContextLengthExceeded, said)
+    if status in (401, 402, 403):
+        return TierUnavailable(_KEY_REFUSED)
     if status == 404:
-        return TierUnavailable("The upstream does not know the configured model or address.")
+        return TierUnavailable(_MODEL_UNKNOWN)
     if status == 429:
-        return Overloaded("The upstream's rate limit is reached.")
-    if status in (502, 503, 504) or 300 <= status < 400:
+        return Overloaded(_AT_LIMIT)
+    if status in (502, 503, 504, 529) or 300 <= status < 400:
         return TierUnavailable(f"The upstream is not available (HTTP {status}).")
     return EngineFailure(f"The upstream failed (HTTP {status}).")
+
+
+def refusal_inside(said: ProviderError) -> ServingError:
+    """Our error for one that an upstream gives with a 200, in place of an answer."""
+    if said.status is not None:
+        return meaning(said.status, said)
+    if is_context_overflow(said):
+        return _refused_request(ContextLengthExceeded, said)
+    return EngineFailure("The upstream gave an error in place of an answer.")
 
 
 def retry_after_s(header: str | None, now: datetime | None = None) -> float | None:
@@ -64,29 +94,26 @@ def retry_after_s(header: str | None, now: datetime | None = None) -> float | No
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _bad_request(status: int, body: bytes) -> InvalidRequest:
-    error = _error_object(body)
-    message = _cleaned(error.get("message"))
-    text = f"The model's provider refused the request: {message}"
-    param = error.get("param")
-    kind = InvalidRequest
-    if status == 413 or error.get("code") == "context_length_exceeded":
-        kind = ContextLengthExceeded
-    return kind(text, param if isinstance(param, str) and len(param) < 64 else None)
+def _bad_request(status: int, said: ProviderError) -> ServingError:
+    if is_context_overflow(said):
+        return _refused_request(ContextLengthExceeded, said)
+    words = f"{said.code} {said.text}"
+    if _KEY.search(words):
+        return TierUnavailable(_KEY_REFUSED)
+    if _MODEL.search(words):
+        return TierUnavailable(_MODEL_UNKNOWN)
+    if _RATE.search(words):
+        return Overloaded(_AT_LIMIT)
+    return _refused_request(ContextLengthExceeded if status == 413 else InvalidRequest, said)
 
 
-def _error_object(body: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        return {}
-    error = parsed.get("error") if isinstance(parsed, dict) else None
-    return error if isinstance(error, dict) else {}
+def _refused_request(kind: type[InvalidRequest], said: ProviderError) -> InvalidRequest:
+    reason = _cleaned(said.message)
+    return kind(f"The model's provider refused the request: {reason}", said.param)
 
 
-def _cleaned(message: Any) -> str:
-    if not isinstance(message, str):
-        return "it gave no reason."
-    one_line = " ".join(message.split())
+def _cleaned(message: str) -> str:
+    # A page is cut before it is searched.
+    one_line = " ".join(message[: 10 * MAX_MESSAGE_CHARS].split())
     printable = "".join(char for char in one_line if char.isprintable())
-    return SECRET.sub("[removed]", printable)[:MAX_MESSAGE_CHARS]
+    return SECRET.sub("[removed]", printable)[:MAX_MESSAGE_CHARS] or "it gave no reason."

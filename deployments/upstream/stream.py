@@ -1,144 +1,170 @@
-r"""Reads an upstream's event stream: bytes in, whole OpenAI events out, no I/O.
-
-Server-sent events as in the WHATWG HTML standard, section 9.2.6: lines end in CRLF, LF or CR,
-comments start with a colon, several `data` lines are one datum, a blank line ends an event.
+"""Reads one streamed answer of an upstream: what to pass on, whether it has begun, is whole, and
+what it cost. Bytes in, whole OpenAI events (or one document) out, no I/O.
 """
 
 import json
 from typing import Any, NamedTuple
 
-from deployments.protocol.chunk import Usage
+from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import EngineFailure
+from deployments.upstream.assembly import Assembly, number_of
+from deployments.upstream.errors import refusal_inside
+from deployments.upstream.provider_error import error_in
+from deployments.upstream.sse import DONE, Event, EventParser
+from deployments.upstream.usage import Meter
 
-# One event is one token, or a few; this bounds the memory that a broken upstream can take.
-MAX_EVENT_BYTES = 8 * 2**20
-DONE = b"[DONE]"
-BOM = b"\xef\xbb\xbf"
-
-
-class Event(NamedTuple):
-    """One server-sent event."""
-
-    name: bytes
-    data: bytes
-
-
-class EventParser:
-    """Splits bytes into events, wherever the chunks are cut."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._started = False
-
-    def feed(self, chunk: bytes) -> list[Event]:
-        """The events that `chunk` completes."""
-        buffer = self._buffer + chunk
-        if not self._started:
-            if BOM.startswith(buffer):  # too short to tell
-                self._buffer = buffer
-                return []
-            buffer = buffer.removeprefix(BOM)
-            self._started = True
-        held = b""
-        if b"\r" in buffer:
-            if buffer.endswith(b"\r"):  # half of a CRLF, perhaps
-                buffer, held = buffer[:-1], b"\r"
-            buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *blocks, rest = buffer.split(b"\n\n")
-        self._buffer = rest + held
-        if len(self._buffer) > MAX_EVENT_BYTES:
-            raise EngineFailure("The upstream sent an event without an end.")
-        return [event for block in blocks if (event := _event(block)) is not None]
-
-    def end(self) -> list[Event]:
-        """The event that a stream left without its blank line, as some servers do with [DONE]."""
-        return self.feed(b"\n\n")
+# More than any model's longest answer with all its log-probabilities; bounds the memory that a
+# broken upstream can take.
+MAX_ANSWER_BYTES = 64 * 2**20
+# In a delta beside what is said.
+UNSAID = frozenset({"role", "name", "index", "id", "type", "logprobs"})
 
 
-def _event(block: bytes) -> Event | None:
-    name, data = b"", []
-    for line in block.split(b"\n"):
-        field, _, value = line.partition(b":")
-        if field == b"data":
-            data.append(value.removeprefix(b" "))
-        elif field == b"event":
-            name = value.removeprefix(b" ")
-    return Event(name, b"\n".join(data)) if data else None
+class Piece(NamedTuple):
+    """What some events of an answer come to."""
+
+    data: bytes = b""
+    content: bool = False
+    finish_reason: str | None = None
+
+    def then(self, more: "Piece") -> "Piece":
+        """Both, as one."""
+        return Piece(
+            self.data + more.data,
+            self.content or more.content,
+            more.finish_reason or self.finish_reason,
+        )
 
 
 class UpstreamStream:
-    """One streamed answer: what to pass on, whether it has begun, and its usage at the end."""
+    """One streamed answer: passed on event by event, or put together where `request` wants JSON."""
 
-    def __init__(self, include_usage: bool) -> None:
-        self._include_usage = include_usage
+    def __init__(self, request: EngineRequest) -> None:
+        self._include_usage = request.include_usage
+        self._expected = _choices_asked(request.body)
+        self._assembly = None if request.stream else Assembly()
         self._parser = EventParser()
+        self._ended: dict[int, bool] = {}  # by choice
+        self._last: dict[str, Any] = {}
+        self._bytes = 0
+        self.meter = Meter(request.body)
         self.begun = False  # a token has come, not only the role
-        self.done = False
-        self.usage: Usage | None = None
-        self.token_events = 0
+        self.done = False  # [DONE] has come
 
-    def feed(self, chunk: bytes) -> bytes:
-        """The events to pass on, each whole.
+    @property
+    def finished(self) -> bool:
+        """Whether every choice has its finish reason: what may still follow is the usage."""
+        return len(self._ended) >= self._expected and all(self._ended.values())
 
-        Raises: `EngineFailure` for what is not JSON, not an object, or an error of the upstream.
+    def feed(self, chunk: bytes) -> Piece:
+        """What to pass on, whole events only; nothing where the client wants one document.
+
+        Raises: `EngineFailure` for what is not JSON, not an object, or without an end; for an
+        error that stands in place of an answer, what it means.
         """
-        return b"".join([self._passed_on(event) for event in self._parser.feed(chunk)])
+        self._bytes += len(chunk)
+        if self._assembly is not None and self._bytes > MAX_ANSWER_BYTES:
+            raise EngineFailure("The upstream's answer is too large.")
+        return self._taken(self._parser.feed(chunk))
 
-    def end(self) -> bytes:
-        """What is left when the upstream closed; raises `EngineFailure` unless it had finished."""
-        rest = b"".join([self._passed_on(event) for event in self._parser.end()])
-        if not self.done:
+    def end(self) -> Piece:
+        """What is left when no more comes: the usage, if asked for, or the document.
+
+        Raises: `EngineFailure` unless the answer is whole.
+        """
+        rest = self._taken(self._parser.end())
+        if not (self.done or self.finished):
             raise EngineFailure("The upstream's answer ended before it was complete.")
+        if not self._ended:
+            raise EngineFailure("The upstream gave no answer.")
+        if self._assembly is not None:
+            return rest.then(Piece(self._assembly.document(self.meter.object())))
+        if self._include_usage:
+            return rest.then(Piece(_event(self._last | {"usage": self.meter.object()})))
         return rest
 
-    def _passed_on(self, event: Event) -> bytes:
-        if self.done:
-            return b""
-        if event.data == DONE:
-            self.done = True
-            return b""
-        chunk = _parsed(event)
-        counted = usage_of(chunk)
-        if counted is not None:
-            self.usage = counted
-        if _has_token(chunk):
-            self.begun = True
-            self.token_events += 1
-        if not chunk.get("choices") and counted is not None and not self._include_usage:
-            return b""
-        return b"data: " + event.data.replace(b"\n", b" ") + b"\n\n"
+    def _taken(self, events: list[Event]) -> Piece:
+        piece = Piece()
+        for event in events:
+            if event.data == DONE:
+                self.done = True
+            if self.done:
+                break
+            piece = piece.then(self._take(event))
+        return piece
+
+    def _take(self, event: Event) -> Piece:
+        chunk = self._parsed(event)
+        usage = chunk.get("usage")
+        self.meter.take(usage)
+        choices = _choices(chunk)
+        content = self._note(choices)
+        finish_reason = next(filter(None, map(_finish_reason, reversed(choices))), None)
+        if self._assembly is not None:
+            self._assembly.add(chunk)
+            return Piece(b"", content, finish_reason)
+        if not choices:
+            return Piece()  # Azure's verdict on the prompt, or the usage, which is said at the end
+        data = event.data.replace(b"\n", b" ")
+        if usage is not None:
+            del chunk["usage"]
+            return Piece(_event(chunk), content, finish_reason)
+        return Piece(b"data: " + data + b"\n\n", content, finish_reason)
+
+    def _note(self, choices: list[dict[str, Any]]) -> bool:
+        """Keep account of what has come; whether something was said."""
+        content = False
+        for choice in choices:
+            said, ended = _says(choice), _finish_reason(choice) is not None
+            number = number_of(choice)
+            self._ended[number] = ended or self._ended.get(number, False)
+            content = content or said
+            self.begun = self.begun or said or ended
+        self.meter.token_events += content
+        return content
+
+    def _parsed(self, event: Event) -> dict[str, Any]:
+        try:
+            chunk = json.loads(event.data)
+        except (ValueError, RecursionError) as error:
+            raise EngineFailure("The upstream sent an event that is not JSON.") from error
+        failed = event.name == b"error" or (isinstance(chunk, dict) and chunk.get("error"))
+        if failed and not self.begun:
+            raise refusal_inside(error_in(chunk))
+        if failed or not isinstance(chunk, dict):
+            raise EngineFailure("The upstream failed in the middle of its answer.")
+        if chunk.get("choices"):
+            self._last = {key: value for key, value in chunk.items() if key != "choices"}
+            self._last["choices"] = []
+        return chunk
 
 
-def usage_of(answer: dict[str, Any]) -> Usage | None:
-    """The token counts of a chunk or a whole answer, if it has them."""
-    usage = answer.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
-    if not isinstance(prompt, int) or not isinstance(completion, int):
-        return None
-    return Usage(prompt, completion)
+def _event(chunk: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
-def _parsed(event: Event) -> dict[str, Any]:
-    try:
-        chunk = json.loads(event.data)
-    except (ValueError, RecursionError) as error:
-        raise EngineFailure("The upstream sent an event that is not JSON.") from error
-    if event.name == b"error" or not isinstance(chunk, dict) or chunk.get("error"):
-        raise EngineFailure("The upstream failed in the middle of its answer.")
-    return chunk
+def _choices(chunk: dict[str, Any]) -> list[dict[str, Any]]:
+    choices = chunk.get("choices") or []
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        raise EngineFailure("The upstream sent an event of another shape.")
+    return choices
 
 
-def _has_token(chunk: dict[str, Any]) -> bool:
-    """Whether a chunk carries more than the role of who speaks."""
-    choices = chunk.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        if not isinstance(choice, dict):
-            raise EngineFailure("The upstream sent an event of another shape.")
-        delta = choice.get("delta")
-        said = delta if isinstance(delta, dict) else choice
-        keys = said.keys() - {"role", "index", "logprobs", "refusal"}
-        if choice.get("finish_reason") or any(said[key] for key in keys):
-            return True
-    return False
+def _choices_asked(body: dict[str, Any]) -> int:
+    """How many choices the answer has: `n` for each prompt."""
+    prompt, n = body.get("prompt"), body.get("n")
+    several = isinstance(prompt, list) and prompt and not isinstance(prompt[0], int)
+    return (n if type(n) is int else 1) * (len(prompt) if several and prompt else 1)
+
+
+def _says(choice: dict[str, Any]) -> bool:
+    """Whether a choice carries more than who speaks: text, reasoning, a refusal, a tool call."""
+    if choice.get("text"):
+        return True
+    delta = choice.get("delta")
+    return isinstance(delta, dict) and any(delta[key] for key in delta.keys() - UNSAID)
+
+
+def _finish_reason(choice: dict[str, Any]) -> str | None:
+    reason = choice.get("finish_reason")
+    return str(reason) if reason else None

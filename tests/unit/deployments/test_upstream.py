@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import pickle
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -29,7 +29,26 @@ from deployments.settings.config_mistake import ConfigError
 from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.settings.upstream import UpstreamConfig
 from deployments.simulated.server import SimulatedServer, SimulatedServerConfig
+from deployments.upstream import engine as upstream_engine
 from deployments.upstream.engine import UpstreamEngine
+from tests.scripted_upstream import (
+    DONE,
+    FOREVER,
+    HANG_UP,
+    OK,
+    ROLE,
+    Step,
+    answered,
+    chat,
+    events,
+    failed,
+    framed,
+    refused,
+    said,
+    scripted,
+    sse,
+    upstream,
+)
 
 Serving = Callable[
     [SimulatedServerConfig], AbstractAsyncContextManager[tuple[SimulatedServer, str]]
@@ -43,47 +62,6 @@ PROVIDER = SimulatedServerConfig(
     api_key="right",
     slow_headers_s=0.5,
 )
-
-
-def chat(*, stream: bool = True, **fields: Any) -> EngineRequest:
-    parts = {"local_only", "timeout_s"}
-    body = {"model": "large", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
-    body |= {"stream": stream} | {key: fields[key] for key in fields.keys() - parts}
-    return EngineRequest("chat", body, "r1", **{key: fields[key] for key in fields.keys() & parts})
-
-
-@contextlib.asynccontextmanager
-async def upstream(
-    url: str, key: str | None = "right", **fields: Any
-) -> AsyncIterator[UpstreamEngine]:
-    settings: dict[str, Any] = {"api_key_env": "BIG_KEY" if key else None, "retry_backoff_s": 0.001}
-    settings |= {"max_retry_wait_s": 0.5} | fields
-    engine = UpstreamEngine(UpstreamConfig(base_url=url, model="big-1", **settings), key)
-    await engine.start()
-    try:
-        yield engine
-    finally:
-        await engine.stop()
-
-
-async def answered(engine: UpstreamEngine, request: EngineRequest) -> tuple[bytes, Usage]:
-    chunks = [chunk async for chunk in engine.generate(request)]
-    assert chunks[-1].done
-    return b"".join(chunk.data for chunk in chunks), chunks[-1].usage
-
-
-async def failed(engine: UpstreamEngine, request: EngineRequest) -> tuple[int, ServingError]:
-    """How many items came before the error, and the error."""
-    items = 0
-    with pytest.raises(ServingError) as caught:
-        async for _ in engine.generate(request):
-            items += 1
-    assert engine.load().running == 0
-    return items, caught.value
-
-
-def events(raw: bytes) -> list[dict[str, Any]]:
-    return [json.loads(part.removeprefix(b"data: ")) for part in raw.split(b"\n\n") if part]
 
 
 # -- a provider as it should be -------------------------------------------------------------------
@@ -166,10 +144,10 @@ async def test_closing_the_answer_stops_the_generation_upstream(serving: Serving
         pytest.param({"user": "drill:http_500"}, EngineFailure, "500", id="500"),
         pytest.param({"user": "drill:drop"}, TierUnavailable, "reached", id="drop"),
         pytest.param(
-            {"timeout_s": 0.2, "user": "drill:stall"}, DeadlineExceeded, "", id="deadline"
+            {"timeout_s": 0.2, "user": "drill:stall"}, TierUnavailable, "in time", id="silent"
         ),
         pytest.param(
-            {"timeout_s": 0.2, "user": "drill:slow_headers"}, DeadlineExceeded, "", id="slow"
+            {"timeout_s": 0.2, "user": "drill:slow_headers"}, TierUnavailable, "in time", id="slow"
         ),
         pytest.param({"local_only": True}, LocalOnlyConflict, "leave", id="local only"),
     ],
@@ -186,11 +164,14 @@ async def test_failure_before_the_first_byte_is_a_clean_error(
             assert (await answered(engine, chat()))[1].completion_tokens == 8
 
 
-async def test_wrong_key_or_model_is_our_mistake_not_the_clients(serving: Serving) -> None:
+async def test_wrong_key_or_model_is_our_mistake_not_the_clients(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
     async with serving(PROVIDER) as (_, url), upstream(url, key="wrong") as engine:
         _, error = await failed(engine, chat())
         assert type(error) is TierUnavailable
-        assert "BIG_KEY" in error.message
+        assert "BIG_KEY" not in error.message  # the client's affair it is not
+        assert "BIG_KEY" in caplog.text
     other = PROVIDER.model_copy(update={"model": "other"})
     async with serving(other) as (_, url), upstream(url) as engine:
         _, error = await failed(engine, chat())
@@ -218,81 +199,6 @@ async def test_stalled_upstream_is_given_up_at_the_first_token_timeout(serving: 
 
 
 # -- a provider that obeys a script ---------------------------------------------------------------
-
-Step = bytes | float  # bytes to write, or seconds to wait; negative: until the client leaves
-OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-FOREVER = -1.0
-
-
-def framed(data: bytes) -> bytes:
-    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
-
-
-def refused(status: int, extra: str = "") -> list[Step]:
-    return [f"HTTP/1.1 {status} No\r\ncontent-length: 0\r\n{extra}\r\n".encode()]
-
-
-def sse(*chunks: bytes) -> list[Step]:
-    return [OK, *map(framed, chunks), b"0\r\n\r\n"]
-
-
-def said(text: str, **more: Any) -> bytes:
-    chunk = {"choices": [{"index": 0, "delta": {"content": text}}]} | more
-    return b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"
-
-
-ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
-DONE = b"data: [DONE]\n\n"
-
-
-class Script:
-    """One answer per request; the last one is given again. An empty answer drops the connection."""
-
-    def __init__(self, answers: Sequence[Sequence[Step]]) -> None:
-        self._answers = answers
-        self.talks: list[asyncio.Task[None]] = []
-        self.bodies: list[dict[str, Any]] = []
-        self.heads: list[bytes] = []
-
-    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.talks.append(task)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while await self._answer(reader, writer):
-                pass
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        self.heads.append(head)
-        self.bodies.append(json.loads(await reader.readexactly(length)))
-        steps = self._answers[min(len(self.bodies), len(self._answers)) - 1]
-        for step in steps:
-            if isinstance(step, bytes):
-                writer.write(step)
-                await writer.drain()
-            elif step == FOREVER:
-                await reader.read()
-            else:
-                await asyncio.sleep(step)
-        return bool(steps)
-
-
-@contextlib.asynccontextmanager
-async def scripted(
-    *answers: Sequence[Step], **settings: Any
-) -> AsyncIterator[tuple[UpstreamEngine, Script]]:
-    script = Script(answers)
-    server = await asyncio.start_server(script.talk, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    async with server:
-        async with upstream(url, **settings) as engine:
-            yield engine, script
-        await asyncio.gather(*script.talks)
 
 
 async def test_request_carries_key_model_headers_and_the_wish_for_usage() -> None:
@@ -382,6 +288,29 @@ async def test_nothing_is_committed_by_a_role_without_a_token() -> None:
         assert (items, type(error)) == (0, TierUnavailable)
 
 
+ENDED = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param([b"0\r\n\r\n"], id="closed"),
+        pytest.param([HANG_UP], id="cut"),
+        pytest.param([FOREVER], id="silent"),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False], ids=["sse", "json"])
+async def test_answer_is_whole_with_its_last_finish_reason(
+    monkeypatch: pytest.MonkeyPatch, end: list[Step], stream: bool
+) -> None:
+    monkeypatch.setattr(upstream_engine, "END_S", 0.05)
+    steps: list[Step] = [OK, framed(said("a") + ENDED), *end]
+    async with scripted(steps, read_timeout_s=60.0) as (engine, _):
+        raw, usage = await answered(engine, chat(stream=stream))
+        assert b'"a"' in raw
+        assert usage.completion_tokens == 1
+
+
 async def test_silence_after_a_token_ends_the_answer() -> None:
     async with scripted([OK, framed(said("a")), FOREVER], read_timeout_s=0.1) as (engine, _):
         items, error = await failed(engine, chat())
@@ -463,6 +392,26 @@ async def test_dead_upstream_answers_at_once_and_a_probe_brings_it_back() -> Non
         await asyncio.sleep(1.05)
         assert (await answered(engine, chat()))[0] == said("a")
         assert (await answered(engine, chat()))[0] == said("a")
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["sse", "json"])
+async def test_every_silent_try_is_one_request_and_counts(stream: bool) -> None:
+    async with scripted([FOREVER], breaker_failures=3, breaker_open_s=60.0) as (engine, script):
+        for _ in range(5):
+            _, error = await failed(engine, chat(stream=stream, timeout_s=0.2))
+            assert type(error) is TierUnavailable
+        assert len(script.bodies) <= 3
+        assert error.message == "The upstream is down."
+
+
+async def test_prompt_that_is_too_long_says_nothing_of_the_upstream() -> None:
+    body = b'{"error": "input length exceeds the context length"}'
+    head = f"HTTP/1.1 500 No\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    async with scripted([head + body], breaker_failures=1) as (engine, script):
+        for _ in range(3):
+            _, error = await failed(engine, chat())
+            assert type(error) is ContextLengthExceeded
+        assert len(script.bodies) == 3
 
 
 async def test_refused_connections_open_the_breaker() -> None:

@@ -72,3 +72,26 @@ def test_lost_probe_is_followed_by_another() -> None:
     assert breaker.allows()  # and nothing is heard of it
     clock.now += 10
     assert breaker.allows()
+
+
+def test_silence_counts_from_the_first_request_on() -> None:
+    breaker = Breaker(failures=3, open_s=10.0, clock=Clock())
+    for _ in range(3):
+        breaker.silent(0.1)
+    assert breaker.is_open
+
+
+def test_silence_of_an_upstream_that_takes_longer_counts_nothing() -> None:
+    breaker = Breaker(failures=1, open_s=10.0, clock=Clock())
+    for took_s in (2.0, 4.0):
+        breaker.began(took_s)
+    breaker.silent(2.0)  # usual is 2.4
+    assert not breaker.is_open
+    breaker.silent(2.5)
+    assert breaker.is_open
+
+
+def test_first_token_closes() -> None:
+    breaker = opened(Clock())
+    breaker.began(0.1)
+    assert not breaker.is_open

@@ -4,12 +4,24 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from deployments.protocol.chunk import Usage
-from deployments.protocol.errors import EngineFailure
-from deployments.upstream.stream import MAX_EVENT_BYTES, Event, EventParser, UpstreamStream
+from deployments.protocol.engine import EngineRequest
+from deployments.protocol.errors import (
+    ContextLengthExceeded,
+    EngineFailure,
+    InvalidRequest,
+    Overloaded,
+    ServingError,
+    TierUnavailable,
+)
+from deployments.upstream.stream import UpstreamStream
+
+
+def stream_of(*, include_usage: bool = False, **fields: Any) -> UpstreamStream:
+    options = {"include_usage": True} if include_usage else None
+    body = {"messages": [], "stream": True, "stream_options": options} | fields
+    return UpstreamStream(EngineRequest("chat", body, "r1"))
 
 
 def token(text: str) -> bytes:
@@ -22,106 +34,251 @@ USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}
 DONE = b"data: [DONE]\n\n"
 
 
-@given(
-    texts=st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=5),
-    newline=st.sampled_from((b"\n", b"\r\n", b"\r")),
-    noise=st.sampled_from((b"", b": keep-alive\n\n", b":\n", b"event: message\n", b"id: 7\n")),
-    size=st.integers(1, 40),
-    bom=st.booleans(),
-)
-def test_any_cut_and_any_line_end_gives_the_same_events(
-    texts: list[str], newline: bytes, noise: bytes, size: int, bom: bool
-) -> None:
-    data = [json.dumps([text], ensure_ascii=False, indent=0).encode() for text in texts]
-    lines = [b"".join(b"data: " + line + b"\n" for line in one.split(b"\n")) for one in data]
-    raw = b"".join(noise + one + b"\n" for one in lines)
-    raw = b"\xef\xbb\xbf" * bom + raw.replace(b"\n", newline)
-    parser = EventParser()
-    chunks = [raw[start : start + size] for start in range(0, len(raw), size)]
-    found = [event for chunk in chunks for event in parser.feed(chunk)]
-    assert [event.data for event in found + parser.end()] == data
+def sent(*pieces: bytes, **fields: Any) -> bytes:
+    """What a client gets of these bytes, to the end."""
+    stream = stream_of(**fields)
+    passed_on = b"".join(stream.feed(piece).data for piece in pieces)
+    return passed_on + stream.end().data
 
 
-@pytest.mark.parametrize(
-    ("raw", "event"),
-    [
-        pytest.param(b"data: a\ndata: b\n\n", Event(b"", b"a\nb"), id="several data lines"),
-        pytest.param(b"data:a\n\n", Event(b"", b"a"), id="no space"),
-        pytest.param(b"data:  a\n\n", Event(b"", b" a"), id="only one space is dropped"),
-        pytest.param(b"event: error\ndata: a\n\n", Event(b"error", b"a"), id="name"),
-        pytest.param(b"data\n\n", Event(b"", b""), id="field without a colon"),
-    ],
-)
-def test_fields_are_read_as_the_standard_says(raw: bytes, event: Event) -> None:
-    assert EventParser().feed(raw) == [event]
+def events(raw: bytes) -> list[dict[str, Any]]:
+    return [json.loads(part.removeprefix(b"data: ")) for part in raw.split(b"\n\n") if part]
 
 
-@pytest.mark.parametrize("raw", [b": ping\n\n", b"id: 1\n\n", b"\n\n\n", b"retry: 10\n\n"])
-def test_what_carries_no_data_is_no_event(raw: bytes) -> None:
-    assert EventParser().feed(raw) == []
-
-
-def test_event_without_an_end_is_given_up_at_its_limit() -> None:
-    parser = EventParser()
-    with pytest.raises(EngineFailure):
-        for _ in range(MAX_EVENT_BYTES // 2**20 + 1):
-            parser.feed(b"x" * 2**20)
+def event(**fields: Any) -> bytes:
+    return b"data: " + json.dumps(fields).encode() + b"\n\n"
 
 
 def test_events_go_on_as_they_came() -> None:
-    stream = UpstreamStream(include_usage=False)
-    assert stream.feed(ROLE + token("é")) == ROLE + token("é")
+    assert sent(ROLE + token("é"), DONE) == ROLE + token("é")
 
 
 def test_answer_begins_with_its_first_token_not_with_the_role() -> None:
-    stream = UpstreamStream(include_usage=False)
-    stream.feed(ROLE)
+    stream = stream_of()
+    assert not stream.feed(ROLE).content
     assert not stream.begun
-    stream.feed(token("a"))
+    assert stream.feed(token("a")).content
     assert stream.begun
+
+
+SAID = {
+    "completion": {"index": 0, "text": "a"},
+    "tool call": {"index": 0, "delta": {"tool_calls": [{"index": 0}]}},
+    "reasoning_content": {"index": 0, "delta": {"reasoning_content": "hm"}},
+    "reasoning": {"index": 0, "delta": {"reasoning": "hm"}},
+    "refusal": {"index": 0, "delta": {"refusal": "I cannot"}},
+    "a field of tomorrow": {"index": 0, "delta": {"thinking_blocks": [{"text": "hm"}]}},
+}
+
+
+@pytest.mark.parametrize("choice", SAID.values(), ids=SAID)
+def test_answer_begins_with_anything_said(choice: dict[str, Any]) -> None:
+    stream = stream_of()
+    assert stream.feed(event(choices=[choice])).content
+    assert stream.begun
+    assert stream.meter.so_far().completion_tokens == 1
 
 
 @pytest.mark.parametrize(
-    "choice",
-    [
-        {"index": 0, "text": "a"},
-        {"index": 0, "delta": {"tool_calls": [{"index": 0}]}},
-        {"index": 0, "delta": {"reasoning_content": "hm"}},
-        {"index": 0, "delta": {}, "finish_reason": "stop"},
-    ],
-    ids=["completion", "tool call", "reasoning", "empty answer"],
+    "delta",
+    [{"role": "assistant"}, {"role": "assistant", "content": None}, {"content": ""}, {}, None],
 )
-def test_answer_begins_with_anything_said(choice: dict[str, Any]) -> None:
-    stream = UpstreamStream(include_usage=False)
-    stream.feed(b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n")
+def test_nothing_said_is_no_token(delta: Any) -> None:
+    stream = stream_of()
+    assert not stream.feed(event(choices=[{"index": 0, "delta": delta}])).content
+    assert not stream.begun
+    assert stream.meter.so_far().completion_tokens == 0
+
+
+def test_empty_answer_is_an_answer() -> None:
+    stream = stream_of()
+    last = event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+    piece = stream.feed(ROLE + last)
+    assert (piece.data, piece.content, piece.finish_reason) == (ROLE + last, False, "stop")
     assert stream.begun
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_usage_is_kept_and_passed_on_only_if_asked(asked: bool) -> None:
-    stream = UpstreamStream(include_usage=asked)
-    assert stream.feed(token("a") + USAGE + DONE) == token("a") + (USAGE if asked else b"")
-    assert stream.usage == Usage(3, 2)
+# -- usage ----------------------------------------------------------------------------------------
 
 
-def test_usage_beside_a_token_is_kept_and_the_token_passed_on() -> None:
-    usage = b'"usage":{"prompt_tokens":1,"completion_tokens":1}'
-    both = b'data: {"choices":[{"index":0,"text":"a"}],' + usage + b"}\n\n"
-    stream = UpstreamStream(include_usage=False)
-    assert stream.feed(both) == both
-    assert stream.usage == Usage(1, 1)
+def counted(prompt: Any, completion: Any, **more: Any) -> dict[str, Any]:
+    return {"prompt_tokens": prompt, "completion_tokens": completion} | more
+
+
+def test_usage_reaches_a_client_that_asked_once_and_last() -> None:
+    rest = {"id": "x", "created": 7, "model": "m", "object": "chat.completion.chunk"}
+    several = [
+        event(**rest, choices=[{"index": 0, "delta": {"content": text}}], usage=counted(3, n))
+        for n, text in enumerate("abc", start=1)
+    ]
+    got = events(sent(*several, event(**rest, choices=[], usage=counted(3, 4)), DONE))
+    assert [chunk["choices"][0]["delta"]["content"] for chunk in got] == ["a", "b", "c"]
+    assert not any("usage" in chunk for chunk in got)
+    got = events(sent(*several, DONE, include_usage=True))
+    assert ["usage" in chunk for chunk in got] == [False, False, False, True]
+    assert got[-1] == {**rest, "choices": [], "usage": counted(3, 3, total_tokens=6)}
+
+
+def test_usage_on_the_last_token_is_the_answers() -> None:
+    stream = stream_of()
+    last = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    stream.feed(token("a") + event(choices=[last], usage=counted(5, 6)) + DONE)
+    stream.end()
+    assert stream.meter.usage() == Usage(5, 6)
+
+
+def test_details_of_the_usage_are_kept() -> None:
+    usage = counted(3, 2, prompt_tokens_details={"cached_tokens": 1}, total_tokens=5)
+    got = events(sent(token("a"), event(choices=[], usage=usage), DONE, include_usage=True))
+    assert got[-1]["usage"] == usage
+
+
+def test_a_null_usage_costs_no_second_writing() -> None:
+    spaced = b'data: {"choices" : [{"index":0,"delta":{"content":"a"}}],  "usage": null}\n\n'
+    assert sent(spaced, DONE) == spaced
+
+
+@pytest.mark.parametrize(
+    "wrong", [-1, True, False, "12", None, 2**53 + 1, 10**400, 1.5, [], {}], ids=repr
+)
+def test_what_is_no_count_is_estimated(wrong: Any) -> None:
+    stream = stream_of(messages=[{"role": "user", "content": "x" * 400}])
+    stream.feed(token("a") + token("b") + event(choices=[], usage=counted(wrong, wrong)) + DONE)
+    stream.end()
+    assert stream.meter.usage() == Usage(101, 2)
+
+
+def test_count_that_is_whole_as_a_float_is_one() -> None:
+    stream = stream_of()
+    stream.feed(token("a") + event(choices=[], usage=counted(3.0, 4.0)))
+    assert stream.meter.usage() == Usage(3, 4)
+
+
+def test_count_without_its_other_half_is_kept() -> None:
+    stream = stream_of()
+    stream.feed(token("a") + event(choices=[], usage=counted(9, -1)) + DONE)
+    assert stream.meter.usage() == Usage(9, 1)
+
+
+def test_an_empty_usage_takes_back_no_count() -> None:
+    stream = stream_of()
+    stream.feed(token("a") + event(choices=[], usage=counted(9, 5)) + event(choices=[], usage={}))
+    assert stream.meter.usage() == Usage(9, 5)
+
+
+def test_tokens_so_far_are_those_that_came_where_the_count_is_behind() -> None:
+    stream = stream_of()
+    first = event(choices=[{"index": 0, "delta": {"content": "a"}}], usage=counted(9, 1))
+    stream.feed(first + token("b") + token("c"))
+    assert stream.meter.so_far() == Usage(9, 3)
+
+
+def test_images_are_not_estimated_by_their_bytes() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}
+    stream = stream_of(messages=[{"role": "user", "content": [image]}])
+    assert stream.meter.so_far().prompt_tokens < 20
+
+
+# -- the end --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\n\n"], ids=["bare", "one newline", "proper"])
 def test_done_ends_the_stream_with_or_without_its_blank_line(ending: bytes) -> None:
-    stream = UpstreamStream(include_usage=False)
+    stream = stream_of()
     stream.feed(token("a") + b"data: [DONE]" + ending)
     stream.end()
     assert stream.done
 
 
 def test_nothing_after_done_is_passed_on() -> None:
-    assert UpstreamStream(include_usage=False).feed(DONE + token("a")) == b""
+    assert sent(token("a") + DONE + token("b")) == token("a")
+
+
+def last(number: int, reason: Any = "stop") -> bytes:
+    return event(choices=[{"index": number, "delta": {}, "finish_reason": reason}])
+
+
+@pytest.mark.parametrize(
+    ("raw", "fields", "whole"),
+    [
+        pytest.param(token("a") + last(0), {}, True, id="finished"),
+        pytest.param(token("a") + last(0, "length"), {}, True, id="cut by its limit"),
+        pytest.param(token("a") + last(0)[:-2], {}, True, id="finished, no blank line"),
+        pytest.param(token("a") + last(0) + USAGE, {}, True, id="usage last"),
+        pytest.param(token("a") + last(0) + last(1), {"n": 2}, True, id="both finished"),
+        pytest.param(token("a"), {}, False, id="no reason"),
+        pytest.param(token("a") + last(0, None), {}, False, id="null"),
+        pytest.param(token("a") + last(0, ""), {}, False, id="empty reason"),
+        pytest.param(token("a") + USAGE, {}, False, id="usage alone"),
+        pytest.param(token("a") + last(0), {"n": 2}, False, id="the other choice is missing"),
+        pytest.param(token("a") + last(1), {"n": 2}, False, id="only the other has ended"),
+        pytest.param(ROLE, {}, False, id="role alone"),
+        pytest.param(b"", {}, False, id="nothing"),
+    ],
+)
+def test_answer_without_done_is_whole_where_every_choice_has_its_reason(
+    raw: bytes, fields: dict[str, Any], whole: bool
+) -> None:
+    if whole:
+        assert sent(raw, **fields).startswith(token("a"))
+        return
+    with pytest.raises(EngineFailure):
+        sent(raw, **fields)
+
+
+def test_each_prompt_of_a_list_has_its_choices() -> None:
+    body = {"prompt": ["a", "b"], "n": 2, "stream": True}
+    stream = UpstreamStream(EngineRequest("completions", body, "r1"))
+    for number in range(4):
+        assert not stream.finished
+        stream.feed(event(choices=[{"index": number, "text": "x", "finish_reason": "stop"}]))
+    assert stream.finished
+    ids = UpstreamStream(EngineRequest("completions", {"prompt": [1, 2], "stream": True}, "r1"))
+    ids.feed(event(choices=[{"index": 0, "text": "x", "finish_reason": "stop"}]))
+    assert ids.finished
+
+
+# -- what is no answer ----------------------------------------------------------------------------
+
+
+FILTER = event(choices=[], prompt_filter_results=[{"prompt_index": 0}])
+
+
+def test_event_without_a_choice_is_skipped_and_begins_nothing() -> None:
+    stream = stream_of()
+    piece = stream.feed(FILTER + event(choices=None) + event(id="x"))
+    assert (piece.data, stream.begun, stream.meter.token_events) == (b"", False, 0)
+    assert sent(FILTER, token("a"), DONE) == token("a")
+
+
+@pytest.mark.parametrize("raw", [DONE, FILTER + DONE, USAGE + DONE])
+def test_stream_without_a_choice_is_no_answer(raw: bytes) -> None:
+    with pytest.raises(EngineFailure):
+        sent(raw, include_usage=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        pytest.param({"message": "prompt is too long"}, ContextLengthExceeded, id="context"),
+        pytest.param({"message": "slow down", "code": 429}, Overloaded, id="429"),
+        pytest.param({"message": "no such thing", "code": 400}, InvalidRequest, id="400"),
+        pytest.param({"message": "sk-secret", "code": 502}, TierUnavailable, id="502"),
+        pytest.param({"message": "sk-secret"}, EngineFailure, id="no status"),
+    ],
+)
+def test_error_in_place_of_an_answer_means_what_its_status_says(
+    error: dict[str, Any], kind: type[ServingError]
+) -> None:
+    with pytest.raises(ServingError) as caught:
+        sent(ROLE, event(error=error))
+    assert type(caught.value) is kind
+    assert "secret" not in str(caught.value)
+
+
+def test_error_after_a_token_is_a_failure_whatever_it_says() -> None:
+    with pytest.raises(EngineFailure):
+        sent(token("a"), event(error={"message": "prompt is too long", "code": 400}))
 
 
 @pytest.mark.parametrize(
@@ -130,6 +287,7 @@ def test_nothing_after_done_is_passed_on() -> None:
         pytest.param(b'data: {"choices": [\n\n', id="broken JSON"),
         pytest.param(b"data: 3\n\n", id="no object"),
         pytest.param(b'data: {"choices":[3]}\n\n', id="no choice"),
+        pytest.param(b'data: {"choices":{"a":3}}\n\n', id="no list"),
         pytest.param(b"data: \xff\xfe\n\n", id="no UTF-8"),
         pytest.param(b"data: " + b"[" * 100_000 + b"\n\n", id="depth"),
         pytest.param(b'data: {"error": {"message": "sk-secret"}}\n\n', id="error"),
@@ -138,12 +296,5 @@ def test_nothing_after_done_is_passed_on() -> None:
 )
 def test_broken_event_is_a_failure_that_quotes_nothing(raw: bytes) -> None:
     with pytest.raises(EngineFailure) as caught:
-        UpstreamStream(include_usage=False).feed(raw)
+        stream_of().feed(raw)
     assert "secret" not in str(caught.value)
-
-
-def test_end_without_done_is_a_failure() -> None:
-    stream = UpstreamStream(include_usage=False)
-    stream.feed(token("a"))
-    with pytest.raises(EngineFailure):
-        stream.end()

@@ -1,0 +1,80 @@
+"""Does a provider complain that the prompt does not fit the model? Each words it in its own way.
+
+A request that is too long for one model may fit another, so this decides whether the next tier is
+asked. A limit of something else (output tokens, images, tools, a rate) is no reason to.
+"""
+
+import re
+
+from deployments.upstream.provider_error import ProviderError
+
+CODES = frozenset(
+    {
+        "context_length_exceeded",
+        "context_window_exceeded",
+        "model_context_window_exceeded",
+        "exceed_context_size_error",
+        "max_context_length_exceeded",
+        "prompt_too_long",
+        "input_too_long",
+        "request_too_large",
+    }
+)
+# The model's window by its names …
+WINDOW = (
+    r"(?:context[ _](?:length|window|size|limit)|contextwindow|max_model_len|n_ctx\b"
+    r"|(?:maximum|max\.?) (?:allowed )?(?:model|context|prompt|input|sequence)(?: token)?"
+    r" (?:length|size|limit|tokens)|(?:model|maximum|max) token limit|maximum context\b)"
+)
+# … and what is said of a thing that has no room in it.
+NO_ROOM = (
+    r"(?:exceed\w*|overflow\w*|too (?:long|large|big|many)"
+    r"|(?:longer|greater|larger|more|higher) than|reduce|shorten|not fit|not enough"
+    r"|insufficient|beyond|however|but the request|>)"
+)
+PROMPT = r"(?:prompts?|inputs?|messages?|conversations?|request(?:ed)?)"
+SENTENCES = (
+    # The window and the lack of room, near each other: OpenAI, vLLM, Mistral, llama.cpp, xAI, …
+    rf"{WINDOW}.{{0,160}}{NO_ROOM}",
+    rf"{NO_ROOM}.{{0,120}}{WINDOW}",
+    # Anthropic, Bedrock, Cohere: the prompt is too long, too many tokens.
+    rf"\b{PROMPT}(?: (?:text|length|size))?(?: (?:is|are|was|were))? too (?:long|large)\b(?! for)",
+    rf"\b{PROMPT}(?: (?:is|are))? too (?:long|large) for (?:the |this )?(?:requested )?model",
+    r"\btoo many (?:(?:input|prompt|total) )?tokens\b",
+    # Google, OpenAI's later models, Copilot, Databricks: a count of tokens over a limit.
+    rf"\b{PROMPT} (?:token count|tokens?|length|size)\b.{{0,60}}"
+    r"\b(?:exceeds?|exceeded|cannot exceed|not exceed|greater than|longer than|more than)\b",
+    rf"\b{PROMPT} (?:exceeds?|exceeded)\b.{{0,30}}\b(?:token|length|tokens)\b",
+    r"\bnumber of (?:input |prompt )?tokens in (?:the |your )?(?:prompt|input|request|messages)\b"
+    r".{0,40}exceed",
+    # Groq, Cerebras; Hugging Face's TGI; DashScope; Google's bodies of many bytes.
+    rf"\b(?:reduce|shorten)\b.{{0,12}}(?: length| size| number)?(?: of)? (?:the |your )?{PROMPT}\b",
+    r"\binputs? tokens \+ max_new_tokens must be\b",
+    r"\binputs? must have (?:less|fewer) than \d+ tokens\b",
+    r"\brange of input length should be\b",
+    r"\brequest payload size exceeds\b",
+)
+TOO_LONG = re.compile("|".join(SENTENCES), re.IGNORECASE | re.DOTALL)
+# A limit that is not the model's window, unless the window is named as well.
+OTHER_LIMIT = re.compile(
+    r"rate.?limit|per (?:minute|day|hour|second)|\b[tr]p[md]\b|quota"
+    r"|(?:completion|output|generated|new) tokens|max_tokens is too large"
+    r"|\bimages?\b|\btools?\b|\bfiles?\b|\baudio\b",
+    re.IGNORECASE,
+)
+NAMES_WINDOW = re.compile(WINDOW + r"|max_new_tokens", re.IGNORECASE)
+# OpenAI's code for one string over its limit: of the prompt, not of a name or an id.
+LONG_STRING = "string_above_max_length"
+PROMPT_FIELD = re.compile(r"(?:prompt|input|messages)(?:\[\d+\])*(?:\.content.*)?")
+
+
+def is_context_overflow(error: ProviderError) -> bool:
+    """Whether the provider says that prompt, or prompt and answer, exceed the model's window."""
+    if CODES & set(error.code.split()):
+        return True
+    if LONG_STRING in error.code:
+        return error.param is not None and PROMPT_FIELD.fullmatch(error.param) is not None
+    text = " ".join(re.sub(r"[`'\"]", "", error.text).split())
+    if OTHER_LIMIT.search(text) and not NAMES_WINDOW.search(text):
+        return False
+    return TOO_LONG.search(text) is not None

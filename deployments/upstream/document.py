@@ -1,0 +1,80 @@
+"""Reads an answer that came as one JSON document, and makes events of it for who wants a stream."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from deployments.protocol.errors import EngineFailure
+from deployments.upstream.assembly import number_of
+from deployments.upstream.errors import refusal_inside
+from deployments.upstream.provider_error import error_in
+from deployments.upstream.sse import DONE
+from deployments.upstream.stream import MAX_ANSWER_BYTES
+from deployments.upstream.usage import Meter, estimated_tokens
+
+
+async def read_document(chunks: AsyncIterator[bytes]) -> bytes:
+    """All bytes. Raises: `EngineFailure` where there are too many."""
+    parts, size = [], 0
+    async for chunk in chunks:
+        parts.append(chunk)
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise EngineFailure("The upstream's answer is too large.")
+    return b"".join(parts)
+
+
+def parse_document(raw: bytes) -> dict[str, Any]:
+    """The answer in a document.
+
+    Raises: `EngineFailure` where it is no answer; for an error in its place, what that means.
+    """
+    try:
+        answer = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise EngineFailure("The upstream's answer is not JSON.") from error
+    if isinstance(answer, dict) and answer.get("error"):
+        raise refusal_inside(error_in(answer))
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(choices, list) or not choices or not all(map(_is_answer, choices)):
+        raise EngineFailure("The upstream gave no answer.")
+    return dict(answer)
+
+
+def count(answer: dict[str, Any], meter: Meter) -> None:
+    """Have the answer counted."""
+    meter.token_events = estimated_tokens([_said(choice) for choice in answer["choices"]])
+    meter.take(answer.get("usage"))
+
+
+def with_usage(answer: dict[str, Any], raw: bytes, meter: Meter) -> bytes:
+    """The document with what was counted: as it came, where it says so itself."""
+    return raw if meter.counted else json.dumps(answer | {"usage": meter.object()}).encode()
+
+
+def as_events(answer: dict[str, Any]) -> bytes:
+    """A document as the stream that an upstream should have sent."""
+    chunk = answer | {"choices": [_delta(choice) for choice in answer["choices"]]}
+    if answer.get("object") == "chat.completion":
+        chunk["object"] = "chat.completion.chunk"
+    return b"data: " + json.dumps(chunk).encode() + b"\n\ndata: " + DONE + b"\n\n"
+
+
+def _delta(choice: dict[str, Any]) -> dict[str, Any]:
+    if "message" not in choice:
+        return choice
+    rest = {key: value for key, value in choice.items() if key != "message"}
+    delta = dict(choice["message"])
+    if isinstance(calls := delta.get("tool_calls"), list):
+        numbered = [{"index": i} | call for i, call in enumerate(calls) if isinstance(call, dict)]
+        delta["tool_calls"] = numbered
+    return {"index": number_of(choice), "delta": delta} | rest
+
+
+def _is_answer(choice: Any) -> bool:
+    return isinstance(choice, dict) and _said(choice) is not None
+
+
+def _said(choice: dict[str, Any]) -> dict[str, Any] | str | None:
+    said = choice.get("message", choice.get("text"))
+    return said if isinstance(said, dict | str) else None

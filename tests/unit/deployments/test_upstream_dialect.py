@@ -1,0 +1,235 @@
+"""Each upstream is asked in its own words, and what a client may send does not depend on which."""
+
+import json
+from typing import Any
+
+import pytest
+
+from deployments.protocol.engine import EngineRequest
+from deployments.protocol.errors import InvalidRequest
+from deployments.settings.upstream import Dialect, UpstreamConfig
+from deployments.upstream.engine import UpstreamEngine
+from deployments.upstream.vllm_fields import VLLM_ONLY_FIELDS, VLLM_ONLY_PROMISES
+from tests.scripted_upstream import DONE, Step, answered, chat, failed, said, scripted, sse
+
+OK_ANSWER = sse(said("a"), DONE)
+
+
+def complaint(message: str, status: int = 400, **fields: Any) -> list[Step]:
+    body = json.dumps({"error": {"message": message, **fields}}).encode()
+    return [f"HTTP/1.1 {status} No\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body]
+
+
+def pydantics(field: str) -> list[Step]:
+    detail = {"type": "extra_forbidden", "loc": ["body", field], "msg": "Extra inputs are not ..."}
+    body = json.dumps({"detail": [detail]}).encode()
+    return [f"HTTP/1.1 422 No\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body]
+
+
+# -- as configured --------------------------------------------------------------------------------
+
+
+async def test_fields_are_renamed_and_dropped() -> None:
+    dialect = {"rename": {"max_tokens": "max_completion_tokens"}, "drop": ["seed"]}
+    async with scripted(OK_ANSWER, dialect=dialect) as (engine, script):
+        await answered(engine, chat(max_tokens=9, seed=1))
+        await answered(engine, chat(max_tokens=9, max_completion_tokens=5))
+        assert script.bodies[0]["max_completion_tokens"] == 9
+        assert script.bodies[1]["max_completion_tokens"] == 5
+        for body in script.bodies:
+            assert not body.keys() & {"max_tokens", "seed"}
+
+
+async def test_stream_options_stay_here_where_they_are_unwanted() -> None:
+    async with scripted(OK_ANSWER, dialect={"stream_options": False}) as (engine, script):
+        raw, usage = await answered(engine, chat(stream_options={"include_usage": True}))
+        assert "stream_options" not in script.bodies[0]
+        assert f'"completion_tokens": {usage.completion_tokens}' in raw.decode()
+
+
+async def test_azure_is_asked_as_it_wants() -> None:
+    dialect = {
+        "chat_path": "/deployments/big/chat/completions",
+        "completions_path": "/deployments/old/completions",
+        "query": {"api-version": "2024-10-21"},
+        "auth_header": "api-key",
+        "auth_prefix": "",
+    }
+    async with scripted(OK_ANSWER, dialect=dialect) as (engine, script):
+        await answered(engine, chat())
+        await answered(engine, EngineRequest("completions", {"prompt": "a", "stream": True}, "r"))
+        first, second = (head.lower() for head in script.heads)
+        assert first.startswith(
+            b"post /v1/deployments/big/chat/completions?api-version=2024-10-21 "
+        )
+        assert second.startswith(b"post /v1/deployments/old/completions?api-version=2024-10-21 ")
+        assert b"api-key: right" in first
+        assert b"authorization" not in first
+
+
+async def test_configured_key_header_replaces_one_of_the_headers() -> None:
+    async with scripted(OK_ANSWER, headers={"Authorization": "Basic x"}) as (engine, script):
+        await answered(engine, chat())
+        assert script.heads[0].lower().count(b"authorization") == 1
+        assert b"Bearer right" in script.heads[0]
+
+
+async def test_vllms_fields_leave_for_vllm_only() -> None:
+    fields: dict[str, Any] = dict.fromkeys(VLLM_ONLY_FIELDS, 3)
+    async with scripted(OK_ANSWER) as (engine, script):
+        await answered(engine, chat(**fields, temperature=0.5))
+        assert not script.bodies[0].keys() & VLLM_ONLY_FIELDS
+        assert script.bodies[0]["temperature"] == 0.5
+    async with scripted(OK_ANSWER, dialect={"vllm": True}) as (engine, script):
+        await answered(engine, chat(**fields))
+        assert script.bodies[0].items() >= fields.items()
+
+
+@pytest.mark.parametrize("field", sorted(VLLM_ONLY_PROMISES))
+async def test_promise_that_only_vllm_keeps_is_refused_elsewhere(field: str) -> None:
+    async with scripted(OK_ANSWER) as (engine, script):
+        _, error = await failed(engine, chat(**{field: {"choice": ["yes", "no"]}}))
+        assert (type(error), error.param) == (InvalidRequest, field)
+        assert script.bodies == []
+        await answered(engine, chat(**{field: None}))
+        assert field not in script.bodies[0]
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        {"rename": {"model": "engine"}},
+        {"rename": {"input": "messages"}},
+        {"drop": ["stream"]},
+        {"chat_path": "chat"},
+        {"chat_path": "/chat?api-version=1"},
+        {"auth_header": "api key"},
+        {"auth_prefix": "Bearer\n"},
+        {"surprise": 1},
+    ],
+)
+def test_dialect_that_breaks_requests_is_refused(dialect: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(dialect))):
+        Dialect(**dialect)
+
+
+# -- as learned -----------------------------------------------------------------------------------
+
+OPENAI = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. "
+    "Use 'max_completion_tokens' instead."
+)
+UNKNOWN = {
+    "openai": complaint(OPENAI, param="max_tokens", code="unsupported_parameter"),
+    "azure": complaint(OPENAI, param="max_tokens", code="unsupported_parameter", type="x"),
+    "words alone": complaint(OPENAI),
+    "unrecognized": complaint("Unrecognized request argument supplied: max_tokens"),
+    "pydantic": pydantics("max_tokens"),
+}
+
+
+@pytest.mark.parametrize("first", UNKNOWN.values(), ids=UNKNOWN)
+@pytest.mark.parametrize("stream", [True, False], ids=["sse", "json"])
+async def test_new_name_of_the_length_limit_is_learned_once(
+    first: list[Step], stream: bool
+) -> None:
+    async with scripted(first, OK_ANSWER, max_retries=0) as (engine, script):
+        for _ in range(2):
+            await answered(engine, chat(stream=stream, max_tokens=9))
+        first_body, second, third = script.bodies
+        assert first_body["max_tokens"] == 9
+        assert second["max_completion_tokens"] == third["max_completion_tokens"] == 9
+        assert "max_tokens" not in second
+
+
+async def test_old_name_of_the_length_limit_is_learned_too() -> None:
+    refused = pydantics("max_completion_tokens")
+    async with scripted(refused, OK_ANSWER) as (engine, script):
+        request = chat(max_completion_tokens=9)
+        del request.body["max_tokens"]
+        await answered(engine, request)
+        assert script.bodies[1]["max_tokens"] == 9
+
+
+async def test_wrong_setting_is_unlearned() -> None:
+    dialect = {"rename": {"max_tokens": "max_completion_tokens"}}
+    refused = pydantics("max_completion_tokens")
+    async with scripted(refused, OK_ANSWER, dialect=dialect) as (engine, script):
+        await answered(engine, chat(max_tokens=9))
+        assert script.bodies[1]["max_tokens"] == 9
+
+
+async def test_refused_stream_options_are_left_out() -> None:
+    first = complaint("Unrecognized request argument supplied: stream_options")
+    async with scripted(first, OK_ANSWER) as (engine, script):
+        _, usage = await answered(engine, chat())
+        assert usage.completion_tokens == 1
+        assert "stream_options" not in script.bodies[1]
+
+
+async def test_upstream_that_may_not_stream_is_asked_for_documents() -> None:
+    words = "Your organization must be verified to stream this model."
+    first = complaint(words, param="stream", code="unsupported_value")
+    body = b'{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
+    head = (
+        f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    async with scripted(first, [head.encode() + body]) as (engine, script):
+        await answered(engine, chat(stream=False))
+        assert not script.bodies[1].get("stream")
+
+
+async def test_lessons_come_one_after_the_other() -> None:
+    answers = (pydantics("max_tokens"), pydantics("stream_options"), OK_ANSWER)
+    async with scripted(*answers) as (engine, script):
+        await answered(engine, chat())
+        assert len(script.bodies) == 3
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param([complaint(OPENAI), pydantics("max_completion_tokens")], id="neither name"),
+        pytest.param([complaint("max_tokens is too large: 9. At most 4.")], id="its value"),
+        pytest.param(
+            [complaint("'temperature' is not supported", param="temperature")], id="other"
+        ),
+        pytest.param(
+            [complaint("Unsupported value: 'temperature'. Not max_tokens.")] * 2, id="words"
+        ),
+    ],
+)
+async def test_no_lesson_is_learned_in_vain(answers: list[list[Step]]) -> None:
+    async with scripted(*answers) as (engine, script):
+        _, error = await failed(engine, chat(temperature=0.1))
+        assert type(error) is InvalidRequest
+        assert len(script.bodies) <= 2
+        assert all(body["temperature"] == 0.1 for body in script.bodies)
+
+
+# -- the key --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "key", ["right\n", "right\r\n", " right\t", "\ufeffright\r\n", "\ufeff right"]
+)
+async def test_key_is_stripped_of_what_files_bring_along(key: str) -> None:
+    async with scripted(OK_ANSWER, key=key) as (engine, script):
+        await answered(engine, chat())
+        assert b"authorization: Bearer right\r\n" in script.heads[0]
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "sk-\x00x", "a b", "schlüssel", "a\x7f", "a\u2028b"])
+def test_key_that_no_header_carries_is_refused_by_its_variables_name(key: str) -> None:
+    config = UpstreamConfig(base_url="http://x/v1", model="m", api_key_env="BIG_KEY")
+    with pytest.raises(ValueError, match="BIG_KEY") as caught:
+        UpstreamEngine(config, key)
+    assert "\n" not in str(caught.value)
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [None, "", " ", "\n", "\ufeff\r\n"])
+def test_missing_key_is_told_by_the_name_of_its_variable(key: str | None) -> None:
+    config = UpstreamConfig(base_url="http://x/v1", model="m", api_key_env="BIG_KEY")
+    with pytest.raises(ValueError, match="BIG_KEY is not set"):
+        UpstreamEngine(config, key)
