@@ -12,6 +12,21 @@ MAX_FILE_LINES = 280
 MAX_FUNCTION_LINES = 50
 # Over the budget and still to be split; a file that fits again must leave this list.
 LARGER: set[str] = set()
+# Where the project asks something over HTTP; the tests ask loopback only.
+ASKING = (*ROOMS, "bench", "k8s")
+# What makes an HTTP client, or is one for a single request.
+CLIENTS = {
+    "Client",
+    "AsyncClient",
+    "DefaultHttpxClient",
+    "DefaultAsyncHttpxClient",
+    "ClientSession",
+}
+ONE_SHOT = {"get", "post", "put", "patch", "delete", "head", "options", "request", "stream"}
+SDK_CLIENTS = {"OpenAI", "AsyncOpenAI", "AzureOpenAI", "AsyncAzureOpenAI"}
+HTTP_LIBRARIES = {"httpx", "httpx2", "aiohttp", "openai"}
+# These obey the environment whatever one says, or one has to think of it at each call.
+OTHER_HTTP_LIBRARIES = {"requests", "urllib3", "pycurl"}
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 EVERY = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -68,6 +83,65 @@ def test_one_module_reads_the_environment_and_one_imports_vllm(path: Path) -> No
     tree, where = ast.parse(path.read_text(encoding="utf-8")), path.relative_to(ROOT).as_posix()
     assert not reads_environment(tree) or where == "deployments/settings/environment.py"
     assert "vllm" not in imports(tree) or where.startswith("deployments/vllm/")
+
+
+def obeys_environment(tree: ast.AST) -> Iterator[str]:
+    """HTTP clients that a proxy variable, `SSL_CERT_FILE` or `.netrc` could lead elsewhere."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in HTTP_LIBRARIES:
+            yield from (name.name for name in node.names if _makes_client(name.name))
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names = [name.name for name in node.names] + [getattr(node, "module", None) or ""]
+            yield from (name for name in names if name.startswith("urllib.request"))
+            yield from OTHER_HTTP_LIBRARIES & {name.split(".")[0] for name in names}
+        elif isinstance(node, ast.Call) and _is_client(node.func) and not _is_deaf(node):
+            yield ast.unparse(node.func)
+
+
+def _makes_client(name: str) -> bool:
+    return name in CLIENTS | ONE_SHOT | SDK_CLIENTS
+
+
+def _is_client(made: ast.expr) -> bool:
+    library, _, name = ast.unparse(made).rpartition(".")
+    return library in HTTP_LIBRARIES and _makes_client(name)
+
+
+def _is_deaf(call: ast.Call) -> bool:
+    """Whether a client is told not to read the environment."""
+    said = {keyword.arg: keyword.value for keyword in call.keywords}
+    if isinstance(call.func, ast.Attribute) and call.func.attr in SDK_CLIENTS:
+        return "http_client" in said  # made by one of `CLIENTS`, which is looked at itself
+    trust = said.get("trust_env")
+    return isinstance(trust, ast.Constant) and trust.value is False
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(path for room in ASKING for path in (ROOT / room).rglob("*.py")),
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_no_http_client_obeys_the_environment(path: Path) -> None:
+    assert list(obeys_environment(ast.parse(path.read_text(encoding="utf-8")))) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "httpx.Client()",
+        "httpx.AsyncClient(trust_env=True)",
+        "httpx.get('http://x', timeout=5)",
+        "aiohttp.ClientSession(trust_env=asked)",
+        "openai.OpenAI(base_url='http://x')",
+        "openai.OpenAI(http_client=openai.DefaultHttpxClient())",
+        "from httpx import AsyncClient",
+        "from urllib.request import urlopen",
+        "import urllib.request",
+        "import requests",
+    ],
+)
+def test_a_client_that_obeys_the_environment_is_seen(line: str) -> None:
+    assert list(obeys_environment(ast.parse(line)))
 
 
 def test_the_doors_are_seen() -> None:

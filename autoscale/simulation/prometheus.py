@@ -26,7 +26,7 @@ def query_week(url: str, query: str, client: httpx.Client | None = None) -> Rate
         "step": _STEP_S,
     }
     try:
-        with client or httpx.Client(timeout=30.0) as http:
+        with client or httpx.Client(timeout=30.0, trust_env=False) as http:
             answer = http.get(f"{url.rstrip('/')}/api/v1/query_range", params=params)
         answer.raise_for_status()
         body = answer.json()

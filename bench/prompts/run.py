@@ -23,7 +23,13 @@ def main(
     url: Annotated[str, typer.Option(help="Where the endpoint runs.")] = "http://127.0.0.1:8000",
 ) -> None:
     """Send every prompt once, streamed, one after the other, and write the table."""
-    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120)
+    client = openai.OpenAI(
+        base_url=f"{url}/v1",
+        api_key="none",
+        max_retries=0,
+        timeout=120,
+        http_client=openai.DefaultHttpxClient(trust_env=False),
+    )
     rows = [
         (kind, text, *ask(client, text))
         for kind, text in track(prompts(), "asking", transient=True)

@@ -59,7 +59,12 @@ def chat(
     # Imported here: it takes as long as everything else that the other commands import.
     import openai
 
-    with openai.OpenAI(base_url=f"{url}/v1", api_key=_api_key() or "none", max_retries=0) as client:
+    with openai.OpenAI(
+        base_url=f"{url}/v1",
+        api_key=_api_key() or "none",
+        max_retries=0,
+        http_client=openai.DefaultHttpxClient(trust_env=False),
+    ) as client:
         messages: list[Any] = []
         while True:
             if prompt is None:
@@ -138,7 +143,7 @@ def _client(url: str) -> Iterator[httpx.Client]:
     key = _api_key()
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
+        with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
             yield client
     except httpx.TransportError:
         _fail(f"nothing answers at {url}; start it with: smallfirst serve")
