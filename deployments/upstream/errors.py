@@ -113,7 +113,6 @@ def _refused_request(kind: type[InvalidRequest], said: ProviderError) -> Invalid
 
 
 def _cleaned(message: str) -> str:
-    # A page is cut before it is searched.
-    one_line = " ".join(message[: 10 * MAX_MESSAGE_CHARS].split())
+    one_line = " ".join(message.split())
     printable = "".join(char for char in one_line if char.isprintable())
     return SECRET.sub("[removed]", printable)[:MAX_MESSAGE_CHARS] or "it gave no reason."

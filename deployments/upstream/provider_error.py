@@ -20,6 +20,9 @@ CODING = ("code", "type", "status", "error_type", "__type")
 CODE = re.compile(r"[\w.\-]{1,64}")
 MAX_DEPTH = 8
 MAX_PARTS = 50
+# A complaint is a few sentences; what is longer is a dump, and searching it would take time that
+# all requests of a replica share.
+MAX_TEXT_CHARS = 1500
 
 
 class ProviderError(NamedTuple):
@@ -50,13 +53,13 @@ def error_in(parsed: Any) -> ProviderError:
     objects: list[dict[str, Any]] = []
     for part, _ in zip(_parts(parsed, 0), range(MAX_PARTS), strict=False):
         if isinstance(part, str):
-            texts.append(part)
+            texts.append(part[:MAX_TEXT_CHARS])
         else:
             objects.append(part)
     codes = [one.get(key) for one in objects for key in CODING]
     return ProviderError(
         message=texts[0] if texts else "",
-        text="\n".join(texts),
+        text="\n".join(texts)[: 2 * MAX_TEXT_CHARS],
         code=" ".join(code for code in codes if _is_code(code)).lower(),
         param=next((param for one in objects if (param := _param(one))), None),
         status=next((code for code in codes if _is_status(code)), None),
@@ -81,7 +84,7 @@ def _parts(node: Any, depth: int) -> Iterator[str | dict[str, Any]]:
 
 def _text_parts(text: str, depth: int) -> Iterator[str | dict[str, Any]]:
     """A text, or what is inside where it is JSON itself."""
-    if text.lstrip().startswith(("{", "[")):
+    if depth and text.lstrip().startswith(("{", "[")):
         try:
             yield from _parts(json.loads(text), depth + 1)
             return

@@ -8,6 +8,7 @@ import pytest
 
 from deployments.protocol.errors import ContextLengthExceeded, ServingError
 from deployments.upstream.errors import refusal
+from deployments.upstream.provider_error import MAX_TEXT_CHARS, read_error
 
 
 def refused(body: Any, status: int = 400) -> type[ServingError]:
@@ -186,3 +187,4 @@ def test_depth_and_width_of_a_body_are_bounded() -> None:
         ContextLengthExceeded
     )
     assert refused(b"[" * 60_000) is not ContextLengthExceeded
+    assert len(read_error(json.dumps({"error": "x" * 60_000}).encode()).text) <= 2 * MAX_TEXT_CHARS

@@ -26,6 +26,12 @@ def pydantics(field: str) -> list[Step]:
     return [f"HTTP/1.1 422 No\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body]
 
 
+def asking(field: str, value: Any) -> EngineRequest:
+    request = chat()
+    request.body[field] = value
+    return request
+
+
 # -- as configured --------------------------------------------------------------------------------
 
 
@@ -88,10 +94,10 @@ async def test_vllms_fields_leave_for_vllm_only() -> None:
 @pytest.mark.parametrize("field", sorted(VLLM_ONLY_PROMISES))
 async def test_promise_that_only_vllm_keeps_is_refused_elsewhere(field: str) -> None:
     async with scripted(OK_ANSWER) as (engine, script):
-        _, error = await failed(engine, chat(**{field: {"choice": ["yes", "no"]}}))
+        _, error = await failed(engine, asking(field, {"choice": ["yes", "no"]}))
         assert (type(error), error.param) == (InvalidRequest, field)
         assert script.bodies == []
-        await answered(engine, chat(**{field: None}))
+        await answered(engine, asking(field, None))
         assert field not in script.bodies[0]
 
 

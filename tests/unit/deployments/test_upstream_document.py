@@ -136,7 +136,7 @@ NO_ANSWER = {
     "no object": ANSWER | {"choices": [None]},
     "no message": ANSWER | {"choices": [{"index": 0, "finish_reason": "stop"}]},
     "null message": ANSWER | {"choices": [{"index": 0, "message": None}]},
-    "one of two": ANSWER | {"choices": [*ANSWER["choices"], {"index": 1}]},  # type: ignore[misc]
+    "one of two": ANSWER | {"choices": [*ANSWER["choices"], {"index": 1}]},
     "list": [],
     "number": 3,
     "page": b"<html>",
