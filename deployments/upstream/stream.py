@@ -80,48 +80,53 @@ class UpstreamStream:
         if self._assembly is not None:
             return rest.then(Piece(self._assembly.document(self.meter.object())))
         if self._include_usage:
-            return rest.then(Piece(_event(self._last | {"usage": self.meter.object()})))
+            return rest.then(
+                Piece(_event(self._last | {"choices": [], "usage": self.meter.object()}))
+            )
         return rest
 
     def _taken(self, events: list[Event]) -> Piece:
-        piece = Piece()
+        passed_on: list[bytes] = []
+        content, reason = False, None
         for event in events:
             if event.data == DONE:
                 self.done = True
             if self.done:
                 break
-            piece = piece.then(self._take(event))
-        return piece
+            chunk = self._parsed(event)
+            said, ended = self._note(chunk)
+            content, reason = content or said, ended or reason
+            passed_on.append(self._passed_on(event, chunk))
+        return Piece(b"".join(passed_on), content, reason)
 
-    def _take(self, event: Event) -> Piece:
-        chunk = self._parsed(event)
+    def _note(self, chunk: dict[str, Any]) -> tuple[bool, str | None]:
+        """Keep account of what has come: whether it says something, and its last finish reason."""
+        content, reason = False, None
+        for choice in _choices(chunk):
+            ended = choice.get("finish_reason")
+            if ended:
+                reason = str(ended)
+            content = content or _says(choice)
+            number = number_of(choice)
+            self._ended[number] = bool(ended) or self._ended.get(number, False)
+        self.begun = self.begun or content or reason is not None
+        self.meter.token_events += content
+        return content, reason
+
+    def _passed_on(self, event: Event, chunk: dict[str, Any]) -> bytes:
+        """What of the event goes to the client."""
         usage = chunk.get("usage")
-        self.meter.take(usage)
-        choices = _choices(chunk)
-        content = self._note(choices)
-        finish_reason = next(filter(None, map(_finish_reason, reversed(choices))), None)
+        if usage is not None:
+            self.meter.take(usage)
         if self._assembly is not None:
             self._assembly.add(chunk)
-            return Piece(b"", content, finish_reason)
-        if not choices:
-            return Piece()  # Azure's verdict on the prompt, or the usage, which is said at the end
-        data = event.data.replace(b"\n", b" ")
+            return b""
+        if not chunk.get("choices"):
+            return b""  # Azure's verdict on the prompt, or the usage, which is said at the end
+        self._last = chunk
         if usage is not None:
-            del chunk["usage"]
-            return Piece(_event(chunk), content, finish_reason)
-        return Piece(b"data: " + data + b"\n\n", content, finish_reason)
-
-    def _note(self, choices: list[dict[str, Any]]) -> bool:
-        """Keep account of what has come; whether something was said."""
-        content = False
-        for choice in choices:
-            said, ended = _says(choice), _finish_reason(choice) is not None
-            number = number_of(choice)
-            self._ended[number] = ended or self._ended.get(number, False)
-            content = content or said
-            self.begun = self.begun or said or ended
-        self.meter.token_events += content
-        return content
+            return _event({key: value for key, value in chunk.items() if key != "usage"})
+        return b"data: " + event.data.replace(b"\n", b" ") + b"\n\n"
 
     def _parsed(self, event: Event) -> dict[str, Any]:
         try:
@@ -133,9 +138,6 @@ class UpstreamStream:
             raise refusal_inside(error_in(chunk))
         if failed or not isinstance(chunk, dict):
             raise EngineFailure("The upstream failed in the middle of its answer.")
-        if chunk.get("choices"):
-            self._last = {key: value for key, value in chunk.items() if key != "choices"}
-            self._last["choices"] = []
         return chunk
 
 
@@ -145,9 +147,9 @@ def _event(chunk: dict[str, Any]) -> bytes:
 
 def _choices(chunk: dict[str, Any]) -> list[dict[str, Any]]:
     choices = chunk.get("choices") or []
-    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-        raise EngineFailure("The upstream sent an event of another shape.")
-    return choices
+    if isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices):
+        return choices
+    raise EngineFailure("The upstream sent an event of another shape.")
 
 
 def _choices_asked(body: dict[str, Any]) -> int:
@@ -159,12 +161,9 @@ def _choices_asked(body: dict[str, Any]) -> int:
 
 def _says(choice: dict[str, Any]) -> bool:
     """Whether a choice carries more than who speaks: text, reasoning, a refusal, a tool call."""
-    if choice.get("text"):
-        return True
     delta = choice.get("delta")
-    return isinstance(delta, dict) and any(delta[key] for key in delta.keys() - UNSAID)
-
-
-def _finish_reason(choice: dict[str, Any]) -> str | None:
-    reason = choice.get("finish_reason")
-    return str(reason) if reason else None
+    if isinstance(delta, dict):
+        for key, value in delta.items():
+            if value and key not in UNSAID:
+                return True
+    return bool(choice.get("text"))
