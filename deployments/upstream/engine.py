@@ -147,12 +147,17 @@ class _UpstreamAnswer:
             some = await self._next(read)
             if some is None:
                 break
-            held = held.then(stream.feed(some))
+            try:
+                held = held.then(stream.feed(some))
+            except ServingError:
+                if stream.begun:  # what came with the break has been paid for
+                    yield self._chunk(held, stream.meter.so_far())
+                raise
             if stream.begun and not begun:
                 told_at = self._now()
                 self._client.breaker.began(told_at - self._asked_at)
             due = self._now() - told_at >= PROGRESS_S
-            if stream.begun and (held.data or due):
+            if stream.begun and not stream.done and (held.data or due):
                 yield self._chunk(held, stream.meter.so_far())
                 held, told_at = Piece(), self._now()
         last = held.then(stream.end())
