@@ -63,9 +63,6 @@ class Dialect(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    vllm: bool = False
-    """True: the upstream is vLLM, so the fields that only vLLM knows (`top_k`, `min_p`, ...) are
-    sent. Else they stay here: OpenAI and others refuse a request for a field they do not know."""
     rename: dict[str, str] = Field(default_factory=dict)
     """Request fields to send under another name: `{max_tokens: max_completion_tokens}`. This pair,
     either way round, is also learned from the upstream's first refusal."""

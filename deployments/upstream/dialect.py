@@ -9,9 +9,9 @@ from typing import Any
 
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import InvalidRequest
+from deployments.protocol.request_fields import FIELDS, VLLM_ONLY
 from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.provider_error import ProviderError
-from deployments.upstream.vllm_fields import VLLM_ONLY_FIELDS, VLLM_ONLY_PROMISES
 
 LENGTH_NAMES = ("max_tokens", "max_completion_tokens")
 NAMED = re.compile(
@@ -33,18 +33,18 @@ class Dialect:
     def __init__(self, config: UpstreamConfig) -> None:
         self._config = config.dialect
         self._model = config.model
+        self._speaks_vllm = config.speaks == "vllm"
         self._rename = dict(config.dialect.rename)
         self._stream_options = config.dialect.stream_options
         self._json_by_stream = config.dialect.json_by_stream
         self._taught_length = False
-        self._kept_back: set[str] = set()
 
     def body(self, request: EngineRequest) -> dict[str, Any]:
         """The request as the upstream wants it.
 
         Raises: `InvalidRequest` for what only vLLM can do, where the upstream is not vLLM.
         """
-        body = self._renamed(self._known(request.body))
+        body = self._renamed(self._known(request))
         body["model"] = self._model
         options = body.pop("stream_options", None) or {}
         if self.streams(request):
@@ -79,17 +79,16 @@ class Dialect:
             self._json_by_stream = False
             log.warning("upstream: cannot stream; asked for documents from now on")
 
-    def _known(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _known(self, request: EngineRequest) -> dict[str, Any]:
         """The fields that may be sent."""
-        kept_back = self._config.drop & body.keys()
-        if not self._config.vllm:
-            for name in VLLM_ONLY_PROMISES & body.keys():
-                if body[name] not in (None, False):
-                    raise InvalidRequest(f"The model that answers does not know '{name}'.", name)
-            kept_back |= (VLLM_ONLY_FIELDS | VLLM_ONLY_PROMISES) & body.keys()
-        for name in kept_back - self._kept_back:
-            log.warning("upstream: the field %s is not sent to it", name)
-        self._kept_back |= kept_back
+        body, kept_back = request.body, set(self._config.drop)
+        if not self._speaks_vllm:
+            # The gateway asks a tier that knows them; here no constraint is dropped in silence.
+            fields = FIELDS[request.endpoint]
+            kept_back |= VLLM_ONLY[request.endpoint]
+            for name in VLLM_ONLY[request.endpoint] & body.keys():
+                if not fields[name].asks_nothing(body[name]):
+                    raise InvalidRequest(f"'{name}' is known to vLLM only, not here.", name)
         return {name: value for name, value in body.items() if name not in kept_back}
 
     def _renamed(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import pytest
 
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import InvalidRequest
+from deployments.protocol.request_fields import VLLM_ONLY
 from deployments.settings.upstream import Dialect, UpstreamConfig
 from deployments.upstream.engine import UpstreamEngine
-from deployments.upstream.vllm_fields import VLLM_ONLY_FIELDS, VLLM_ONLY_PROMISES
 from tests.scripted_upstream import DONE, Step, answered, chat, failed, said, scripted, sse
 
 OK_ANSWER = sse(said("a"), DONE)
@@ -80,25 +80,27 @@ async def test_configured_key_header_replaces_one_of_the_headers() -> None:
         assert b"Bearer right" in script.heads[0]
 
 
-async def test_vllms_fields_leave_for_vllm_only() -> None:
-    fields: dict[str, Any] = dict.fromkeys(VLLM_ONLY_FIELDS, 3)
-    async with scripted(OK_ANSWER) as (engine, script):
-        await answered(engine, chat(**fields, temperature=0.5))
-        assert not script.bodies[0].keys() & VLLM_ONLY_FIELDS
-        assert script.bodies[0]["temperature"] == 0.5
-    async with scripted(OK_ANSWER, dialect={"vllm": True}) as (engine, script):
-        await answered(engine, chat(**fields))
-        assert script.bodies[0].items() >= fields.items()
+OWN = sorted(VLLM_ONLY["chat"])
 
 
-@pytest.mark.parametrize("field", sorted(VLLM_ONLY_PROMISES))
-async def test_promise_that_only_vllm_keeps_is_refused_elsewhere(field: str) -> None:
+@pytest.mark.parametrize("field", OWN)
+async def test_vllms_fields_leave_for_vllm_only(field: str) -> None:
     async with scripted(OK_ANSWER) as (engine, script):
-        _, error = await failed(engine, asking(field, {"choice": ["yes", "no"]}))
+        _, error = await failed(engine, asking(field, ["yes", "no"]))
         assert (type(error), error.param) == (InvalidRequest, field)
         assert script.bodies == []
         await answered(engine, asking(field, None))
         assert field not in script.bodies[0]
+    async with scripted(OK_ANSWER, speaks="vllm") as (engine, script):
+        await answered(engine, asking(field, ["yes", "no"]))
+        assert script.bodies[0][field] == ["yes", "no"]
+
+
+async def test_vllms_fields_that_ask_for_nothing_are_left_out() -> None:
+    async with scripted(OK_ANSWER) as (engine, script):
+        await answered(engine, chat(top_k=-1, min_p=0, repetition_penalty=1, temperature=0.5))
+        assert not script.bodies[0].keys() & VLLM_ONLY["chat"]
+        assert script.bodies[0]["temperature"] == 0.5
 
 
 @pytest.mark.parametrize(

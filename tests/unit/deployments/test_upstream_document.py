@@ -70,8 +70,8 @@ async def test_document_is_asked_for_as_a_stream() -> None:
     [
         pytest.param({}, PLAIN, id="dialect"),
         pytest.param({"best_of": 2}, {}, id="best_of"),
-        pytest.param({"use_beam_search": True}, {"dialect": {"vllm": True}}, id="beams"),
-        pytest.param({"prompt_logprobs": 1}, {"dialect": {"vllm": True}}, id="prompt_logprobs"),
+        pytest.param({"use_beam_search": True}, {"speaks": "vllm"}, id="beams"),
+        pytest.param({"prompt_logprobs": 1}, {"speaks": "vllm"}, id="prompt_logprobs"),
     ],
 )
 async def test_what_cannot_be_streamed_is_asked_for_as_a_document(
