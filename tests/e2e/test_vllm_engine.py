@@ -168,3 +168,23 @@ def test_vllm_takes_every_spelling_that_is_let_in(
     engine: ModuleType, fields: dict[str, Any]
 ) -> None:
     sampled(engine, "chat", {"model": "auto", "messages": [USER], **fields})
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "completions"])
+@pytest.mark.parametrize(
+    ("fields", "constraint"),
+    [
+        ({"structured_outputs": {"choice": ["yes", "no"]}}, {"choice": ["yes", "no"]}),
+        ({"guided_choice": ["yes", "no"]}, {"choice": ["yes", "no"]}),
+        ({"guided_regex": "a+"}, {"regex": "a+"}),
+        ({"guided_grammar": "root ::= 'a'"}, {"grammar": "root ::= 'a'"}),
+        ({"guided_json": {"type": "object"}}, {"json": {"type": "object"}}),
+        ({"response_format": {"type": "json_object"}}, {"json_object": True}),
+    ],
+)
+def test_a_constraint_is_among_vllms_sampling_parameters(
+    engine: ModuleType, endpoint: Endpoint, fields: dict[str, Any], constraint: dict[str, Any]
+) -> None:
+    least = {"messages": [USER]} if endpoint == "chat" else {"prompt": "Hello"}
+    kept = sampled(engine, endpoint, {"model": "auto", **least, **fields}).structured_outputs
+    assert {name: getattr(kept, name) for name in constraint} == constraint
