@@ -1,6 +1,7 @@
 """Who may use the endpoint: decided by one rule, in `smallfirst serve` and in every gateway."""
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Annotated, Literal
 
@@ -52,6 +53,8 @@ def required_keys(auth: Auth | None, host: str | None) -> KeySource | None:
     return source
 
 
+# Asked for every request, mostly with one name; strangers cannot fill more than this.
+@lru_cache(maxsize=64)
 def is_loopback(host: str | None) -> bool:
     """Whether a host name or address, without its port, is this machine's own for itself only.
 
