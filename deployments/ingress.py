@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from ray import serve
 from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
+from ray.util import get_node_ip_address
 from starlette.applications import Starlette
 
 from deployments.accounting.ledger import Ledger, RequestMetrics
@@ -16,6 +17,7 @@ from deployments.http.api_keys import ApiKeys
 from deployments.protocol.errors import HostNotAllowed, InvalidApiKey, OriginNotAllowed
 from deployments.replicas.classify import ClassifierClient
 from deployments.replicas.health import RunningCounts, TierHealth, answering
+from deployments.replicas.relay import RelayPort
 from deployments.replicas.tier_client import TierClient
 from deployments.settings.access import is_loopback, required_keys
 from deployments.settings.app import AppConfig, TierName
@@ -40,6 +42,7 @@ class GatewayIngress:
             config.gateway.health_poll_s,
             frozenset(n for n, t in config.tiers.items() if t.scaling.min_replicas == 0),
         )
+        self._relay = RelayPort(get_node_ip_address())
         self._ledger = Ledger(
             config.gateway.ledger_dir, context.replica_tag, config.classifier.threshold
         )
@@ -48,8 +51,8 @@ class GatewayIngress:
             config,
             ClassifierClient(classifier, config.classifier.timeout_s),
             {
-                "small": TierClient("small", small, self._health),
-                "large": TierClient("large", large, self._health),
+                "small": TierClient("small", small, self._health, self._relay),
+                "large": TierClient("large", large, self._health, self._relay),
             },
             self._health,
             self._observe,
@@ -70,6 +73,7 @@ class GatewayIngress:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         self._health.start()
         self._keys.start()
+        await self._relay.start()
         yield
 
     def _observe(self, record: Record) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 from classifier import Score
@@ -40,7 +41,14 @@ class FakeResponse:
 
     def cancel(self) -> None:
         self.cancelled = True
-        self._closing = asyncio.ensure_future(self._items.aclose())
+        self._closing = asyncio.ensure_future(self._close())
+
+    async def _close(self) -> None:
+        while True:
+            with suppress(RuntimeError):  # its reader has not let go of it yet
+                await self._items.aclose()
+                return
+            await asyncio.sleep(0)
 
 
 class FakeHandle:
