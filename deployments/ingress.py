@@ -21,6 +21,7 @@ from deployments.replicas.relay import RelayPort
 from deployments.replicas.tier_client import TierClient
 from deployments.settings.access import is_loopback, required_keys
 from deployments.settings.app import AppConfig, TierName
+from deployments.settings.environment import ray_uses_tls
 
 TIER_DEPLOYMENTS: dict[TierName, str] = {"small": "SmallTier", "large": "Escalation"}
 STRANGERS = {error.code for error in (InvalidApiKey, HostNotAllowed, OriginNotAllowed)}
@@ -73,8 +74,11 @@ class GatewayIngress:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         self._health.start()
         self._keys.start()
-        await self._relay.start()
+        # The relay's connections are plain: where Ray's are not, answers stay on them.
+        if not ray_uses_tls():
+            await self._relay.start()
         yield
+        self._relay.stop()
 
     def _observe(self, record: Record) -> None:
         # Strangers may not fill the disk.

@@ -131,16 +131,16 @@ class Answer:
                 raise
             self._over = True
             if not self._done:
-                self._end(_from_ray(error, self._inbox.begun))
+                self._end(error)
 
-    def _end(self, error: ServingError) -> None:
-        """What follows the last frame: frames that came another way may be behind the call."""
-        if self._address is None:
-            self._inbox.fail(error)
-            return
-        lag_s = LAST_FRAME_S if isinstance(error, EngineFailure) and self._inbox.begun else 0.0
-        later = asyncio.get_running_loop().call_later(lag_s, self._inbox.fail, error)
-        self._timers.append(later)
+    def _end(self, error: BaseException) -> None:
+        """How the call ended follows the last frame, which may be behind it on its other way."""
+        failure = _from_ray(error, self._inbox.begun)
+        if self._address is not None and isinstance(error, StopAsyncIteration):
+            loop = asyncio.get_running_loop()
+            self._timers.append(loop.call_later(LAST_FRAME_S, self._inbox.fail, failure))
+        else:
+            self._inbox.fail(failure)
 
 
 def _is_cancelled() -> bool:

@@ -56,6 +56,7 @@ class RelayPort:
         self._host = host
         self._secret = secrets.token_bytes(SECRET_BYTES)
         self._server: asyncio.Server | None = None
+        self._arrivals: set[_Arrivals] = set()
         self._inboxes: dict[int, Inbox] = {}
         self._ids = iter(range(1, 2**63))
         # Streams whose replica was told to stop, and the connection to tell it to go on.
@@ -64,7 +65,17 @@ class RelayPort:
     async def start(self) -> None:
         """Listen, on a port that the system chooses."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Arrivals(self), self._host, 0)
+        self._server = await loop.create_server(
+            lambda: _Arrivals(self, self._arrivals), self._host, 0
+        )
+
+    def stop(self) -> None:
+        """Close the port and its connections."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for arrivals in list(self._arrivals):
+            arrivals.close()
 
     def open(self, inbox: Inbox) -> Address | None:
         """Where a replica shall send an answer's frames; None before `start`."""
@@ -104,14 +115,23 @@ class RelayPort:
 class _Arrivals(asyncio.Protocol):
     """One replica's connection at the gateway."""
 
-    def __init__(self, port: RelayPort) -> None:
+    def __init__(self, port: RelayPort, all_arrivals: "set[_Arrivals]") -> None:
         self._port = port
+        self._all = all_arrivals
         self._buffer = b""
         self._admitted = False
         self._transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._all.add(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._all.discard(self)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data if self._buffer else data

@@ -74,6 +74,11 @@ def set_defaults(variables: dict[str, str]) -> None:
         os.environ.setdefault(name, value)
 
 
+def ray_uses_tls() -> bool:
+    """Whether Ray encrypts what its processes send each other (`RAY_USE_TLS`)."""
+    return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
+
+
 def user_id() -> int:
     """The user's number, for folders that two users of a machine must not share."""
     return os.getuid()

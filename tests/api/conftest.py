@@ -18,6 +18,7 @@ from deployments.gateway.answering import Gateway
 from deployments.http.api import build_api
 from deployments.http.api_keys import ApiKeys
 from deployments.replicas.health import TierHealth
+from deployments.replicas.relay import RelayPort
 from deployments.replicas.tier_client import TierClient
 from deployments.settings.app import AppConfig, TierName
 from deployments.settings.key_source import KeySource
@@ -92,7 +93,9 @@ async def in_process(
     handles = {name: FakeHandle(replica.generate) for name, replica in replicas.items()}
     health = TierHealth(dict, 1.0, frozenset())
     health.update({"small": 1, "large": 1})
-    clients = {name: TierClient(name, handle, health) for name, handle in handles.items()}
+    relay = RelayPort("127.0.0.1")
+    await relay.start()
+    clients = {name: TierClient(name, h, health, relay) for name, h in handles.items()}
     gateway = Gateway(config, scorer, clients, health, records.append)
     source = KeySource("TEST_KEYS", listed=",".join(keys)) if keys else None
     app = build_api(gateway, ApiKeys(source), health.running, on_loopback)
@@ -101,6 +104,8 @@ async def in_process(
     finally:
         for replica in replicas.values():
             await replica.end()
+        relay.stop()
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager
