@@ -4,7 +4,7 @@ frames of all streams travel together.
 A streamed item of a Serve call costs the two processes a third of a millisecond. The call itself
 stays open, for admission, counting, cancelling and the news of a death; its frames go over the
 connection, all of an engine's step in one write. Where a replica cannot reach the gateway's port
-its frames go over the call (docs/decisions/0044-answers-beside-the-call.md).
+its frames go over the call (docs/decisions/0045-answers-beside-the-call.md).
 
 Replica to gateway: the gateway's secret once, then records of stream id, size and frame. Gateway to
 replica: records of stream id and one byte, `STOP` or `GO`.
