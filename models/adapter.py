@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from models.checkpoint import read_config
+from models.config_file import read_config
 from models.errors import CheckpointError
 from models.kv_layout import PLAIN, architecture_of, head_dim, kv_heads, positive, text_config
-from models.parameter_count import SPARSE, UNGATED, padded_vocabulary
+from models.linear_layers import SPARSE, UNGATED
+from models.parameter_count import padded_vocabulary
 
 # The ranks that vLLM allocates slots for (vLLM 0.32 `LoRAConfig.max_lora_rank`).
 RANKS = (8, 16, 32, 64, 128, 256)

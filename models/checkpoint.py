@@ -3,13 +3,13 @@
 Reads `config.json` and the headers of the safetensors files; never a weight.
 """
 
-import json
 import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.config_file import read_config
 from models.errors import CheckpointError
 from models.kv_layout import (
     AttentionLayers,
@@ -20,10 +20,21 @@ from models.kv_layout import (
 )
 from models.parameter_count import Parameters, count_parameters, padded_vocabulary
 from models.safetensors_header import TensorFacts, read_header
+from models.weight_files import (
+    INDEX,
+    MISTRAL,
+    MISTRAL_INDEX,
+    loaded_files,
+    weight_map,
+    why_no_weights,
+)
+from models.weight_scheme import INT4, linear_bytes, quantization_of
 
 ELEMENT_BYTES = {"bfloat16": 2, "float16": 2, "float32": 2, "fp8": 1}
-# Weights in a group, and bits of its 16-bit scale and 4-bit zero point.
-INT4_GROUP = (128, 16 + 4)
+# Embeddings in the layout of transformers and in Mistral's: held with a padded vocabulary.
+VOCABULARY = (
+    "embed_tokens.weight", "lm_head.weight", "tok_embeddings.weight", "output.weight",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +76,15 @@ def read_checkpoint(path: Path, kv_dtype: str = "auto", as_int4: bool = False) -
     config = read_config(config_path)
     text = text_config(config)
     folder = config_path.parent
-    weights_files = sorted(folder.glob("*.safetensors")) if path.is_dir() else []
+    weights_files = loaded_files(folder) if path.is_dir() else []
     if path.is_dir() and not weights_files and not as_int4:
-        raise CheckpointError(
-            f"{path} holds no .safetensors file; give its config.json to estimate"
-        )
+        raise CheckpointError(why_no_weights(path))
     counted = _count_or_none(config)
     if weights_files and not as_int4:
         weights_bytes, elements = stored_weights(folder, weights_files, config)
     else:
         counted = counted or count_parameters(config)
-        weights_bytes = _estimated_bytes(
-            counted, INT4_GROUP if as_int4 else _int4_group_bits(config)
-        )
+        weights_bytes = _estimated_bytes(config, counted, as_int4)
         elements = counted.linear + counted.other
     return CheckpointFacts(
         name=path.resolve().name if path.is_dir() else folder.resolve().name,
@@ -96,19 +103,6 @@ def read_checkpoint(path: Path, kv_dtype: str = "auto", as_int4: bool = False) -
     )
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`."""
-    try:
-        config = json.loads(path.read_text())
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} must hold a JSON object")
-    return config
-
-
 def stored_weights(folder: Path, files: list[Path], config: dict[str, Any]) -> tuple[int, int]:
     """Bytes that vLLM loads from the files, and the number of stored weights.
 
@@ -119,7 +113,8 @@ def stored_weights(folder: Path, files: list[Path], config: dict[str, Any]) -> t
     tensors: dict[str, TensorFacts] = {}
     for file in files:
         tensors |= read_header(file)
-    _check_index(folder, set(tensors))
+    _check_index(folder, files, set(tensors))
+    _refuse_adapters(folder, tensors)
     text = text_config(config)
     tied = bool(text.get("tie_word_embeddings"))
     padding = padded_vocabulary(text) - positive(text, "vocab_size")
@@ -132,22 +127,33 @@ def stored_weights(folder: Path, files: list[Path], config: dict[str, Any]) -> t
         if not name.endswith(("scale", "scales", "zero_point", "qzeros", "g_idx", "scale_inv")):
             packed = 8 if name.endswith(("weight_packed", "qweight")) else 1
             elements += math.prod(tensor.shape) * packed
-        if name.endswith(("embed_tokens.weight", "lm_head.weight")) and padding:
+        if padding and _ends_in(name, VOCABULARY):
             total += padding * tensor.shape[-1] * 2
     return total, elements
 
 
-def _check_index(folder: Path, names: set[str]) -> None:
+def _check_index(folder: Path, files: list[Path], names: set[str]) -> None:
     """Every tensor that the index names must be in some file: a missing shard is an error."""
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        weight_map = read_config(index).get("weight_map")
-        wanted = set(weight_map) if isinstance(weight_map, dict) else set()
-        if missing := sorted(wanted - names):
-            raise CheckpointError(
-                f"{folder.name}: {len(missing)} tensors of the index are in no file, first "
-                f"{missing[0]!r}; a shard is missing"
-            )
+    index = folder / (MISTRAL_INDEX if files[0].match(MISTRAL) else INDEX)
+    if index.exists() and (missing := sorted(set(weight_map(index)) - names)):
+        raise CheckpointError(
+            f"{folder.name}: {len(missing)} tensors of the index are in no file, first "
+            f"{missing[0]!r}; a shard is missing"
+        )
+
+
+def _refuse_adapters(folder: Path, tensors: dict[str, TensorFacts]) -> None:
+    """vLLM takes every file for the model's own if no index says otherwise."""
+    if found := next((name for name in tensors if ".lora_A." in name or ".lora_B." in name), None):
+        raise CheckpointError(
+            f"{folder.name}: {found!r} is a LoRA adapter's weight, which vLLM would load as the "
+            "model's; keep the adapter in a folder of its own"
+        )
+
+
+def _ends_in(name: str, endings: tuple[str, ...]) -> bool:
+    """Whether the name's last parts are one of `endings`."""
+    return f".{name}".endswith(tuple(f".{ending}" for ending in endings))
 
 
 def _is_not_loaded(name: str, layers: int, tied: bool) -> bool:
@@ -156,7 +162,7 @@ def _is_not_loaded(name: str, layers: int, tied: bool) -> bool:
         return True
     layer = re.search(r"(?:^|\.)layers\.(\d+)\.", name)
     past = layer is not None and "vision" not in name and int(layer[1]) >= layers
-    return past or (tied and name.endswith("lm_head.weight"))
+    return past or (tied and _ends_in(name, ("lm_head.weight",)))
 
 
 def _loaded_bytes(name: str, tensor: TensorFacts) -> int:
@@ -165,33 +171,12 @@ def _loaded_bytes(name: str, tensor: TensorFacts) -> int:
     return tensor.stored_bytes
 
 
-def _int4_group_bits(config: dict[str, Any]) -> tuple[int, int] | None:
-    """Weights in a group and the bits of its scale and zero point; None without quantisation."""
-    quantization = config.get("quantization_config")
-    if quantization is None:
-        return None
-    groups = list((quantization.get("config_groups") or {}).values())
-    schemes = [group.get("weights") or {} for group in groups] or [quantization]
-    bits = {scheme.get("num_bits", scheme.get("bits", scheme.get("w_bit"))) for scheme in schemes}
-    sizes = {scheme.get("group_size", scheme.get("q_group_size")) for scheme in schemes}
-    size = sizes.pop() if len(sizes) == 1 else None
-    if bits != {4} or not isinstance(size, int) or size == 0:
-        raise CheckpointError(
-            f"config.json: the weights of a {quantization.get('quant_method')!r} checkpoint cannot "
-            "be estimated; give the checkpoint folder"
-        )
-    # GPTQ stores zero points for symmetric weights too.
-    plain = bool(groups) and all(scheme.get("symmetric") for scheme in schemes)
-    return size, 16 if plain else 20
-
-
-def _estimated_bytes(counted: Parameters, group: tuple[int, int] | None) -> int:
-    if group is None:
-        return 2 * (counted.linear + counted.other)
-    size, bits = group
-    # A size of -1 is one group for a whole row: its scale is lost in the rounding of an estimate.
-    scales = counted.linear // size * bits // 8 if size > 0 else 0
-    return counted.linear // 2 + scales + 2 * counted.other
+def _estimated_bytes(config: dict[str, Any], counted: Parameters, as_int4: bool) -> int:
+    if as_int4:
+        linear = sum(INT4.stored_bytes(layer.weights) * layer.copies for layer in counted.layers)
+    else:
+        linear = linear_bytes(config, counted.layers)
+    return linear + 2 * counted.other
 
 
 def _active_bytes(weights_bytes: int, counted: Parameters | None) -> int:
@@ -214,9 +199,10 @@ def _kv_element_bytes(config: dict[str, Any], kv_dtype: str) -> int:
     name = "fp8" if kv_dtype == "fp8" else name
     if kv_dtype not in ("auto", "fp8") or name not in ELEMENT_BYTES:
         raise CheckpointError(f"KV cache type {kv_dtype!r} of a {name!r} model: use auto or fp8")
-    quantization = config.get("quantization_config") or {}
+    quantization = quantization_of(config) or {}
+    nested = quantization.get("quantization")
     # vLLM follows these under `auto` (vLLM 0.32 `get_kv_cache_quant_algo_string`, `Attention`).
-    for part in (quantization, quantization.get("quantization") or {}):
+    for part in (quantization, nested if isinstance(nested, dict) else {}):
         for key in ("kv_cache_scheme", "kv_cache_quant_algo"):
             if part.get(key) and kv_dtype == "auto":
                 raise CheckpointError(

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from models.checkpoint import read_config
+from models.config_file import read_config
 from models.errors import CheckpointError
 from models.int4 import unpacked_weight
 from models.text_lines import Question, TextLines
+from models.weight_files import transformers_files
 
 # Longer texts are cut: perplexity at this length already tells roundings apart.
 MAX_TEXT_TOKENS = 2048
@@ -83,7 +84,7 @@ def load_model(folder: Path) -> tuple[Any, Any]:
     if quantised:
         del config.quantization_config
     tensors: dict[str, torch.Tensor] = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in transformers_files(folder):
         tensors |= load_file(file)
     tensors = unpack_all(tensors)
     elements = sum(tensor.numel() for tensor in tensors.values())

@@ -19,13 +19,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from models.calibrated import Calibration, compress
-from models.checkpoint import read_checkpoint, read_config
+from models.checkpoint import read_checkpoint
+from models.config_file import read_config
 from models.errors import CheckpointError
 from models.evaluation import Quality, evaluate
 from models.int4 import Int4Scheme, packed_tensors, quantise
 from models.safetensors_header import read_header
 from models.sealed_folder import seal, sha256_of
 from models.text_lines import TextLines
+from models.weight_files import transformers_files
 
 Method = Literal["rtn", "gptq", "awq"]
 OnStep = Callable[[str, float], None]
@@ -104,7 +106,7 @@ def scheme_for(source: Path, settings: Settings) -> Int4Scheme:
         raise CheckpointError(f"{source.name} is quantised already")
     widths = {
         tensor.shape[1]
-        for file in source.glob("*.safetensors")
+        for file in transformers_files(source)
         for name, tensor in read_header(file).items()
         if is_projection(name)
     }
@@ -125,7 +127,7 @@ def is_projection(name: str) -> bool:
 def _resume(source: Path, work: Path, settings: Settings, on_step: OnStep) -> dict[str, Any]:
     """The work folder, emptied unless it was made from the same source with the same settings."""
     on_step("hashing the source", 0.0)
-    files = sorted([*source.glob("*.safetensors"), source / "config.json"])
+    files = sorted([*transformers_files(source), source / "config.json"])
     chosen = asdict(settings)
     del chosen["python"]
     chosen["calibration"] = sha256("\0".join(settings.calibration).encode()).hexdigest()
@@ -141,7 +143,7 @@ def _resume(source: Path, work: Path, settings: Settings, on_step: OnStep) -> di
 def _round_layers(source: Path, work: Path, scheme: Int4Scheme, on_step: OnStep) -> None:
     """One output file for each decoder layer, and one for the rest; finished ones are kept."""
     parts: dict[str, dict[str, Path]] = defaultdict(dict)
-    for file in sorted(source.glob("*.safetensors")):
+    for file in transformers_files(source):
         for name in read_header(file):
             parts[_part(name)][name] = file
     for done, (part, names) in enumerate(sorted(parts.items())):

@@ -175,7 +175,6 @@ def test_the_groups_of_a_quantised_config_are_counted(
     ("config", "message"),
     [
         (GPT_OSS_20B | {"quantization_config": {"quant_method": "mxfp4"}}, "'mxfp4' checkpoint"),
-        (MISTRAL_7B | {"quantization_config": {"quant_method": "fp8"}}, "'fp8' checkpoint"),
         (
             MISTRAL_7B | {"quantization_config": {"bits": 8, "group_size": 128}},
             "give the checkpoint folder",
