@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ from autoscale.console import JsonFlag, clear_errors, errors, progress, screen
 
 if TYPE_CHECKING:
     from autoscale.simulation.arrivals import Cut
+    from autoscale.simulation.trace_requests import TraceOptions
     from autoscale.simulation.traces import Trace
     from autoscale.simulation.workload import Profile
 
@@ -40,6 +41,13 @@ Scale = Annotated[
     typer.Option(
         "--scale", min=1e-6, help="Multiply the traffic. If absent 1, or less for huge traces."
     ),
+]
+TimeUnitOption = Annotated[
+    Literal["s", "ms", "us", "ns"] | None,
+    typer.Option("--time-unit", help="What the trace's times count, where that is unclear."),
+]
+TierOption = Annotated[
+    str, typer.Option("--tier", help="Of our ledger: the tier whose replicas are sized.")
 ]
 MOST_SIMULATED = 6e6  # requests a run: some seconds and some hundred MB
 MOST_HELD = 5e7  # requests in memory: some gigabytes
@@ -86,6 +94,8 @@ def simulate(
     scale: Scale = None,
     max_replicas: Annotated[int, typer.Option("--max-replicas", min=1)] = 400,
     profile: ProfileFile = None,
+    time_unit: TimeUnitOption = None,
+    tier: TierOption = "small",
     as_json: JsonFlag = False,
 ) -> None:
     """Attainment, GPU-hours, reversals and waits of policies on a trace, with 95% intervals."""
@@ -95,11 +105,12 @@ def simulate(
         from autoscale.simulation.profile_file import read_profile
         from autoscale.simulation.simulate import Limits
         from autoscale.simulation.trace_files import read_trace
+        from autoscale.simulation.trace_requests import TraceOptions
 
         names = list(dict.fromkeys(name.strip() for name in policy.split(",")))
         names = list(POLICIES) if names == ["all"] else names
         check_policies(names)
-        read = read_trace(trace)
+        read = read_trace(trace, TraceOptions(time_unit, tier))
         _say_notes(read)
         scale = _chosen_scale(read, scale, hours * 3600.0, MOST_SIMULATED)
         cut = Cut(start_hours * 3600.0, hours * 3600.0, scale)
@@ -132,7 +143,9 @@ def _simulate(trace: Trace, names: list[str], setting: tuple[Cut, Profile, Any],
 @app.command()
 def recommend(
     trace: Annotated[Path | None, typer.Option("--trace", help="A traffic trace.")] = None,
-    ledger: Annotated[Path | None, typer.Option("--ledger", help="Our access ledger.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option("--ledger", help="Our access ledger: its folder, or one file.")
+    ] = None,
     prometheus: Annotated[
         str | None, typer.Option("--prometheus", help="URL; the last week of --query is read.")
     ] = None,
@@ -143,6 +156,8 @@ def recommend(
     slo_wait_s: SloWait = 2.0,
     scale: Scale = None,
     profile: ProfileFile = None,
+    time_unit: TimeUnitOption = None,
+    tier: TierOption = "small",
     plot: Annotated[Path, typer.Option("--plot", help="PNG to write.")] = Path("frontier.png"),
     as_json: JsonFlag = False,
 ) -> None:
@@ -153,10 +168,11 @@ def recommend(
         from autoscale.simulation.profile_file import read_profile
         from autoscale.simulation.recommend import Objective, at_full_scale, recommend, split
         from autoscale.simulation.recommend_output import patch_yaml, print_recommendation
+        from autoscale.simulation.trace_requests import TraceOptions
 
         if not plot.parent.is_dir():
             raise ValueError(f"--plot {plot}: no such folder")
-        read = _one_source(trace, ledger, prometheus, query)
+        read = _one_source(trace, ledger, prometheus, query, TraceOptions(time_unit, tier))
         _say_notes(read)
         shape = read_profile(profile)
         chosen_scale = _chosen_scale(read, scale, DAY_S, MOST_RECOMMENDED)
@@ -183,7 +199,11 @@ def recommend(
 
 
 def _one_source(
-    trace: Path | None, ledger: Path | None, prometheus: str | None, query: str
+    trace: Path | None,
+    ledger: Path | None,
+    prometheus: str | None,
+    query: str,
+    options: TraceOptions,
 ) -> Trace:
     from autoscale.simulation.trace_files import read_trace
 
@@ -193,7 +213,7 @@ def _one_source(
         from autoscale.simulation.prometheus import query_week
 
         return query_week(prometheus, query)
-    return read_trace(trace or ledger or Path())
+    return read_trace(trace or ledger or Path(), options)
 
 
 explain_cli.add_commands(app)

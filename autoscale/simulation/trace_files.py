@@ -11,47 +11,64 @@ import io
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from autoscale.simulation.ledger_folder import read_folder
 from autoscale.simulation.trace_json import read_json
-from autoscale.simulation.traces import Source, Trace, TraceError, rate_trace, request_trace
+from autoscale.simulation.trace_requests import (
+    FORMATS,
+    BadRow,
+    RequestRows,
+    TraceOptions,
+    format_of,
+)
+from autoscale.simulation.trace_time import SECONDS, choose_unit, iso_s
+from autoscale.simulation.traces import Source, Trace, TraceError, rate_trace
+from autoscale.simulation.workload import Floats
 
 _GZIP_MAGIC = b"\x1f\x8b"
 Row = Mapping[str, str]
 
 
-def read_trace(path: Path) -> Trace:
+def read_trace(path: Path, options: TraceOptions | None = None) -> Trace:
     """The trace in `path`, plain or gzip, with or without a byte-order mark.
 
+    A folder is a ledger of several gateway replicas: its files are read together.
     Raises: TraceError with the line number and what to change.
     """
+    options = options or TraceOptions()
+    if path.is_dir():
+        return read_folder(path, lambda file: read_trace(file, options))
     text = _read_text(path)
     first = next((line for line in text.splitlines() if line.strip()), "")
     if not first:
         raise TraceError(f"{path.name}: the file is empty")
     if first.lstrip()[0] in "{[":
-        return read_json(path.name, text)
+        return read_json(path.name, text, options)
     rows = csv.DictReader(io.StringIO(text.lstrip()))
     columns = [column.strip() for column in rows.fieldnames or []]
-    for needed, read in _FORMATS:
+    table = _Rows(path.name, rows, options)
+    if format_of(columns) is not None:
+        return table.requests()
+    for needed, read in _RATES.items():
         if set(needed) <= set(columns):
-            return read(_Rows(path.name, rows))
+            return read(table)
     raise TraceError(f"{path.name}: line 1: {_misfit(columns)}")
 
 
 def _misfit(columns: list[str]) -> str:
     """Which column is missing from the format that fits best, else all formats."""
-    best = max((needed for needed, _ in _FORMATS), key=lambda f: len(set(f) & set(columns)))
+    known_columns = [*(known.columns for known in FORMATS), *_RATES]
+    best = max(known_columns, key=lambda needed: len(set(needed) & set(columns)))
     missing = [column for column in best if column not in columns]
     if len(missing) < len(best):
         return (
             f"columns {', '.join(columns)} lack {', '.join(missing)} of the format "
             f"{', '.join(best)}"
         )
-    known = "; ".join(",".join(needed) for needed, _ in _FORMATS)
+    known = "; ".join(",".join(needed) for needed in known_columns)
     return f"columns {', '.join(columns)!r} fit no known format; need {known}"
 
 
@@ -63,8 +80,6 @@ def _read_text(path: Path) -> str:
         return raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise TraceError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise TraceError(f"{path}: a folder; name one file") from None
     except (OSError, EOFError, zlib.error) as error:
         raise TraceError(f"{path.name}: cannot be read ({error})") from None
     except UnicodeDecodeError as error:
@@ -74,8 +89,8 @@ def _read_text(path: Path) -> str:
 class _Rows:
     """Rows with their line numbers; conversions that fail name the line and the column."""
 
-    def __init__(self, file: str, rows: csv.DictReader[str]) -> None:
-        self._file, self._rows = file, rows
+    def __init__(self, file: str, rows: csv.DictReader[str], options: TraceOptions) -> None:
+        self._file, self._rows, self._options = file, rows, options
         self.lines: list[int] = []
 
     def __iter__(self) -> Iterator[Row]:
@@ -102,41 +117,26 @@ class _Rows:
             raise self.source.refuse(-1, f"{column}={text!r} is missing, negative or not finite")
         return value
 
-    def instant(self, row: Row, column: str) -> float:
-        """Unix seconds from a number or an ISO date with up to nanoseconds; UTC if unsaid."""
-        text = (row.get(column) or "").strip()
+    def instants(self, texts: list[str]) -> Floats:
+        """Unix seconds from numbers or ISO dates."""
         try:
-            value = float(text)
+            times = np.array([float(text) for text in texts])
+            return times * SECONDS[choose_unit(times, "s", self._options.time_unit, True).unit]
         except ValueError:
-            value = _iso_s(text)
-        if not math.isfinite(value) or value < 0.0:
-            raise self.source.refuse(-1, f"{column}={text!r} is not a time")
-        return value
+            times = np.array([iso_s(text) for text in texts])
+        if (bad := np.nonzero(~np.isfinite(times))[0]).size:
+            raise self.source.refuse(int(bad[0]), f"{texts[bad[0]]!r:.60} is not a time")
+        return times
 
-
-def _iso_s(text: str) -> float:
-    """Unix seconds, NaN if it is no date. Python reads no more than six decimals by itself."""
-    whole, _, rest = text.replace("T", " ").partition(".")
-    digits = len(rest) - len(rest.lstrip("0123456789"))
-    fraction, zone = rest[:digits], rest[digits:]
-    try:
-        moment = datetime.fromisoformat(whole + zone)
-    except ValueError:
-        return math.nan
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.timestamp() + (float(f"0.{fraction}") if fraction else 0.0)
-
-
-def _read_requests(time: str, prompt: str, completion: str) -> Callable[[_Rows], Trace]:
-    def read(rows: _Rows) -> Trace:
-        times, prompts, completions = [], [], []
-        for row in rows:
-            times.append(rows.instant(row, time))
-            prompts.append(rows.number(row, prompt))
-            completions.append(rows.number(row, completion))
-        return request_trace(rows.source, np.array(times), np.array(prompts), np.array(completions))
-
-    return read
+    def requests(self) -> Trace:
+        """The trace of a table of requests."""
+        found = RequestRows(self._file, self._options)
+        for row in self:
+            try:
+                found.add(self.lines[-1], row)
+            except BadRow as error:
+                raise self.source.refuse(-1, str(error)) from None
+        return found.trace()
 
 
 def _read_azure_rate(rows: _Rows) -> Trace:
@@ -159,21 +159,15 @@ def _read_servegen(rows: _Rows) -> Trace:
 
 
 def _read_prometheus_csv(rows: _Rows) -> Trace:
-    times, rates = [], []
+    texts, rates = [], []
     for row in rows:
-        times.append(rows.instant(row, "timestamp"))
+        texts.append((row.get("timestamp") or "").strip())
         rates.append(rows.number(row, "rate_rps"))
-    return rate_trace(rows.source, np.array(times), np.array(rates))
+    return rate_trace(rows.source, rows.instants(texts), np.array(rates))
 
 
-_REQUESTS = (
-    ("TIMESTAMP", "ContextTokens", "GeneratedTokens"),  # Azure 2023 and 2024
-    ("Timestamp", "Request tokens", "Response tokens"),  # BurstGPT
-    ("time_s", "prompt_tokens", "completion_tokens"),  # our ledger as a table
-)
-_FORMATS: tuple[tuple[tuple[str, ...], Callable[[_Rows], Trace]], ...] = (
-    *((columns, _read_requests(*columns)) for columns in _REQUESTS),
-    (("t_s", "req_per_min_mid"), _read_azure_rate),
-    (("t_s", "client", "rate_rps", "cv"), _read_servegen),
-    (("timestamp", "rate_rps"), _read_prometheus_csv),
-)
+_RATES: dict[tuple[str, ...], Callable[[_Rows], Trace]] = {
+    ("t_s", "req_per_min_mid"): _read_azure_rate,
+    ("t_s", "client", "rate_rps", "cv"): _read_servegen,
+    ("timestamp", "rate_rps"): _read_prometheus_csv,
+}

@@ -1,4 +1,4 @@
-"""Traces in JSON: a Prometheus range answer, Mooncake lines, or the lines of our ledger."""
+"""Traces in JSON: a Prometheus range answer, or lines of requests such as our ledger's."""
 
 from __future__ import annotations
 
@@ -8,60 +8,40 @@ from typing import Any
 
 import numpy as np
 
-from autoscale.simulation.traces import (
-    RateTrace,
-    Source,
-    Trace,
-    TraceError,
-    rate_trace,
-    request_trace,
-)
+from autoscale.simulation.trace_requests import NEED, BadRow, RequestRows, TraceOptions
+from autoscale.simulation.traces import RateTrace, Source, Trace, TraceError, rate_trace
 
 
-def read_json(file: str, text: str) -> Trace:
+def read_json(file: str, text: str, options: TraceOptions) -> Trace:
     """The trace in a JSON file, told apart by its keys.
 
-    Raises: TraceError with the line number and what is needed.
+    A line that is no request is left out and counted: a writer that was killed leaves half a line.
+    Raises: TraceError if no line is a request, with the first line and what is needed.
     """
     try:
         whole = json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         whole = None
     if isinstance(whole, list) or (isinstance(whole, dict) and {"status", "data"} & set(whole)):
         return prometheus_trace(file, whole)
-    lines: list[int] = []
-    rows: list[tuple[float, float, float]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = _request(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise TraceError(f"{file}: line {number}: not JSON ({error.msg})") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise TraceError(
-                f"{file}: line {number}: {type(error).__name__}: {error}; need time_s (or "
-                "timestamp) with prompt_tokens and completion_tokens"
-            ) from None
-        lines.append(number)
-        rows.append(row)
-    times, prompts, completions = np.array(rows).T
-    return request_trace(Source(file, lines), times, prompts, completions)
+    rows = RequestRows(file, options)
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                rows.add(number, _object(line))
+            except BadRow as error:
+                rows.bad.append((number, str(error)))
+    return rows.trace()
 
 
-def _request(row: Any) -> tuple[float, float, float]:
-    """Seconds, prompt and completion tokens; Mooncake counts milliseconds."""
+def _object(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        raise BadRow("not JSON") from None
     if not isinstance(row, dict):
-        raise ValueError("not an object")
-    if "input_length" in row:
-        values = (row["timestamp"] / 1000.0, row["input_length"], row["output_length"])
-    else:
-        time_s = row["time_s"] if "time_s" in row else row["timestamp"]
-        values = (time_s, row["prompt_tokens"], row["completion_tokens"])
-    time_s, prompt, completion = (float(value) for value in values)
-    if not all(math.isfinite(v) and v >= 0 for v in (time_s, prompt, completion)):
-        raise ValueError("a value is negative or not finite")
-    return time_s, prompt, completion
+        raise BadRow(f"not an object; {NEED}")
+    return row
 
 
 def prometheus_trace(file: str, answer: Any) -> RateTrace:
