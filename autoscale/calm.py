@@ -39,7 +39,6 @@ class Wish:
     low: int
     high: int
     busy: bool
-    startup_s: float
     blind: bool
     """Metrics are missing or stale: never scale down on them."""
 
@@ -61,7 +60,7 @@ def calm_down(wish: Wish, parameters: Parameters, calm: Calm) -> tuple[int, str,
 def _down(wish: Wish, parameters: Parameters, calm: Calm) -> tuple[int, str]:
     if wish.blind:
         return wish.target, "metrics_missing"
-    if _starting(wish, calm):
+    if _starting(wish, parameters, calm):
         return wish.target, "replicas_starting"
     idle = calm.idle_since_s
     idle_s = wish.time_s - idle if idle is not None and wish.replicas == 0 else 0.0
@@ -75,10 +74,11 @@ def _down(wish: Wish, parameters: Parameters, calm: Calm) -> tuple[int, str]:
     return peak, "demand"
 
 
-def _starting(wish: Wish, calm: Calm) -> bool:
+def _starting(wish: Wish, parameters: Parameters, calm: Calm) -> bool:
+    """Measured by the prior: what is learnt may hold a wait for hardware, which this must end."""
     if calm.starting_since_s is None:
         return False
-    patience_s = max(_STARTUP_PATIENCE_MIN_S, _STARTUP_PATIENCE * wish.startup_s)
+    patience_s = max(_STARTUP_PATIENCE_MIN_S, _STARTUP_PATIENCE * parameters.startup_prior_s)
     return wish.time_s - calm.starting_since_s < patience_s
 
 

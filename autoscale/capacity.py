@@ -11,6 +11,9 @@ _MEMORY_S = 900.0  # the mix of request lengths changes over tens of minutes
 _PRIOR_REQUESTS = 50.0  # completions that weigh as much as the configured prior
 _WARM_S = 30.0  # a replica's first requests run while caches and kernels warm up
 _STARTUP_GAIN = 0.3  # weight of the newest start-up time
+_STARTUP_MOST = 3.0  # priors: as long as `calm` waits for a start, and the most that is learnt
+_STARTUP_CENSORED = 10.0  # priors: a start beyond waited for a node
+_STARTUP_LEAST_S = 40.0  # a prior below counts as this much: engines do not load in seconds
 _STARTS_MAX = 32
 
 
@@ -26,6 +29,8 @@ class Capacity:
     startup_s: float
     grown_s: float = -1e18
     """When the number of running replicas last rose."""
+    startup_prior_s: float = 60.0
+    """What was believed before. Against it, a start that waited for hardware stands out."""
     starts: tuple[tuple[float, int], ...] = ()
     """Unfinished scale-ups: (time asked, replicas asked for)."""
 
@@ -44,6 +49,7 @@ def first_capacity(flow_time_s: float, completed: float, replicas: int, priors: 
         busy_s=priors.service_s * _PRIOR_REQUESTS,
         done=_PRIOR_REQUESTS,
         startup_s=priors.startup_s,
+        startup_prior_s=priors.startup_s,
     )
 
 
@@ -92,6 +98,19 @@ def learn(capacity: Capacity, tick: Service) -> Capacity:
     )
 
 
+def learnt_startup(capacity: Capacity, took_s: float) -> float:
+    """The start-up time after a start that took so long.
+
+    A start far beyond the prior waited for hardware: it says when a GPU was to be had, not how long
+    a replica takes to start, and teaches nothing. A slow one counts at most a few priors.
+    """
+    prior_s = max(capacity.startup_prior_s, _STARTUP_LEAST_S)
+    if took_s > _STARTUP_CENSORED * prior_s:
+        return capacity.startup_s
+    sample_s = min(took_s, _STARTUP_MOST * prior_s)
+    return capacity.startup_s + (sample_s - capacity.startup_s) * _STARTUP_GAIN
+
+
 def _follow_starts(
     capacity: Capacity, tick: Service
 ) -> tuple[float, tuple[tuple[float, int], ...]]:
@@ -100,7 +119,9 @@ def _follow_starts(
     waiting = []
     for asked_s, replicas in capacity.starts:
         if replicas <= tick.current_replicas:
-            startup_s += (tick.time_s - asked_s - startup_s) * _STARTUP_GAIN
+            startup_s = learnt_startup(
+                replace(capacity, startup_s=startup_s), tick.time_s - asked_s
+            )
         elif replicas <= tick.target_replicas:
             waiting.append((asked_s, replicas))
     known = waiting[-1][1] if waiting else tick.current_replicas

@@ -7,37 +7,23 @@ policy, the simulator, shadow mode and replay all call this one function.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoscale.calm import Calm, Wish, calm_down
 from autoscale.capacity import Capacity, Priors, Service, first_capacity, learn
-from autoscale.demand import (
-    Demand,
-    Flow,
-    advance,
-    broken_clock,
-    first_demand,
-    planned_rps,
-    seen_rps,
-)
+from autoscale.demand import Demand, Flow, advance, first_demand, planned_rps, seen_rps
 from autoscale.observation import Observation, clean
 from autoscale.parameters import Parameters
 from autoscale.quantum import capacity_slots, replicas_for, whole_gpus
 from autoscale.schedule import scheduled_bounds
 from autoscale.staffing import required_slots
+from autoscale.state import State, is_break, is_settled, rebased, resumed
 
 _EMPTY_SLOTS = 1e-9
 _LINDY = 2.0  # an overload that has lasted t is expected to last at most so many t more
 _IDLE_REQUESTS = 1e-3  # a mean over a window may leave dust of the last request
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Everything remembered between two ticks of one deployment. JSON-able."""
-
-    demand: Demand
-    capacity: Capacity
-    calm: Calm
+_SANE = 100.0  # times the completions that all slots make at the learnt service time
+_ODD_S = 10.0  # counters that claim so much for so long are believed: the prior was wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +58,7 @@ class Decision:
 
 
 def decide(seen: Observation, parameters: Parameters, state: State | None) -> Decision:
-    """The replicas to run. Unusable handle counts or a broken clock hold the target and forget."""
+    """The replicas to run. Unusable handle counts hold the target."""
     observation, faults = clean(seen)
     low, high = scheduled_bounds(
         parameters.schedule,
@@ -82,9 +68,8 @@ def decide(seen: Observation, parameters: Parameters, state: State | None) -> De
     )
     if {"time_s", "total_requests", "queued"} & set(faults):
         return _hold(observation, "metrics_unusable", faults, state)
-    if state is not None and broken_clock(state.demand, observation.time_s):
-        faults += ("clock",)
-        state = None
+    if state is not None and is_break(state.demand, observation.time_s):
+        state = resumed(state, observation)
     state = _observe(observation, parameters, state)
     terms = _size(observation, parameters, state, (low, high))
     wish = _wish(observation, parameters, terms, faults)
@@ -114,22 +99,20 @@ def _busy(observation: Observation) -> float:
 
 
 def _observe(observation: Observation, parameters: Parameters, state: State | None) -> State:
-    """The state with this tick booked. Without completion counters, Little's law supplies them."""
+    """The state with this tick booked; without a usable counter, Little's law supplies it."""
     time_s, in_system = observation.time_s, _in_system(observation)
-    completed = observation.completed_total
     if state is None:
         priors = Priors(parameters.service_prior_s, parameters.startup_prior_s)
-        done = completed or 0.0
-        return State(
-            first_demand(time_s, in_system, done),
-            first_capacity(time_s, done, observation.current_replicas, priors),
-            Calm(since_s=time_s),
-        )
+        demand = first_demand(time_s, in_system, 0.0, observation.completed_total)
+        capacity = first_capacity(time_s, 0.0, observation.current_replicas, priors)
+        return State(_settled(demand, observation, parameters), capacity, Calm(since_s=time_s))
     demand, capacity = state.demand, state.capacity
-    if completed is None:
-        elapsed_s = time_s - demand.time_s
-        completed = demand.completed + _busy(observation) * elapsed_s / capacity.service_s
-    completed = max(completed, demand.completed)
+    settling = demand.settling_since_s is not None
+    if settling:
+        demand = rebased(_settled(demand, observation, parameters), observation, in_system)
+        capacity = replace(capacity, time_s=time_s)
+    done, odd_since_s = _completions(observation, parameters, demand, capacity)
+    completed = demand.completed + done
     tick = Service(
         time_s,
         _busy(observation),
@@ -140,7 +123,36 @@ def _observe(observation: Observation, parameters: Parameters, state: State | No
     capacity = learn(capacity, tick)
     flow = Flow(time_s, in_system, completed)
     demand = advance(demand, flow, capacity.service_s, capacity.startup_s)
+    demand = replace(demand, counted=observation.completed_total, odd_since_s=odd_since_s)
     return State(demand, capacity, state.calm)
+
+
+def _settled(demand: Demand, observation: Observation, parameters: Parameters) -> Demand:
+    """The demand, its settling ended if all replicas report."""
+    if not is_settled(demand, observation, parameters.require_engine_metrics):
+        return demand
+    return replace(demand, settling_since_s=None)
+
+
+def _completions(
+    observation: Observation, parameters: Parameters, demand: Demand, capacity: Capacity
+) -> tuple[float, float | None]:
+    """Requests that left in this tick, and since when the counter is not believed.
+
+    What cannot be is worth no more than what Little's law expects, which teaches nothing: a counter
+    that jumps would otherwise be demand and speed that never were.
+    """
+    elapsed_s = observation.time_s - demand.time_s
+    expected = _busy(observation) * elapsed_s / capacity.service_s
+    if observation.completed_total is None or demand.counted is None:
+        return expected, demand.odd_since_s
+    done = max(0.0, observation.completed_total - demand.counted)
+    slots = max(capacity_slots(observation.current_replicas, parameters), _busy(observation))
+    possible = demand.in_system + _SANE * slots * elapsed_s / capacity.service_s + 1.0
+    if done <= possible:
+        return done, None
+    odd_since_s = observation.time_s if demand.odd_since_s is None else demand.odd_since_s
+    return (done if observation.time_s - odd_since_s >= _ODD_S else expected), odd_since_s
 
 
 def _size(
@@ -245,6 +257,5 @@ def _wish(
         low=terms.low,
         high=terms.high,
         busy=_in_system(observation) > _IDLE_REQUESTS,
-        startup_s=terms.startup_s,
         blind=bool(faults) or unseen,
     )

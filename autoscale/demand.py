@@ -28,7 +28,6 @@ _Z_PRIOR = 12  # judged buckets that weigh as much as the belief in Poisson arri
 _SURGE_MEMORY_S = 86_400.0  # bursty clients come back: 4 h has half as many reversals again there
 _Z_MIN, _Z_MAX = 1.0, 200.0
 _Z_JUMP = 16.0  # a sample counts at most so many times the memory: one spike is no burstiness
-_GAP_MAX_S = 60.0  # a longer silence between two ticks breaks the conservation law
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +51,28 @@ class Demand:
     """Forecasts judged so far: the first half hour is averaged evenly, then it fades."""
     surges_rps: tuple[float, ...] = (0.0, 0.0)
     """The largest excess of bursts that came and went, in each of _SHORT_BUCKETS."""
+    counted: float | None = None
+    """The completion counter at the last tick that had one; `completed` also counts estimates."""
+    settling_since_s: float | None = None
+    """Since when the reports after a break are awaited; until then nothing is booked."""
+    restored: bool = False
+    """Read back after a restart: the next tick comes after a break, however soon."""
+    odd_since_s: float | None = None
+    """Since when the completion counter has claimed more than the replicas can do."""
 
 
-def first_demand(time_s: float, in_system: float, completed: float) -> Demand:
+def first_demand(
+    time_s: float, in_system: float, completed: float, counted: float | None = None
+) -> Demand:
     """The state before anything was seen."""
-    return Demand(time_s, in_system, completed, open_since_s=time_s)
-
-
-def broken_clock(demand: Demand, time_s: float) -> bool:
-    """True if `time_s` goes back, or so far forward that the buckets mean nothing any more."""
-    return time_s < demand.time_s or time_s - demand.time_s > _GAP_MAX_S
+    return Demand(
+        time_s,
+        in_system,
+        completed,
+        open_since_s=time_s,
+        counted=counted,
+        settling_since_s=time_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,71 +6,16 @@ Each line carries its inputs and the state before, so every answer here comes fr
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from autoscale.calm import Calm
-from autoscale.capacity import Capacity
-from autoscale.core import Decision, State, decide
-from autoscale.demand import Demand
-from autoscale.observation import Observation
-from autoscale.parameters import Parameters
+from autoscale.core import Decision, decide
+from autoscale.journal_entries import Entry, JournalError, read_journal
 from autoscale.quantum import capacity_slots, whole_gpus
 from autoscale.staffing import late_probability
 
 _SCALE_MAX = 16.0  # a counterfactual beyond 16 times the traffic explains nothing
-
-
-class JournalError(ValueError):
-    """The journal cannot answer; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One recorded decision with everything it was made from."""
-
-    deployment: str
-    observation: Observation
-    parameters: Parameters
-    before: State | None
-    replicas: int
-    constraint: str
-    faults: tuple[str, ...]
-    terms: dict[str, float]
-
-    def again(self) -> Decision:
-        """The decision made anew from the recorded inputs."""
-        return decide(self.observation, self.parameters, self.before)
-
-    def replays(self) -> bool:
-        """True if the decision made anew is the recorded one, constraint and faults included."""
-        decision = self.again()
-        made = (decision.replicas, decision.constraint, tuple(decision.faults))
-        return made == (self.replicas, self.constraint, self.faults)
-
-
-def read_journal(path: Path) -> Iterator[Entry]:
-    """Entries in file order; a line cut short by a crash at the very end is left out.
-
-    Raises: JournalError naming the line.
-    """
-    try:
-        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise JournalError(f"{path}: no journal there; set journal_path in policy_kwargs") from None
-    for number, line in enumerate(lines, 1):
-        try:
-            yield _entry(json.loads(line))
-        except json.JSONDecodeError:
-            if number == len(lines):
-                return
-            raise JournalError(f"{path.name}: line {number}: not JSON") from None
-        except (KeyError, TypeError, ValueError) as error:
-            raise JournalError(f"{path.name}: line {number}: {error!r}") from None
 
 
 def entry_at(path: Path, time_s: float | None, deployment: str | None) -> Entry:
@@ -95,30 +40,6 @@ def entry_at(path: Path, time_s: float | None, deployment: str | None) -> Entry:
         )
     begun = datetime.fromtimestamp(first.observation.time_s, UTC)
     raise JournalError(f"{path.name}: the first decision is of {begun:%Y-%m-%dT%H:%M:%S} UTC")
-
-
-def _entry(record: dict[str, Any]) -> Entry:
-    state = record["state"]
-    return Entry(
-        deployment=record["deployment"],
-        observation=Observation(**record["observation"]),
-        parameters=Parameters.from_kwargs(record["parameters"]),
-        before=None if state is None else _state(state),
-        replicas=record["replicas"],
-        constraint=record["constraint"],
-        faults=tuple(record["faults"]),
-        terms=record["terms"],
-    )
-
-
-def _state(record: dict[str, Any]) -> State:
-    demand, capacity, calm = dict(record["demand"]), dict(record["capacity"]), dict(record["calm"])
-    demand["arrivals"] = tuple(demand["arrivals"])
-    demand["plans_rps"] = tuple(demand["plans_rps"])
-    demand["surges_rps"] = tuple(demand["surges_rps"])
-    capacity["starts"] = tuple((at, n) for at, n in capacity["starts"])
-    calm["peaks"] = tuple((at, n) for at, n in calm["peaks"])
-    return State(Demand(**demand), Capacity(**capacity), Calm(**calm))
 
 
 WHY = {

@@ -70,7 +70,7 @@ def why_not(
 def replay(journal: Journal = JOURNAL) -> None:
     """Decide every recorded line again; fails if one decision differs."""
     with clear_errors():
-        from autoscale.explain import read_journal
+        from autoscale.journal_entries import read_journal
 
         total, different = 0, []
         for number, entry in enumerate(read_journal(journal), 1):

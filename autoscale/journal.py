@@ -11,13 +11,15 @@ import json
 import logging
 import queue
 import threading
+import weakref
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from autoscale.core import Decision, State
+from autoscale.core import Decision
 from autoscale.observation import Observation
 from autoscale.parameters import Parameters
+from autoscale.state import State
 
 logger = logging.getLogger("ray.serve")
 
@@ -30,16 +32,46 @@ _QUEUE_MAX = 1000  # lines; a dead disk must not fill the controller's memory
 _FAULT_EVERY = 600  # ticks; a permanent fault logs about once a minute at Ray's 10 Hz
 
 
+class Faults:
+    """Logs faults by their name, at most about once a minute."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def say(self, name: str) -> None:
+        """Count one, and log it if it is time."""
+        if self._count % _FAULT_EVERY == 0:
+            logger.error("autoscale: %s (%d faults before)", name, self._count)
+        self._count += 1
+
+
 class Journal:
-    """Writes decisions to a file from a thread of its own; `record` never waits for the disk."""
+    """Writes decisions to a file from a thread of its own; `record` never waits for the disk.
+
+    The thread ends with the journal: Ray drops a policy without a word when it makes a new one.
+    """
 
     def __init__(self, path: str) -> None:
-        self._path = Path(path).expanduser() if path else None
-        self._queue: queue.Queue[str] = queue.Queue(_QUEUE_MAX)
+        self.path = Path(path).expanduser() if path else None
+        self._queue: queue.Queue[str | None] = queue.Queue(_QUEUE_MAX)
         self._last: dict[str, tuple[float, int]] = {}
-        self._faults = 0
-        if self._path is not None:
-            threading.Thread(target=self._write, name="autoscale-journal", daemon=True).start()
+        self._faults = Faults()
+        self._thread: threading.Thread | None = None
+        if self.path is not None:
+            self._thread = threading.Thread(
+                target=_write,
+                args=(self.path, self._queue, self._faults),
+                name="autoscale-journal",
+                daemon=True,
+            )
+            self._thread.start()
+            weakref.finalize(self, _end, self._queue)
+
+    def close(self) -> None:
+        """End the thread after the lines queued so far; for tests and the end of a process."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
 
     def record(
         self,
@@ -50,7 +82,7 @@ class Journal:
         parameters: Parameters,
     ) -> None:
         """Queue a line if the decision changed or a minute has passed."""
-        if self._path is None:
+        if self.path is None:
             return
         written_s, replicas = self._last.get(deployment, (-1e18, -1))
         if observation.time_s - written_s < EVERY_S and decision.replicas == replicas:
@@ -64,18 +96,26 @@ class Journal:
 
     def fault(self, name: str) -> None:
         """Log a fault by its name, at most about once a minute."""
-        if self._faults % _FAULT_EVERY == 0:
-            logger.error("autoscale: %s (%d faults before)", name, self._faults)
-        self._faults += 1
+        self._faults.say(name)
 
-    def _write(self) -> None:
-        assert self._path is not None
-        while True:
-            line = self._queue.get()
-            try:
-                _append(self._path, f"{line}\n".encode())
-            except OSError as error:
-                self.fault(type(error).__name__)
+
+def _write(path: Path, lines: queue.Queue[str | None], faults: Faults) -> None:
+    """Runs in the thread; knows the queue only, so that the journal can go."""
+    while (line := lines.get()) is not None:
+        try:
+            _append(path, f"{line}\n".encode())
+        except OSError as error:
+            faults.say(type(error).__name__)
+
+
+def _end(lines: queue.Queue[str | None]) -> None:
+    """Ask the thread to end; a queue that a dead disk has filled is emptied for it."""
+    while True:
+        try:
+            lines.put_nowait(None)
+            return
+        except queue.Full:
+            lines.get_nowait()
 
 
 def _append(path: Path, line: bytes) -> None:

@@ -9,84 +9,19 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
-from numbers import Integral, Real
-from typing import Any, Protocol
+from typing import Any
 
-from autoscale.core import Decision, State, decide
+from autoscale.core import Decision, decide
+from autoscale.engine_reports import is_count
 from autoscale.gauges import Gauges
 from autoscale.journal import Journal
+from autoscale.memory import Memory, recall
 from autoscale.observation import Observation
+from autoscale.observer import Context
 from autoscale.parameters import Parameters
+from autoscale.state import State
 
 logger = logging.getLogger("ray.serve")
-
-ENGINE_METRICS = ("engine_waiting", "engine_running", "kv_cache_usage", "completed_total")
-"""What a replica's `record_autoscaling_stats` returns, as floats; `completed_total` counts every
-request that left the replica since it started, whatever its end."""
-
-
-class Context(Protocol):
-    """The fields read of Ray's `AutoscalingContext` (Ray 2.60)."""
-
-    deployment_name: str
-    current_num_replicas: int
-    target_num_replicas: int
-    total_num_requests: float
-    total_queued_requests: float
-    aggregated_metrics: Mapping[str, Mapping[Any, float]]
-    capacity_adjusted_min_replicas: int
-    capacity_adjusted_max_replicas: int
-    current_time: float
-
-
-class CompletionCounter:
-    """Sums per-replica counters into one that never falls when replicas come and go."""
-
-    def __init__(self) -> None:
-        self._seen: dict[Any, float] | None = None
-        self._total = 0.0
-
-    def add(self, counts: Mapping[Any, float]) -> float:
-        """The total after these readings. A replica that appears later is counted from zero."""
-        first = self._seen is None
-        seen = {} if self._seen is None else self._seen
-        for replica, count in counts.items():
-            if not _is_count(count):
-                continue
-            before = seen.get(replica, count if first else 0.0)
-            self._total += max(0.0, float(count - before))
-            seen[replica] = count
-        self._seen = {replica: n for replica, n in seen.items() if replica in counts}
-        return self._total
-
-
-class Observer:
-    """Turns Ray's context into an `Observation`."""
-
-    def __init__(self) -> None:
-        self._completions = CompletionCounter()
-
-    def observe(self, ctx: Context) -> Observation:
-        """What is seen now; values that are not numbers are passed on for `clean` to refuse."""
-        metrics = ctx.aggregated_metrics or {}
-        waiting, running = metrics.get("engine_waiting") or {}, metrics.get("engine_running") or {}
-        kv = metrics.get("kv_cache_usage") or {}
-        completed = metrics.get("completed_total") or {}
-        return Observation(
-            time_s=_plain(ctx.current_time),
-            total_requests=_plain(ctx.total_num_requests),
-            queued=_plain(ctx.total_queued_requests),
-            current_replicas=_plain(ctx.current_num_replicas),
-            target_replicas=_plain(ctx.target_num_replicas),
-            min_replicas=_plain(ctx.capacity_adjusted_min_replicas),
-            max_replicas=_plain(ctx.capacity_adjusted_max_replicas),
-            engine_waiting=_plain(sum(waiting.values())) if waiting else None,
-            engine_running=_plain(sum(running.values())) if running else None,
-            kv_cache_usage=_plain(sum(kv.values()) / len(kv)) if kv else None,
-            completed_total=self._completions.add(completed) if completed else None,
-            reporting_replicas=sum(map(_is_count, running.values())),
-        )
 
 
 class QueueDepthPolicy:
@@ -99,8 +34,7 @@ class QueueDepthPolicy:
         except Exception as error:
             logger.error("autoscale: %s; running with default settings", error)
             self.parameters = Parameters()
-        self._observer = Observer()
-        self._state: State | None = None
+        self._memory: Memory | None = None
         self._journal = Journal(self.parameters.journal_path)
         self._gauges = Gauges()
         self._last = 1
@@ -117,10 +51,13 @@ class QueueDepthPolicy:
         return self._last, {}
 
     def _decide(self, ctx: Context) -> int:
-        observation = self._observer.observe(ctx)
-        before = self._state
+        if self._memory is None:
+            self._memory = recall(ctx, self._journal.path)
+        memory, self.last_decision = self._memory, None
+        observation = memory.observer.observe(ctx)
+        before = memory.state
         decision = decide(observation, self.parameters, before)
-        self._state, self.last_decision = decision.state, decision
+        memory.state, self.last_decision = decision.state, decision
         self._tell(ctx.deployment_name, observation, before, decision)
         return self._acted(observation, decision)
 
@@ -139,20 +76,9 @@ class QueueDepthPolicy:
         if not self.parameters.shadow:
             return decision.replicas
         per_replica = self.parameters.shadow_target_ongoing_requests
-        if per_replica <= 0.0 or not _is_count(observation.total_requests):
+        if per_replica <= 0.0 or not is_count(observation.total_requests):
             return observation.target_replicas
         return math.ceil(observation.total_requests / per_replica - 1e-9)
-
-
-def _plain(value: Any) -> Any:
-    """Python numbers for numpy's (Ray averages with numpy); anything else as it is."""
-    if type(value) is int or type(value) is float or not isinstance(value, Real):
-        return value
-    return int(value) if isinstance(value, Integral) else float(value)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, Real) and 0.0 <= float(value) < math.inf
 
 
 def _held(ctx: Context, last: int) -> int:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from autoscale.core import State, decide
+from autoscale.core import decide
 from autoscale.observation import Observation
 from autoscale.parameters import Parameters
 from autoscale.simulation.simulate import Tick
 from autoscale.simulation.workload import Profile, Workload
+from autoscale.state import State
 
 _METRIC_WINDOW_S = 3.0  # our serve_config: look_back_period_s 3, pushed every second
 

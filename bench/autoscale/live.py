@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from autoscale.explain import read_journal
+from autoscale.journal_entries import read_journal
 from autoscale.simulation.rivals import Smallfirst, parameters_for
 from autoscale.simulation.simulate import Run, simulate
 from autoscale.simulation.workload import Floats, Workload

@@ -162,7 +162,11 @@ def test_another_application_scales_while_one_policy_is_faulty(
     live[1].write_text("", encoding="utf-8")
 
 
-def test_a_killed_controller_comes_back_without_a_downscale(
+# Ten minutes is the claim; a shorter watch still passes the hold, in which the tier once collapsed.
+WATCH_S = 600.0
+
+
+def test_a_killed_controller_neither_loses_nor_asks_for_a_replica(
     live: tuple[Any, Path, Path], traffic: Traffic
 ) -> None:
     import ray
@@ -173,8 +177,8 @@ def test_a_killed_controller_comes_back_without_a_downscale(
     ray.kill(controller, no_restart=False)
     begun = time.monotonic()
     until(lambda: target("drill") > 0, 60.0)
-    while time.monotonic() - begun < 20.0:
-        assert target("drill") >= kept
+    while time.monotonic() - begun < WATCH_S:
+        assert kept <= target("drill") <= kept + 1
         time.sleep(0.5)
     assert traffic.answered > 0
     assert traffic.failed == 0
@@ -201,7 +205,7 @@ def test_a_redeploy_with_new_settings_does_not_scale_down_under_load(
 def test_what_the_live_controller_recorded_replays_to_the_same(
     live: tuple[Any, Path, Path],
 ) -> None:
-    from autoscale.explain import read_journal
+    from autoscale.journal_entries import read_journal
 
     entries = list(read_journal(live[2]))
     assert len(entries) >= 5

@@ -57,3 +57,17 @@ def test_a_scale_up_taken_back_is_not_measured() -> None:
         capacity = learn(capacity, Service(float(second), 1.0, 0.0, 2, wanted))
     assert capacity.startup_s == 60.0
     assert capacity.starts == ()
+
+
+@pytest.mark.parametrize(
+    ("took_s", "learnt_s"),
+    [(90.0, 60.0 + 0.3 * 30.0), (300.0, 60.0 + 0.3 * 120.0), (3 * 3600.0, 60.0)],
+    ids=["a start", "a slow start counts three priors", "a wait for a node teaches nothing"],
+)
+def test_a_start_that_waited_for_hardware_teaches_nothing(took_s: float, learnt_s: float) -> None:
+    capacity = first_capacity(0.0, 0.0, 2, PRIORS)
+    for second in range(1, round(took_s) + 12):
+        running = 2 if second < 10 + took_s else 4
+        tick = Service(float(second), 1.0, 0.0, running, 4 if second >= 10 else 2)
+        capacity = learn(capacity, tick)
+    assert capacity.startup_s == pytest.approx(learnt_s)

@@ -11,15 +11,9 @@ from pathlib import Path
 import pytest
 
 from autoscale.core import decide
-from autoscale.explain import (
-    Entry,
-    JournalError,
-    entry_at,
-    explanation,
-    read_journal,
-    why_not,
-)
+from autoscale.explain import entry_at, explanation, why_not
 from autoscale.journal import Journal, _append, as_line
+from autoscale.journal_entries import Entry, JournalError, read_journal
 from autoscale.observation import Observation
 from autoscale.parameters import Parameters
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +15,16 @@ import numpy as np
 import pytest
 
 import autoscale.policy as policy_module
-from autoscale.explain import read_journal
+from autoscale import memory
+from autoscale.engine_reports import EngineReports
 from autoscale.journal import Journal
-from autoscale.policy import CompletionCounter, QueueDepthPolicy
+from autoscale.journal_entries import read_journal
+from autoscale.policy import QueueDepthPolicy
+
+
+@pytest.fixture(autouse=True)
+def new_process() -> None:
+    memory.forget()
 
 
 def context(**changes: Any) -> Any:
@@ -139,13 +148,79 @@ def test_shadow_mode_leaves_the_number_alone() -> None:
     assert default(context(**busy))[0] == 10
 
 
+def counted(reports: EngineReports, time_s: float, **counts: float) -> float:
+    """Completions in all, with as many replicas running as speak or should."""
+    return reports.completed(counts, 2, time_s)
+
+
+def test_the_first_sight_of_a_replica_is_a_baseline() -> None:
+    """A controller that restarts sees one replica after the other, each with all its past."""
+    reports = EngineReports()
+    assert counted(reports, 0.0, a=200_000.0) == 0.0
+    assert counted(reports, 1.0, a=200_010.0, b=50_000.0) == 10.0
+    assert counted(reports, 2.0, a=200_012.0, b=50_003.0) == 15.0
+
+
 def test_completions_survive_replicas_that_come_go_and_restart() -> None:
-    counter = CompletionCounter()
-    assert counter.add({"a": 100.0}) == 0.0
-    assert counter.add({"a": 110.0, "b": 5.0}) == 15.0
-    assert counter.add({"b": 9.0}) == 19.0
-    assert counter.add({"b": float("nan")}) == 19.0
-    assert counter.add({"b": 2.0}) == 19.0
+    reports = EngineReports()
+    counted(reports, 0.0, a=100.0, b=5.0)
+    assert counted(reports, 1.0, a=110.0, b=7.0) == 12.0
+    # b is silent for two ticks: a stands for both; b's return is a baseline.
+    assert counted(reports, 2.0, a=113.0) == 18.0
+    assert counted(reports, 3.0, a=113.0, b=float("nan")) == 18.0
+    assert counted(reports, 4.0, a=114.0, b=40.0) == 20.0
+    # a's engine was restarted; then a is gone for good.
+    assert counted(reports, 5.0, a=1.0, b=41.0) == 21.0
+    assert reports.completed({"b": 44.0}, 1, 6.0) == 24.0
+
+
+def test_a_silent_replica_is_taken_for_an_average_one() -> None:
+    reports = EngineReports()
+    counted(reports, 0.0, a=1.0, b=1.0)
+    assert reports.whole({"a": 4.0}, 2, 1.0) == 8.0
+    assert reports.whole({"a": 4.0}, 1, 1.0) == 4.0  # one runs: b has gone
+    assert reports.whole({"a": 4.0}, 2, 100.0) == 4.0  # nobody remembers b
+    assert reports.whole({"a": 4.0, "c": 0.0}, 2, 1.0) == 4.0
+    assert reports.whole({}, 2, 1.0) is None
+
+
+def test_a_new_object_remembers_what_the_old_one_learnt(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    settings = {"slots_per_replica": 4, "service_prior_s": 6.0, "journal_path": str(path)}
+    learnt = served(QueueDepthPolicy(**settings), 0, 300)
+    assert learnt == pytest.approx(2.0, rel=0.1)
+    redeployed = QueueDepthPolicy(**settings)
+    assert served(redeployed, 300, 301) == pytest.approx(learnt, rel=0.01)
+    redeployed._journal.close()
+    memory.forget()
+    restarted = QueueDepthPolicy(**settings)
+    assert served(restarted, 310, 311) == pytest.approx(learnt, rel=0.05)
+    memory.forget()
+    assert served(QueueDepthPolicy(slots_per_replica=4, service_prior_s=6.0), 0, 1) == 6.0
+
+
+def served(policy: QueueDepthPolicy, start: int, end: int) -> float:
+    """The learnt service time after seconds with three busy replicas, 1 request/s from each."""
+    for second in range(start, end):
+        counts = dict.fromkeys("abc", 10.0 + second)
+        metrics = {"engine_running": dict.fromkeys("abc", 2.0), "completed_total": counts}
+        policy(context(current_time=1000.0 + second, aggregated_metrics=metrics))
+    assert policy.last_decision is not None
+    return policy.last_decision.terms.service_s
+
+
+def test_the_journal_s_thread_ends_with_its_policy(tmp_path: Path) -> None:
+    def writers() -> int:
+        return sum(thread.name == "autoscale-journal" for thread in threading.enumerate())
+
+    before = writers()
+    for _ in range(30):
+        QueueDepthPolicy(journal_path=str(tmp_path / "journal.jsonl"))(context())
+    gc.collect()
+    deadline = time.monotonic() + 30.0
+    while writers() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert writers() == before
 
 
 def test_importing_the_policy_pulls_in_nothing_heavy() -> None:
