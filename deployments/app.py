@@ -7,10 +7,12 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.schema import LoggingConfig
 
+from autoscale.packing.plan import utilization_of_share
 from deployments.ingress import TIER_DEPLOYMENTS, GatewayIngress
 from deployments.replicas.classify import ClassifierReplica
 from deployments.replicas.tier import ModelTier
 from deployments.settings.app import AppConfig, Scaling, TierConfig
+from deployments.settings.vllm import VllmConfig
 
 # Serve rounds the surge up: one new replica is ready before an old one leaves.
 ROLL_ONE_AT_A_TIME = 1
@@ -33,7 +35,7 @@ def build(config: AppConfig) -> Application:
     ).bind(config.classifier)
     tiers = [
         serve.deployment(ModelTier, name=TIER_DEPLOYMENTS[name], **tier_options(tier)).bind(
-            name, without_adapters(tier)
+            name, beside_others(without_adapters(tier))
         )
         for name, tier in config.tiers.items()
     ]
@@ -63,6 +65,18 @@ def build(config: AppConfig) -> Application:
 def without_adapters(tier: TierConfig) -> TierConfig:
     """The same tier before any adapter is loaded."""
     return tier.model_copy(update={"adapters": {}})
+
+
+def beside_others(tier: TierConfig) -> TierConfig:
+    """The same tier with what lets its engine start where others hold parts of the GPU."""
+    engine = tier.engine
+    if not isinstance(engine, VllmConfig) or not 0 < tier.gpu_share < 1:
+        return tier
+    if {"gpu-memory-utilization", "gpu_memory_utilization"} & set(engine.extra_args):
+        return tier
+    share = {"gpu-memory-utilization": utilization_of_share(tier.gpu_share)}
+    alone = engine.model_copy(update={"extra_args": engine.extra_args | share})
+    return tier.model_copy(update={"engine": alone})
 
 
 def tier_options(tier: TierConfig) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Weights come from the checkpoint and KV figures from vLLM's block accounting, bo
 beside them comes from `Overheads`, every number of which can be replaced by a measured one.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -126,6 +127,19 @@ def gpu_share(replicas_per_gpu: int) -> float:
     return SHARES_PER_GPU // replicas_per_gpu / SHARES_PER_GPU
 
 
+def utilization_of_share(share: float) -> float:
+    """vLLM's `gpu-memory-utilization` for a replica that has a part of a GPU: half of that part.
+
+    vLLM refuses to start unless so much of the *whole* GPU is free, before it looks at
+    `kv_cache_memory_bytes`, which alone sizes the cache. Where k replicas fill the GPU, the last
+    one finds its part less its own CUDA context; half of it is free wherever the part is twice a
+    context, and no smaller part holds a model.
+    >>> utilization_of_share(0.5)
+    0.25
+    """
+    return math.floor(share * 5000) / 10_000
+
+
 def pack(
     footprint: Footprint, gpu_memory_bytes: int, overheads: Overheads, demand: Demand
 ) -> GpuPlan:
@@ -155,7 +169,11 @@ def pack(
         max_concurrency=kv.max_concurrency,
         headroom_bytes=usable - wanted * used,
         usable_bytes=usable,
-        gpu_memory_utilization=used * 1000 // gpu_memory_bytes / 1000,
+        # vLLM wants this much free when its own CUDA context is there already.
+        gpu_memory_utilization=(used - overheads.cuda_context_bytes)
+        * 1000
+        // gpu_memory_bytes
+        / 1000,
         binds=_binding(demand, most, usable, fixed),
     )
 

@@ -132,6 +132,8 @@ def tier_settings(plan: Plan, model: Path, adapters: AdapterSet) -> dict[str, An
             "extra_args": extra,
         },
         "gpu_share": packed.gpu_share,
+        # What Serve lets through is the batch that the figures are for.
+        "max_ongoing_requests": plan.max_num_seqs,
         "scaling": {
             "min_replicas": packed.replicas_per_gpu,
             "max_replicas": plan.gpus * packed.replicas_per_gpu,

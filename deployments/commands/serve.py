@@ -71,18 +71,21 @@ def serve(
 
 
 def _with_gpus(settings: AppConfig) -> AppConfig:
-    """The same settings with a quarter of a GPU for each vLLM tier that names no share, where this
-    machine has vLLM's GPU build and a GPU: without a share Ray hides the GPUs from an engine."""
+    """The same settings with a share for each vLLM tier that names none, where this machine has
+    vLLM's GPU build and a GPU: without a share Ray hides the GPUs from an engine. A quarter; whole
+    GPUs for a tier that spans several."""
     if shutil.which("nvidia-smi") is None or find_distribution("vllm") is None:
         return settings
-    changed: dict[str, object] = {
-        name: tier.model_copy(update={"gpu_share": 0.25})
+    changed = {
+        name: tier.model_copy(
+            update={"gpu_share": 1.0 if tier.engine.tensor_parallel_size > 1 else 0.25}
+        )
         for name, tier in settings.tiers.items()
         if isinstance(tier.engine, VllmConfig) and tier.gpu_share == 0
     }
-    for name in changed:
-        console.print(f"{name}.gpu_share: 0.25 of a GPU, because the config names none")
-    return settings.model_copy(update=changed)
+    for name, tier in changed.items():
+        console.print(f"{name}.gpu_share: {tier.gpu_share:g}, because the config names none")
+    return settings.model_copy(update={str(name): tier for name, tier in changed.items()})
 
 
 def _settle_access(settings: AppConfig, host: str, open_to_all: bool) -> str:

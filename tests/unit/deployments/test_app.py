@@ -1,11 +1,14 @@
 """What Serve is told about each deployment follows from the config."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from deployments.app import plain_policy, tier_options
-from deployments.settings.app import TierConfig
+from deployments.app import beside_others, plain_policy, tier_options
+from deployments.settings.app import AppConfig, TierConfig
+from deployments.settings.vllm import VllmConfig
 
 # Ray 2.60 announces that the metrics interval will move to the environment, where we set it too.
 pytestmark = pytest.mark.filterwarnings("ignore:The `metrics_interval_s` field:DeprecationWarning")
@@ -60,3 +63,35 @@ def test_ray_starts_with_a_replica_and_adds_no_delay_of_its_own(least: int, firs
 def test_a_deployment_without_an_engine_is_not_waited_on_for_engine_counts() -> None:
     assert plain_policy(64)["require_engine_metrics"] is False
     assert plain_policy(64)["slots_per_replica"] == 64
+
+
+@pytest.mark.parametrize(
+    ("share", "extra", "told"),
+    [
+        (0.5, {}, {"gpu-memory-utilization": 0.25}),
+        (0.3333, {}, {"gpu-memory-utilization": 0.1666}),
+        (0.5, {"seed": 1}, {"seed": 1, "gpu-memory-utilization": 0.25}),
+        (0.5, {"gpu-memory-utilization": 0.4}, {"gpu-memory-utilization": 0.4}),
+        (0.5, {"gpu_memory_utilization": 0.4}, {"gpu_memory_utilization": 0.4}),
+        (1, {}, {}),
+        (0, {}, {}),
+    ],
+)
+def test_an_engine_on_a_part_of_a_gpu_asks_for_no_more_than_its_part(
+    share: float, extra: dict[str, Any], told: dict[str, Any]
+) -> None:
+    """vLLM's default of 0.92 of the whole GPU refuses every replica but the first."""
+    engine = {"kind": "vllm", "path": "/m", "extra_args": extra}
+    tier = TierConfig.model_validate({"model": "m", "engine": engine, "gpu_share": share})
+    shared = beside_others(tier)
+    assert isinstance(shared.engine, VllmConfig)
+    assert shared.engine.extra_args == told
+
+
+def test_every_tier_of_the_gpu_overlay_can_start_beside_itself() -> None:
+    path = Path(__file__).parents[3] / "k8s" / "overlays" / "gpu" / "app.yaml"
+    config = AppConfig.model_validate(yaml.safe_load(path.read_text()))
+    small = beside_others(config.small)
+    assert isinstance(small.engine, VllmConfig)
+    utilization = small.engine.extra_args["gpu-memory-utilization"]
+    assert 0 < utilization <= config.small.gpu_share * 0.9

@@ -73,6 +73,7 @@ def test_the_emitted_block_holds_the_planned_settings(config: Path) -> None:
     assert tier.gpu_share == document["gpu_share"] == 0.5
     assert tier.engine.kv_cache_memory_bytes == document["kv_cache_memory_bytes"]
     assert tier.engine.max_model_len == document["max_model_len"]
+    assert tier.slots == tier.engine.max_num_seqs == document["max_num_seqs"]
 
 
 def test_measured_overheads_replace_the_assumed_ones(config: Path, tmp_path: Path) -> None:
@@ -215,6 +216,15 @@ def test_every_planned_share_is_accepted_by_the_config(config: Path, replicas: i
     output = run(*arguments, "--replicas-per-gpu", replicas, "--emit", "serve_config")
     tier = TierConfig.model_validate(yaml.safe_load(output)["small"])
     assert replicas * round(tier.gpu_share * 10_000) <= 10_000
+
+
+def test_a_batch_larger_than_serve_s_default_is_admitted(config: Path) -> None:
+    arguments = ("--model", config, "--gpu", "h100", "--int4", "--max-model-len", 1024)
+    tier = TierConfig.model_validate(
+        yaml.safe_load(run(*arguments, "--emit", "serve_config"))["small"]
+    )
+    assert isinstance(tier.engine, VllmConfig)
+    assert tier.slots == tier.engine.max_num_seqs > 32
 
 
 @pytest.mark.parametrize(("share", "mend"), [(0.1429, 0.1428), (0.3, 0.3333), (0.334, 0.3333)])

@@ -37,7 +37,7 @@ def test_a_plan_worked_by_hand() -> None:
     assert plan.max_concurrency == 4266 / 512
     assert plan.headroom_bytes == 40 * GIB - 3 * (5 * GIB + 4266 * 2 * 2**20)
     assert plan.binds == "kv_cache"
-    assert plan.gpu_memory_utilization == 0.333
+    assert plan.gpu_memory_utilization == 0.32  # without its own CUDA context of 0.5 GiB
 
 
 def test_the_last_byte_decides() -> None:
