@@ -68,7 +68,9 @@ def _down(wish: Wish, parameters: Parameters, calm: Calm) -> tuple[int, str]:
         return 0, "idle"
     if wish.time_s - calm.since_s < parameters.hold_down_s:
         return wish.target, "warm_up"
-    peak = max(calm.peaks[0][1], wish.replicas, wish.carrying_replicas, 1)
+    # Down to zero is `idle` alone; above it a paid GPU is filled.
+    least = parameters.replicas_per_gpu
+    peak = max(calm.peaks[0][1], wish.replicas, wish.carrying_replicas, least)
     if peak >= wish.target:
         return wish.target, "hold_down" if wish.careful_replicas < wish.target else "tolerance"
     return peak, "demand"

@@ -164,9 +164,10 @@ def recommend(
     """Replica bounds and thresholds for your traffic, judged on days not tuned on."""
     with clear_errors():
         from autoscale.simulation.arrivals import DAY_S
+        from autoscale.simulation.days import split
         from autoscale.simulation.plots import plot_frontier
         from autoscale.simulation.profile_file import read_profile
-        from autoscale.simulation.recommend import Objective, at_full_scale, recommend, split
+        from autoscale.simulation.recommend import Objective, at_full_scale, recommend
         from autoscale.simulation.recommend_output import patch_yaml, print_recommendation
         from autoscale.simulation.trace_requests import TraceOptions
 
@@ -193,9 +194,10 @@ def recommend(
         if as_json:
             from dataclasses import asdict
 
-            print(json.dumps(asdict(result) | {"patch": patch_yaml(result, shape, slo_wait_s)}))
+            patch = patch_yaml(result, shape, slo_wait_s, tier)
+            print(json.dumps(asdict(result) | {"patch": patch}))
         else:
-            print_recommendation(result, shape, slo_wait_s, plot)
+            print_recommendation(result, shape, slo_wait_s, plot, tier)
 
 
 def _one_source(

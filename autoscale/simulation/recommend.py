@@ -10,16 +10,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autoscale.simulation.arrivals import DAY_S, Cut, trace_length_s
 from autoscale.simulation.compare import Job, Knobs, Summary, summarise
+from autoscale.simulation.days import Split
 from autoscale.simulation.parallel import runner
 from autoscale.simulation.search import Counter, Progress, cheapest, judge, tune
 from autoscale.simulation.simulate import Limits, Run
-from autoscale.simulation.traces import Trace, TraceError
+from autoscale.simulation.traces import RateTrace, Trace
 from autoscale.simulation.workload import Profile
 
 TUNE_TICK_S = 4.0  # a third of the time of 1 s; GPU-hours within 0.2% on Azure 2024 code, day 1
-MIN_TRACE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +27,6 @@ class Objective:
 
     attainment: float = 0.99
     slo_wait_s: float = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Seconds of the trace to tune on and to judge on."""
-
-    train: Cut
-    held_out: Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +48,6 @@ class Recommendation:
     sensitivity: tuple[tuple[str, Summary], ...]
 
 
-def split(trace: Trace, scale: float) -> Split:
-    """Whole days where there are two or more (at most one day each), else halves.
-
-    Raises: TraceError if the trace is shorter than 10 minutes.
-    """
-    length_s = trace_length_s(trace)
-    if length_s < MIN_TRACE_S:
-        raise TraceError(f"{trace.name}: {length_s:.0f} s of traffic; need at least 600 s")
-    if length_s >= 2 * DAY_S:
-        return Split(Cut(0.0, DAY_S, scale), Cut(DAY_S, DAY_S, scale))
-    half = length_s / 2.0
-    return Split(Cut(0.0, half, scale), Cut(half, half, scale))
-
-
 def recommend(
     trace: Trace, parts: Split, profile: Profile, objective: Objective, progress: Progress
 ) -> Recommendation:
@@ -86,20 +63,24 @@ def recommend(
         unseen = replace(base, cut=parts.held_out, seed=2)
         judged = judge(counter, unseen, chosen[0].knobs, objective.attainment)
         job, run = next(pair for pair in judged if pair[0].knobs == chosen[0].knobs)
-        variants = _variants(job)
+        variants = _variants(job, trace)
         others = [replace(unseen, policy=name) for name in ("ray-default", "clairvoyant")]
-        extra = counter.run([variant for _, variant in variants] + others)
+        days = [replace(job, cut=cut) for cut in parts.others]
+        extra = counter.run([variant for _, variant in variants] + others + days)
         counter.finish()
     best = cheapest(judged, objective.attainment)
     runs = {_key(done): result for done, result in extra}
-    targets = np.concatenate((chosen[1].targets, run.targets))
+    rest = [runs[_key(day)] for day in days]
+    targets = np.concatenate([each.targets for each in (chosen[1], run, *rest)])
+    worst = min(each.attainment for each in (chosen[1], run, *rest))
     doubled = runs[_key(dict(variants)["traffic x2"])]
     return Recommendation(
         knobs=job.knobs,
         min_replicas=_minimum(targets, profile),
         max_replicas=int(max(doubled.targets.max(), targets.max())),
         met=chosen[1].attainment >= objective.attainment,
-        verdict=f"{verdict(chosen, objective, profile)}; unseen traffic: {run.attainment:.3%}",
+        verdict=f"{verdict(chosen, objective, profile)}; unseen traffic: {run.attainment:.3%}; "
+        f"{parts.said}" + (f"; worst day {worst:.3%}" if rest else ""),
         held_out=summarise([(job, run)]),
         frontier=tuple(summarise([pair]) for pair in judged),
         rivals=tuple(summarise([(o, runs[_key(o)])]) for o in others),
@@ -145,15 +126,19 @@ def verdict(chosen: tuple[Job, Run], objective: Objective, profile: Profile) -> 
     return f"cannot be met: at best {share} with {run.gpu_hours:.1f} GPU-hours; {binds}"
 
 
-def _variants(job: Job) -> list[tuple[str, Job]]:
-    """The chosen setting under other circumstances."""
+def _variants(job: Job, trace: Trace) -> list[tuple[str, Job]]:
+    """The chosen setting under other circumstances.
+
+    Recorded requests have the gaps they have: only rates can be made burstier.
+    """
     profile, cut = job.profile, job.cut
+    burstier = [("burstiness x2", replace(job, cv_scale=2.0))]
     return [
         ("start-up x0.5", replace(job, profile=replace(profile, startup_s=profile.startup_s / 2))),
         ("start-up x2", replace(job, profile=replace(profile, startup_s=profile.startup_s * 2))),
         ("traffic x1.5", replace(job, cut=replace(cut, scale=cut.scale * 1.5))),
         ("traffic x2", replace(job, cut=replace(cut, scale=cut.scale * 2.0))),
-        ("burstiness x2", replace(job, cv_scale=2.0)),
+        *(burstier if isinstance(trace, RateTrace) else []),
         ("3x spike, 10 min", replace(job, spikes=(cut.length_s / 2.0,))),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.table import Table
@@ -37,35 +38,32 @@ def summary_table(summaries: Sequence[Summary], title: str) -> Table:
     return table
 
 
-def patch_yaml(result: Recommendation, profile: Profile, slo_wait_s: float) -> str:
-    """The `autoscaling_config` of the recommended deployment, ready for `serve_config.yaml`."""
-    kwargs = {
+def patch_yaml(
+    result: Recommendation, profile: Profile, slo_wait_s: float, tier: str = "small"
+) -> str:
+    """The recommended tier's settings, for `applications[].args` of `serve_config.yaml`."""
+    kwargs: dict[str, Any] = {
         "slo_wait_s": slo_wait_s,
         "slots_per_replica": profile.slots,
         "replicas_per_gpu": profile.replicas_per_gpu,
         "service_prior_s": profile.service_s,
         "startup_prior_s": profile.startup_s,
     } | result.knobs
-    config = {
+    if profile.colocation_curve:
+        kwargs["colocation_curve"] = list(profile.colocation_curve)
+    settings = {
         "max_ongoing_requests": profile.slots,
-        "autoscaling_config": {
+        "scaling": {
             "min_replicas": result.min_replicas,
             "max_replicas": result.max_replicas,
-            "metrics_interval_s": 1.0,
-            "look_back_period_s": 3.0,
-            "upscale_delay_s": 0.0,
-            "downscale_delay_s": 0.0,
-            "policy": {
-                "policy_function": "autoscale.policy:QueueDepthPolicy",
-                "policy_kwargs": kwargs,
-            },
+            "policy_kwargs": kwargs,
         },
     }
-    return str(yaml.safe_dump(config, sort_keys=False))
+    return str(yaml.safe_dump({tier: settings}, sort_keys=False))
 
 
 def print_recommendation(
-    result: Recommendation, profile: Profile, slo_wait_s: float, plot: Path
+    result: Recommendation, profile: Profile, slo_wait_s: float, plot: Path, tier: str
 ) -> None:
     """The verdict, the tables, the price and the patch."""
     style = "green" if result.met else "red"
@@ -82,7 +80,7 @@ def print_recommendation(
         highlight=False,
         soft_wrap=True,
     )
-    screen.print(patch_yaml(result, profile, slo_wait_s), highlight=False, soft_wrap=True)
+    screen.print(patch_yaml(result, profile, slo_wait_s, tier), highlight=False, soft_wrap=True)
 
 
 def _named(summary: Summary, name: str) -> Summary:

@@ -16,12 +16,15 @@ import json
 import sys
 import time
 from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from rich.progress import track
 
+import autoscale
 from autoscale.simulation.arrivals import DAY_S, Cut
 from autoscale.simulation.compare import Job, Knobs, summarise_all
 from autoscale.simulation.parallel import run_all
@@ -48,15 +51,18 @@ from bench.autoscale.traffic import (
 def execute(trace: Trace, jobs: list[Job], what: str) -> list[tuple[Job, Run]]:
     """Run jobs with a progress bar. Finished runs are kept on disk: a stopped bench goes on."""
     cache = RESULTS / f"partial-{what}.jsonl"
+    made_by = _code()
     lines = cache.read_text(encoding="utf-8").splitlines() if cache.exists() else []
-    known = {line["job"]: line["run"] for line in map(json.loads, lines)}
+    found = [line for line in map(json.loads, lines) if line.get("code") == made_by]
+    known = {line["job"]: line["run"] for line in found}
     missing = [job for job in jobs if _name(job) not in known]
     with cache.open("a", encoding="utf-8") as file:
         for job, run in track(run_all(trace, missing), description=what, total=len(missing)):
             known[_name(job)] = {
                 key: value for key, value in asdict(run).items() if key not in _ARRAYS
             }
-            file.write(json.dumps({"job": _name(job), "run": known[_name(job)]}) + "\n")
+            line = {"code": made_by, "job": _name(job), "run": known[_name(job)]}
+            file.write(json.dumps(line) + "\n")
             file.flush()
     empty: dict[str, Any] = {"targets": np.empty(0, dtype=np.int64), "waits_s": np.empty(0)}
     return [(job, Run(**known[_name(job)], **empty)) for job in jobs]
@@ -66,7 +72,13 @@ _ARRAYS = ("targets", "waits_s")
 
 
 def _name(job: Job) -> str:
-    return json.dumps([job.policy, job.knobs, job.cut.start_s, job.seed])
+    return json.dumps(asdict(job))
+
+
+def _code() -> str:
+    """What the runs were made by: a bench that goes on after a change must not mix both."""
+    files = sorted(Path(autoscale.__file__).parent.rglob("*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def main(

@@ -20,7 +20,8 @@ import typer
 from rich.table import Table
 
 from autoscale.cli import MOST_RECOMMENDED
-from autoscale.simulation.recommend import Objective, recommend, split
+from autoscale.simulation.days import split
+from autoscale.simulation.recommend import Objective, recommend
 from autoscale.simulation.workload import Profile
 from bench.autoscale.frontier_report import screen
 from bench.autoscale.traffic import DATA, HARDWARE, RESULTS, TRACES, load

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -20,16 +21,17 @@ RATE_RPS, SERVICE_S, SLOTS, STARTUP_S = 12.0, 6.0, 16, 60.0
 TICK_S = 1.0
 WATCH_S = 600.0
 """How long after each disturbance the target must stay where it was."""
+WINDOW = 3  # readings in a mean: Ray's `look_back_period_s` in our serve_config, one a second
 LONGEST_SILENCE_S = 30.0
 LATEST_S = 3.0  # Ray's window: older readings are no part of its means
 MakePolicy = Callable[[], Callable[[Any], tuple[int, Any]]]
 
 
 class Excursion(NamedTuple):
-    """The least and greatest target in the ten minutes after a disturbance."""
+    """The least and greatest target in the ten minutes after a disturbance, and what is needed."""
 
     kind: str
-    before: int
+    needed: int
     least: int
     greatest: int
 
@@ -45,8 +47,8 @@ class Tier:
     starting: list[float] = field(default_factory=list)
     in_system: int = round(RATE_RPS * SERVICE_S)
     born: int = 0
-    # Readings of the last seconds, for replicas that report late.
-    readings: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+    # Readings of the last seconds: requests in the system, completions of each replica.
+    readings: list[tuple[int, dict[str, int]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for _ in range(self.replicas):
@@ -73,7 +75,7 @@ class Tier:
             self.starting.pop()
         while target < len(self.completed) > 1:
             self.completed.popitem()
-        self.readings = [*self.readings[-5:], (self.now_s, dict(self.completed))]
+        self.readings = [*self.readings[-9:], (self.in_system, dict(self.completed))]
 
 
 @dataclass(slots=True)
@@ -93,7 +95,8 @@ class Disturbed:
         """Ray's context at this tick."""
         tier = self.tier
         heard = [n for n in tier.completed if self.silent_until_s.get(n, 0.0) <= tier.now_s]
-        running = tier.in_system / max(1, len(tier.completed))
+        in_system = statistics.fmean(held for held, _ in tier.readings[-WINDOW:])
+        running = in_system / max(1, len(tier.completed))
         metrics = {
             "engine_waiting": dict.fromkeys(heard, 0.0),
             "engine_running": dict.fromkeys(heard, running),
@@ -106,7 +109,7 @@ class Disturbed:
             app_name="bench",
             current_num_replicas=len(tier.completed),
             target_num_replicas=target,
-            total_num_requests=0.0 if blind else float(tier.in_system),
+            total_num_requests=0.0 if blind else in_system,
             total_queued_requests=0.0,
             aggregated_metrics=metrics if heard else {},
             capacity_adjusted_min_replicas=1,
@@ -115,10 +118,12 @@ class Disturbed:
         )
 
     def _reading(self, name: str) -> float:
+        """The mean of a replica's counter over Ray's window, which ends earlier if it is late."""
         late_s = self.late_s.get(name, 0.0) if self.tier.now_s < self.late_until_s else 0.0
-        at_s = self.tier.now_s - late_s
-        old = [counts[name] for s, counts in self.tier.readings if s <= at_s and name in counts]
-        return float(old[-1] if old else self.tier.completed[name])
+        end = len(self.tier.readings) - round(late_s / TICK_S)
+        window = self.tier.readings[max(0, end - WINDOW) : end]
+        counts = [count[name] for _, count in window if name in count]
+        return statistics.fmean(counts) if counts else float(self.tier.completed[name])
 
 
 def _one_after_the_other(seen: Disturbed, rng: np.random.Generator) -> None:
@@ -142,7 +147,16 @@ def _late(seen: Disturbed, rng: np.random.Generator) -> None:
     seen.late_until_s = seen.tier.now_s + rng.uniform(5.0, 300.0)
 
 
-KINDS = ("restart", "restart without a journal", "redeploy", "gap", "clock", "missing", "late")
+KINDS = (
+    "nothing",
+    "restart",
+    "restart without a journal",
+    "redeploy",
+    "gap",
+    "clock",
+    "missing",
+    "late",
+)
 
 
 def excursions(
@@ -158,8 +172,9 @@ def excursions(
     seen = Disturbed(tier)
     policy, target = make(), tier.replicas
     target, _, _ = _watch(policy, seen, target, 1800.0)
+    needed = target
     for number in range(events):
-        kind, before = KINDS[number % len(KINDS)], target
+        kind = KINDS[number % len(KINDS)]
         if kind.startswith("restart"):
             forget(kind != "restart")
             policy = make()
@@ -171,10 +186,10 @@ def excursions(
                 tier.step(target)
         elif kind == "clock":
             seen.clock_s += float(rng.choice([0.3, 5.0, 90.0, 3600.0]) * rng.choice([-1, 1]))
-        else:
+        elif kind != "nothing":
             (_missing if kind == "missing" else _late)(seen, rng)
         target, least, greatest = _watch(policy, seen, target, WATCH_S)
-        yield Excursion(kind, before, least, greatest)
+        yield Excursion(kind, needed, least, greatest)
 
 
 def _watch(
@@ -203,9 +218,10 @@ def main() -> None:
         found = list(excursions(policies.make, policies.forget, chosen.events, chosen.seed))
     for kind in KINDS:
         of = [each for each in found if each.kind == kind]
-        low = min((each.least - each.before for each in of), default=0)
-        high = max((each.greatest - each.before for each in of), default=0)
-        print(f"{kind:26} {len(of):5} times: target {low:+d} to {high:+d} of before")
+        low = min((each.least - each.needed for each in of), default=0)
+        high = max((each.greatest - each.needed for each in of), default=0)
+        more = sum(each.greatest > each.needed + 1 for each in of)
+        print(f"{kind:26} {len(of):5} times: {low:+d} to {high:+d} GPUs; more than +1 {more} times")
 
 
 if __name__ == "__main__":

@@ -126,8 +126,8 @@ def test_recommend_prints_a_patch_that_the_policy_accepts(trace: Path, tmp_path:
     answer = json.loads(result.stdout)
     assert answer["met"]
     patch = yaml.safe_load(answer["patch"])
-    Parameters.from_kwargs(patch["autoscaling_config"]["policy"]["policy_kwargs"])
-    assert patch["autoscaling_config"]["min_replicas"] == answer["min_replicas"]
+    Parameters.from_kwargs(patch["small"]["scaling"]["policy_kwargs"])
+    assert patch["small"]["scaling"]["min_replicas"] == answer["min_replicas"]
     assert plot.read_bytes()[:4] == b"\x89PNG"
 
 

@@ -352,3 +352,14 @@ def test_survivors_of_a_downscale_keep_the_tolerance_to_spare() -> None:
         kept.append([Plant(parameters, replicas=9).run(rate, 400).replicas for rate in rates[::6]])
     assert all(wide >= narrow for narrow, wide in zip(*kept, strict=True))
     assert sum(kept[1]) > sum(kept[0])
+
+
+def test_an_idle_tier_keeps_whole_gpus_until_it_goes_to_zero() -> None:
+    """One replica of four on a GPU is paid like four."""
+    parameters = replace(PARAMETERS, replicas_per_gpu=4, idle_to_zero_s=300.0)
+    plant = Plant(parameters, replicas=8)
+    plant.low = 0
+    plant.run(rate_rps=6.0, for_s=300)
+    plant.queued = plant.running = 0.0
+    seen = {plant.run(rate_rps=0.0, for_s=1).replicas for _ in range(700)}
+    assert seen <= {0, 4, 8} and 0 in seen and 4 in seen

@@ -18,9 +18,10 @@ from autoscale.simulation.compare import (
     interval,
     summarise_all,
 )
+from autoscale.simulation.days import split
 from autoscale.simulation.parallel import run_all
 from autoscale.simulation.ray_rival import RayRival, RaySettings
-from autoscale.simulation.recommend import TUNE_TICK_S, Objective, recommend, split
+from autoscale.simulation.recommend import TUNE_TICK_S, Objective, recommend
 from autoscale.simulation.rivals import StaticPeak
 from autoscale.simulation.search import HOLDS_S, LATE_FRACTIONS, cheapest
 from autoscale.simulation.simulate import Fleet, History, Limits, Tick, reversals, simulate
