@@ -53,6 +53,8 @@ def evaluate(folder: Path, lines: TextLines, on_done: Callable[[float], None]) -
     """
     try:
         model, tokenizer = load_model(folder)
+    except CheckpointError as error:
+        raise CheckpointError(f"cannot evaluate {folder.name}: {error}") from error
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"cannot evaluate {folder.name}: {reason}") from error
@@ -90,9 +92,25 @@ def load_model(folder: Path) -> tuple[Any, Any]:
     elements = sum(tensor.numel() for tensor in tensors.values())
     dtype = torch.float32 if elements <= FLOAT32_PARAMETERS else torch.bfloat16
     model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    model.load_state_dict(tensors, strict=False)
-    model.tie_weights()
+    load_weights(model, tensors)
     return model.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def load_weights(model: Any, tensors: dict[str, torch.Tensor]) -> None:
+    """Put the tensors in, all of them and nothing less: a weight left out would stay random."""
+    result = model.load_state_dict(tensors, strict=False)
+    model.tie_weights()
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - {
+        name for name, _ in model.named_parameters()
+    }
+    unused = [name for name in result.unexpected_keys if not name.endswith("rotary_emb.inv_freq")]
+    missing = [name for name in result.missing_keys if name not in tied]
+    for kind, names in (("without", missing), ("that does not take", unused)):
+        if names:
+            raise CheckpointError(
+                f"{type(model).__name__} {kind} {names[0]!r} and {len(names) - 1} more: the model "
+                "cannot be judged by these weights"
+            )
 
 
 def unpack_all(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -24,10 +24,13 @@ from models.config_file import read_config
 from models.errors import CheckpointError
 from models.evaluation import Quality, evaluate
 from models.int4 import Int4Scheme, packed_tensors, quantise
+from models.kv_layout import PLAIN, architecture_of
+from models.linear_layers import SPARSE, linear_layers
 from models.safetensors_header import read_header
 from models.sealed_folder import seal, sha256_of
 from models.text_lines import TextLines
 from models.weight_files import transformers_files
+from models.weight_scheme import quantization_of
 
 Method = Literal["rtn", "gptq", "awq"]
 OnStep = Callable[[str, float], None]
@@ -102,16 +105,13 @@ def quantise_checkpoint(
 def scheme_for(source: Path, settings: Settings) -> Int4Scheme:
     """The rounding, with a group size that divides the inputs of every projection."""
     config = read_config(source / "config.json")
-    if "quantization_config" in config:
+    if quantization_of(config) is not None:
         raise CheckpointError(f"{source.name} is quantised already")
-    widths = {
-        tensor.shape[1]
-        for file in transformers_files(source)
-        for name, tensor in read_header(file).items()
-        if is_projection(name)
-    }
-    if not widths or "vision_config" in config:
-        raise CheckpointError(f"{source.name}: only plain decoders with *_proj weights are rounded")
+    stored = _matrices(source)
+    chosen = projections(config) & set(stored)
+    if not chosen:
+        raise CheckpointError(f"{source.name}: no projection of its architecture is in its files")
+    widths = {stored[name] for name in chosen}
     sizes = (settings.group_size,) if settings.group_size else GROUP_SIZES
     for size in sizes:
         if all(width % size == 0 for width in widths):
@@ -119,9 +119,34 @@ def scheme_for(source: Path, settings: Settings) -> Int4Scheme:
     raise CheckpointError(f"no group size of {sizes} divides the inputs {sorted(widths)}")
 
 
-def is_projection(name: str) -> bool:
-    """Whether the weight is a projection inside a decoder layer; only those are rounded."""
-    return ".layers." in name and name.endswith("_proj.weight")
+def projections(config: dict[str, Any]) -> frozenset[str]:
+    """The weights that are rounded: every matrix of attention and MLP, by its name.
+
+    Raises: `CheckpointError` for models whose matrices are stored in another way.
+    """
+    architecture = architecture_of(config)
+    if architecture not in PLAIN - SPARSE or "vision_config" in config:
+        raise CheckpointError(
+            f"{architecture} is not rounded here, only decoders without experts and images; take "
+            "a published INT4 checkpoint"
+        )
+    return frozenset(f"{layer.name}.weight" for layer in linear_layers(config))
+
+
+def _matrices(source: Path) -> dict[str, int]:
+    """The 2-D weights of the source and the length of their rows."""
+    return {
+        name: tensor.shape[1]
+        for file in transformers_files(source)
+        for name, tensor in read_header(file).items()
+        if name.endswith(".weight") and len(tensor.shape) == 2
+    }
+
+
+def _left_alone(source: Path, rounded: frozenset[str]) -> list[str]:
+    """The modules that vLLM must not take for rounded: its `ignore`, each by name."""
+    layers = {name for name in _matrices(source) if ".layers." in name} - rounded
+    return ["lm_head", *sorted(name.removesuffix(".weight") for name in layers)]
 
 
 def _resume(source: Path, work: Path, settings: Settings, on_step: OnStep) -> dict[str, Any]:
@@ -142,6 +167,7 @@ def _resume(source: Path, work: Path, settings: Settings, on_step: OnStep) -> di
 
 def _round_layers(source: Path, work: Path, scheme: Int4Scheme, on_step: OnStep) -> None:
     """One output file for each decoder layer, and one for the rest; finished ones are kept."""
+    rounded = projections(read_config(source / "config.json"))
     parts: dict[str, dict[str, Path]] = defaultdict(dict)
     for file in transformers_files(source):
         for name in read_header(file):
@@ -151,7 +177,7 @@ def _round_layers(source: Path, work: Path, scheme: Int4Scheme, on_step: OnStep)
         target = work / f"model-{part}.safetensors"
         if not target.exists():
             partial = work / PARTIAL
-            save_file(_rounded(names, scheme), partial, metadata={"format": "pt"})
+            save_file(_rounded(names, rounded, scheme), partial, metadata={"format": "pt"})
             partial.chmod(0o644)
             partial.rename(target)
 
@@ -161,12 +187,14 @@ def _part(name: str) -> str:
     return f"layer-{int(words[words.index('layers') + 1]):05}" if "layers" in words else "rest"
 
 
-def _rounded(names: dict[str, Path], scheme: Int4Scheme) -> dict[str, torch.Tensor]:
+def _rounded(
+    names: dict[str, Path], rounded: frozenset[str], scheme: Int4Scheme
+) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
     for name, file in names.items():
         with safe_open(file, framework="pt") as stored:
             tensor = stored.get_tensor(name)
-        if is_projection(name):
+        if name in rounded:
             weight = quantise(tensor, scheme)
             tensors |= packed_tensors(name.removesuffix(".weight"), weight, scheme)
         else:
@@ -181,7 +209,8 @@ def _copy_rest(source: Path, work: Path, scheme: Int4Scheme) -> None:
             shutil.copyfile(file, work / file.name)
     (work / "manifest.json").unlink(missing_ok=True)
     config = read_config(source / "config.json")
-    rounding = {"quantization_config": scheme.quantization_config(ignore=["lm_head"])}
+    ignore = _left_alone(source, projections(config))
+    rounding = {"quantization_config": scheme.quantization_config(ignore)}
     (work / "config.json").write_text(json.dumps(config | rounding, indent=1) + "\n")
     weight_map = {
         name: file.name for file in sorted(work.glob("*.safetensors")) for name in read_header(file)

@@ -20,7 +20,7 @@ from models import int4
 from models.default_model import ensure
 from models.evaluation import load_model
 from models.int4 import Int4Scheme, quantise
-from models.quantise import is_projection
+from models.quantise import projections
 from models.text_lines import DEFAULT_EVALUATION, read_text_lines
 
 RESULTS = Path(__file__).parent / "results" / "int4_quality.json"
@@ -47,9 +47,8 @@ def compared(now: torch.Tensor, reference: torch.Tensor, targets: torch.Tensor) 
 
 def measure(model: Any, tokens: list[torch.Tensor]) -> list[dict[str, Any]]:
     """One row for each scheme, plain min-max and searched, and one unrounded."""
-    original = {
-        name: value.clone() for name, value in model.state_dict().items() if is_projection(name)
-    }
+    chosen = projections(model.config.to_dict())
+    original = {name: value.clone() for name, value in model.state_dict().items() if name in chosen}
     targets = torch.cat([ids[0, 1:] for ids in tokens])
     reference = log_probabilities(model, tokens)
     rows: list[dict[str, Any]] = [{"rounding": "none"} | compared(reference, reference, targets)]

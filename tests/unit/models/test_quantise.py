@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from models import quantise as quantise_module
 from models.checkpoint import read_checkpoint
 from models.errors import CheckpointError
-from models.evaluation import Quality, unpack_all
+from models.evaluation import Quality, load_weights, unpack_all
 from models.int4 import Int4Scheme, Int4Weight, quantise
-from models.quantise import Settings, quantise_checkpoint, scheme_for
+from models.quantise import Settings, projections, quantise_checkpoint, scheme_for
 from models.sealed_folder import is_intact, manifest_of
 from models.text_lines import TextLines
 
@@ -210,3 +210,71 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
     assert {path.name for path in (tmp_path / ".out.quantising").iterdir()} == {"progress.json"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"architectures": ["MixtralForCausalLM"], "num_local_experts": 4},
+            "MixtralForCausalLM is",
+        ),
+        ({"architectures": ["DeepseekV3ForCausalLM"]}, "DeepseekV3ForCausalLM is not rounded"),
+        ({"architectures": ["UnknownForCausalLM"]}, "UnknownForCausalLM is not rounded here"),
+        ({"vision_config": {}}, "only decoders without experts and images"),
+        ({"compression_config": {"quant_method": "x"}}, "is quantised already"),
+    ],
+)
+def test_what_vllm_would_not_load_is_refused(
+    source: Path, change: dict[str, Any], message: str
+) -> None:
+    (source / "config.json").write_text(json.dumps(CONFIG | change))
+    with pytest.raises(CheckpointError, match=message):
+        scheme_for(source, Settings())
+
+
+def test_every_matrix_that_stays_is_ignored_by_name(source: Path, tmp_path: Path) -> None:
+    """vLLM takes every `Linear` for rounded unless it is told otherwise."""
+    extra = {"model.layers.0.mlp.gate.weight": torch.ones(4, 64).bfloat16()}
+    save_file(extra, source / "extra.safetensors")
+    run(source, tmp_path / "out")
+    quantization = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
+    assert quantization["ignore"] == ["lm_head", "model.layers.0.mlp.gate"]
+
+
+def test_phi_s_own_names_are_rounded() -> None:
+    phi = CONFIG | {"architectures": ["PhiForCausalLM"]}
+    names = projections(phi)
+    assert {"model.layers.0.mlp.fc1.weight", "model.layers.1.self_attn.dense.weight"} <= names
+    assert not any("gate" in name for name in names)
+
+
+def test_mistral_s_file_beside_the_shards_is_not_rounded(source: Path, tmp_path: Path) -> None:
+    save_file({"layers.0.wq.weight": torch.ones(64, 64)}, source / "consolidated.safetensors")
+    run(source, tmp_path / "out")
+    stored = [name for file in (tmp_path / "out").glob("*.safetensors") for name in load_file(file)]
+    assert not any(".wq." in name for name in stored)
+
+
+class Tied(torch.nn.Module):
+    """An output matrix that is the embedding, as in small models."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = torch.nn.Embedding(4, 2)
+        self.head = torch.nn.Linear(2, 4, bias=False)
+
+    def tie_weights(self) -> None:
+        self.head.weight = self.embed.weight
+
+
+def test_a_model_is_judged_by_all_of_its_weights_or_not_at_all() -> None:
+    """A weight left out would stay random, in the model before and in the one after alike."""
+    model = Tied()
+    load_weights(model, {"embed.weight": torch.ones(4, 2)})
+    assert torch.equal(model.head.weight, torch.ones(4, 2))
+    with pytest.raises(CheckpointError, match=r"without 'embed\.weight'"):
+        load_weights(Tied(), {})
+    fused = {"embed.weight": torch.ones(4, 2), "experts.0.w1.weight": torch.ones(2, 2)}
+    with pytest.raises(CheckpointError, match=r"does not take 'experts\.0\.w1\.weight'"):
+        load_weights(Tied(), fused)
