@@ -27,6 +27,8 @@ RECORD = struct.Struct("<QI")
 ORDER = struct.Struct("<Qc")
 STOP, GO = b"s", b"g"
 SECRET_BYTES = 32
+# How long whoever connects may take to say the secret.
+SECRET_TIMEOUT_S = 5.0
 # What one slow reader may hold in a gateway before its replica is told to stop, bytes.
 STOP_BYTES = 256 * 2**10
 # A frame is an answer's JSON document at most.
@@ -125,6 +127,11 @@ class _Arrivals(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._all.add(self)
+        asyncio.get_running_loop().call_later(SECRET_TIMEOUT_S, self._end_strangers)
+
+    def _end_strangers(self) -> None:
+        if not self._admitted:
+            self._transport.abort()
 
     def connection_lost(self, _: Exception | None) -> None:
         self._all.discard(self)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from bench.overhead import report
+from bench.overhead import relay, report
+from bench.overhead.burst import Burst
 from bench.overhead.load import Load, run
 from bench.overhead.servers import ROLES, role
 from deployments.settings.simulated import SimulatedEngineConfig
@@ -90,3 +91,15 @@ def test_process_has_its_role(command: str, expected: str) -> None:
 
 def test_table_is_markdown() -> None:
     assert report.table(["a", "b"], [[1, 2]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_a_burst_is_told_by_its_gaps_and_its_cpu() -> None:
+    gaps_s = [0.025] * 98 + [0.075, 0.5]
+    seen = Burst(tokens=100, wall_s=2.0, ttft_s=[0.1, 0.2, 0.9], gaps_s=gaps_s)
+    told = relay.figures(seen, {"gateway": 0.004, "Ray": 0.01, "proxy": 0.0})
+    assert told["tokens_per_s"] == 50 and told["ttft_p50_ms"] == pytest.approx(200)
+    assert told["gap_ms"] == pytest.approx({"p50": 25, "p95": 25, "p99": 75, "longest": 500})
+    assert told["us_per_token"] == pytest.approx({"gateway": 40, "Ray": 100})
+    row = {"mode": "ours", "streams": 32, **told}
+    assert relay.carried_by_a_core(row) == pytest.approx(625)
+    assert "| 40 | Ray 100, gateway 40 | 625 |" in relay.shown([row])

@@ -107,11 +107,16 @@ async def test_a_reader_that_takes_nothing_costs_its_answer(
                 await asyncio.sleep(0.001)
 
 
-@pytest.mark.parametrize("secret", [bytes(SECRET_BYTES), b"short"])
-async def test_whoever_does_not_know_the_secret_is_not_heard(secret: bytes) -> None:
+@pytest.mark.parametrize("secret", [bytes(SECRET_BYTES), b"short", b""])
+async def test_whoever_does_not_know_the_secret_is_not_heard(
+    secret: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "SECRET_TIMEOUT_S", 0.05 if not secret else 60.0)
     async with connected() as (port, _):
         inbox, address = opened(port)
         reader, writer = await asyncio.open_connection(address.host, address.port)
+        if not secret:
+            assert await asyncio.wait_for(_rest(reader), 5) == b""
         frame = b"forged"
         writer.write(secret + RECORD.pack(address.stream, len(frame)) + frame)
         writer.write(bytes(64))
