@@ -16,6 +16,7 @@ import logging
 import secrets
 import socket
 import struct
+from functools import partial
 from typing import Any, NamedTuple
 
 from deployments.protocol.errors import EngineFailure
@@ -127,18 +128,16 @@ class _Arrivals(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._all.add(self)
-        asyncio.get_running_loop().call_later(SECRET_TIMEOUT_S, self._end_strangers)
-
-    def _end_strangers(self) -> None:
-        if not self._admitted:
-            self._transport.abort()
+        ending = partial(self.close, strangers_only=True)
+        asyncio.get_running_loop().call_later(SECRET_TIMEOUT_S, ending)
 
     def connection_lost(self, _: Exception | None) -> None:
         self._all.discard(self)
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._transport.abort()
+    def close(self, *, strangers_only: bool = False) -> None:
+        """Close the connection, whoever has it."""
+        if not (strangers_only and self._admitted):
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data if self._buffer else data
@@ -173,8 +172,7 @@ class RelayLinks:
     async def to(self, address: Address) -> "_Link | None":
         """The connection to a gateway, made where there is none; None where it cannot be."""
         key = (address.host, address.port, address.secret)
-        task = self._links.get(key)
-        if task is None:
+        if (task := self._links.get(key)) is None:
             task = self._links[key] = asyncio.create_task(self._connect(key))
         link = task.result() if task.done() else await asyncio.shield(task)
         return link if link is not None and not link.broken else None
