@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from autoscale.console import JsonFlag, clear_errors, errors, progress, screen
 
 if TYPE_CHECKING:
     from autoscale.simulation.arrivals import Cut
+    from autoscale.simulation.recommend import Objective, Recommendation
     from autoscale.simulation.trace_requests import TraceOptions
     from autoscale.simulation.traces import Trace
     from autoscale.simulation.workload import Profile
@@ -163,41 +165,55 @@ def recommend(
 ) -> None:
     """Replica bounds and thresholds for your traffic, judged on days not tuned on."""
     with clear_errors():
-        from autoscale.simulation.arrivals import DAY_S
-        from autoscale.simulation.days import split
-        from autoscale.simulation.plots import plot_frontier
         from autoscale.simulation.profile_file import read_profile
-        from autoscale.simulation.recommend import Objective, at_full_scale, recommend
-        from autoscale.simulation.recommend_output import patch_yaml, print_recommendation
+        from autoscale.simulation.recommend import Objective
         from autoscale.simulation.trace_requests import TraceOptions
 
         if not plot.parent.is_dir():
             raise ValueError(f"--plot {plot}: no such folder")
         read = _one_source(trace, ledger, prometheus, query, TraceOptions(time_unit, tier))
         _say_notes(read)
-        shape = read_profile(profile)
-        chosen_scale = _chosen_scale(read, scale, DAY_S, MOST_RECOMMENDED)
-        objective = Objective(attainment, slo_wait_s)
-        with progress() as bar:
-            task = bar.add_task("simulating", total=None)
-            result = recommend(
-                read,
-                split(read, chosen_scale),
-                shape,
-                objective,
-                lambda done, total: bar.update(task, completed=done, total=total),
-            )
-        if scale is None:
-            result = at_full_scale(result, chosen_scale, shape)
-        groups = {"smallfirst": result.frontier} | {s.policy: [s] for s in result.rivals}
-        plot_frontier(groups, attainment, f"{read.name}: held-out traffic", plot)
+        shape, objective = read_profile(profile), Objective(attainment, slo_wait_s)
+        result = _recommended(read, shape, objective, scale)
+        _show(result, read.name, objective, plot)
         if as_json:
-            from dataclasses import asdict
+            from autoscale.simulation.recommend_output import patch_yaml
 
             patch = patch_yaml(result, shape, slo_wait_s, tier)
             print(json.dumps(asdict(result) | {"patch": patch}))
         else:
+            from autoscale.simulation.recommend_output import print_recommendation
+
             print_recommendation(result, shape, slo_wait_s, plot, tier)
+
+
+def _recommended(
+    trace: Trace, shape: Profile, objective: Objective, scale: float | None
+) -> Recommendation:
+    """What `recommend` finds, with a progress bar; bounds for all of the traffic."""
+    from autoscale.simulation.arrivals import DAY_S
+    from autoscale.simulation.days import split
+    from autoscale.simulation.recommend import at_full_scale, recommend
+
+    chosen_scale = _chosen_scale(trace, scale, DAY_S, MOST_RECOMMENDED)
+    with progress() as bar:
+        task = bar.add_task("simulating", total=None)
+        result = recommend(
+            trace,
+            split(trace, chosen_scale),
+            shape,
+            objective,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    return at_full_scale(result, chosen_scale, shape) if scale is None else result
+
+
+def _show(result: Recommendation, name: str, objective: Objective, plot: Path) -> None:
+    """Plot the frontier on held-out traffic."""
+    from autoscale.simulation.plots import plot_frontier
+
+    groups = {"smallfirst": result.frontier} | {s.policy: [s] for s in result.rivals}
+    plot_frontier(groups, objective.attainment, f"{name}: held-out traffic", plot)
 
 
 def _one_source(

@@ -12,6 +12,9 @@ import torch
 from models.errors import CheckpointError
 from models.quantise import Settings, quantise_checkpoint
 
+# Eight engines start one after the other: minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 SIZES = {
     "hidden_size": 128,
     "intermediate_size": 256,
