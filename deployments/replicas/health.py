@@ -13,8 +13,8 @@ log = logging.getLogger("ray.serve")
 # the two processes about 20 ms of CPU, so that asking twice a second for ever would take 4% of a
 # core from the engine.
 CALM_POLL_S = 5.0
-# The same while requests wait for a first token, which under load is always: with twice a second the
-# question was a fifth of a gateway's CPU (128 streams, bench/overhead/relay).
+# The same while requests wait for a first token, which under load is always: twice a second was a
+# fifth of a gateway's CPU (128 streams, bench/overhead/relay).
 WAITING_POLL_S = 2.0
 
 # The states in which Serve sends requests to a replica. A replica that is to leave its node answers
