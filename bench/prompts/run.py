@@ -14,22 +14,22 @@ import openai
 import typer
 from rich.progress import track
 
+from deployments.commands.endpoint import DEFAULT_URL, CaFile, KeyFile, Url, endpoint_or_exit
+
 PROMPTS = Path(__file__).with_name("prompts.txt")
 MAX_TOKENS = 48
+# Longest wait for an answer, seconds.
+TIMEOUT_S = 120.0
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Markdown file to write.")],
-    url: Annotated[str, typer.Option(help="Where the endpoint runs.")] = "http://127.0.0.1:8000",
+    url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
 ) -> None:
     """Send every prompt once, streamed, one after the other, and write the table."""
-    client = openai.OpenAI(
-        base_url=f"{url}/v1",
-        api_key="none",
-        max_retries=0,
-        timeout=120,
-        http_client=openai.DefaultHttpxClient(trust_env=False),
-    )
+    client = endpoint_or_exit(url, key_file, ca_file).openai(TIMEOUT_S)
     rows = [
         (kind, text, *ask(client, text))
         for kind, text in track(prompts(), "asking", transient=True)

@@ -11,28 +11,38 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deployments.settings.config_mistake import ConfigError
-from deployments.settings.environment import secret
+from deployments.commands.endpoint import (
+    DEFAULT_URL,
+    CaFile,
+    Endpoint,
+    KeyFile,
+    Url,
+    endpoint_or_exit,
+    fail,
+)
 
 if TYPE_CHECKING:
     import openai
 
-Url = Annotated[str, typer.Option(help="Where the endpoint runs.", envvar="SMALLFIRST_URL")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-DEFAULT_URL = "http://127.0.0.1:8000"
+# Longest wait of `route` and `status`, which no model makes wait, seconds.
+TIMEOUT_S = 30.0
+# Longest wait of `chat` for the next piece of an answer, seconds: the gateway's own deadline.
+CHAT_TIMEOUT_S = 600.0
 console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
 
 
 def route(
     prompt: Annotated[str, typer.Argument(help="The prompt; - reads standard input.")],
     url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
     as_json: Json = False,
 ) -> None:
     """Which tier would answer this prompt, and why. Sends nothing to a model."""
     content = _text(sys.stdin.read() if prompt == "-" else prompt)
     body = {"model": "auto", "messages": [{"role": "user", "content": content}]}
-    with _client(url) as client:
+    with _client(endpoint_or_exit(url, key_file, ca_file)) as client:
         decision = _checked(client.post("/v1/route", json=body))
     if as_json:
         console.print_json(json.dumps(decision))
@@ -54,17 +64,14 @@ def chat(
     model: Annotated[str, typer.Option(help="auto, small, large or a model's name.")] = "auto",
     max_tokens: Annotated[int, typer.Option(help="Longest answer, tokens.")] = 256,
     url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
 ) -> None:
     """Talk to the endpoint; each answer names its tier and cause."""
     # Imported here: it takes as long as everything else that the other commands import.
     import openai
 
-    with openai.OpenAI(
-        base_url=f"{url}/v1",
-        api_key=_api_key() or "none",
-        max_retries=0,
-        http_client=openai.DefaultHttpxClient(trust_env=False),
-    ) as client:
+    with endpoint_or_exit(url, key_file, ca_file).openai(CHAT_TIMEOUT_S) as client:
         messages: list[Any] = []
         while True:
             if prompt is None:
@@ -78,9 +85,9 @@ def chat(
             try:
                 answer = _say(client, messages, model, max_tokens)
             except openai.APIConnectionError:
-                _fail(f"nothing answers at {url}; start it with: smallfirst serve")
+                fail(f"nothing answers at {url}; start it with: smallfirst serve")
             except openai.APIStatusError as error:
-                _fail(f"{error.status_code}: {_said(error)}")
+                fail(f"{error.status_code}: {_said(error)}")
             messages.append({"role": "assistant", "content": answer})
             if prompt is not None:
                 return
@@ -116,9 +123,14 @@ def _say(client: "openai.OpenAI", messages: list[Any], model: str, max_tokens: i
     return "".join(parts)
 
 
-def status(url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+def status(
+    url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
+    as_json: Json = False,
+) -> None:
     """Whether the endpoint is ready, and what it serves."""
-    with _client(url) as client:
+    with _client(endpoint_or_exit(url, key_file, ca_file)) as client:
         ready = _document(client.get("/readyz"))
         listed = _checked(client.get("/v1/models"))["data"]
     if as_json:
@@ -138,22 +150,20 @@ def status(url: Url = DEFAULT_URL, as_json: Json = False) -> None:
 
 
 @contextmanager
-def _client(url: str) -> Iterator[httpx.Client]:
+def _client(at: Endpoint) -> Iterator[httpx.Client]:
     """An HTTP client for the endpoint; says how to start it where nothing answers."""
-    key = _api_key()
-    headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
+        with at.client(TIMEOUT_S) as client:
             yield client
     except httpx.TransportError:
-        _fail(f"nothing answers at {url}; start it with: smallfirst serve")
+        fail(f"nothing answers at {at.url}; start it with: smallfirst serve")
 
 
 def _checked(response: httpx.Response) -> Any:
     body = _document(response)
     try:
         if response.is_error:
-            _fail(f"{response.status_code}: {body['error']['message']}")
+            fail(f"{response.status_code}: {body['error']['message']}")
     except (LookupError, TypeError):
         _not_ours(response)
     return body
@@ -168,16 +178,4 @@ def _document(response: httpx.Response) -> Any:
 
 
 def _not_ours(response: httpx.Response) -> NoReturn:
-    _fail(f"{response.status_code} from {response.url}: this is not a smallfirst endpoint")
-
-
-def _api_key() -> str | None:
-    try:
-        return secret("SMALLFIRST_API_KEY")
-    except ConfigError as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    errors.print(f"error: {message}", markup=False, soft_wrap=True)
-    raise typer.Exit(2)
+    fail(f"{response.status_code} from {response.url}: this is not a smallfirst endpoint")

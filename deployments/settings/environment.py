@@ -12,6 +12,10 @@ from deployments.settings.key_source import KeySource, without_padding
 # What `serve --open` says to the replicas that it starts, now and after a swap.
 AUTH = "SMALLFIRST_AUTH"
 
+# Inherited by every process of a cluster that `smallfirst serve` starts, so that stopping it finds
+# all of them and only them, and `/readyz` can say whose endpoint it is.
+CLUSTER_MARK = "SMALLFIRST_CLUSTER"
+
 
 def key_source() -> KeySource | None:
     """Where the keys that clients may use come from; None where neither variable is set.
@@ -77,6 +81,30 @@ def set_defaults(variables: dict[str, str]) -> None:
 def ray_uses_tls() -> bool:
     """Whether Ray encrypts what its processes send each other (`RAY_USE_TLS`)."""
     return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
+
+
+def client_key(file: Path | None) -> str | None:
+    """The API key that our own commands send; None where there is none.
+
+    Source: the first key in `file` (one a line, `#` comments: the server's own key file will do),
+    else `SMALLFIRST_API_KEY`.
+    Raises: `ConfigError` where the file cannot be read or holds no key, or no header can carry it.
+    """
+    if file is None:
+        return secret("SMALLFIRST_API_KEY")
+    return KeySource("--key-file", file=file).in_order()[0]
+
+
+def cluster_mark() -> str | None:
+    """The mark of the local cluster that this process belongs to, which is no secret; None where
+    none of ours started it."""
+    return os.environ.get(CLUSTER_MARK)
+
+
+def number(variable: str, default: int) -> int:
+    """A whole number that another program reads from the environment too."""
+    said = os.environ.get(variable, "")
+    return int(said) if said.isdigit() else default
 
 
 def user_id() -> int:

@@ -30,13 +30,17 @@ class KeySource:
     listed: str = field(default="", repr=False)
 
     def read(self) -> frozenset[str]:
-        """The keys as they are now, at least one.
+        """The keys as they are now, at least one; raises as `in_order` does."""
+        return frozenset(self.in_order())
+
+    def in_order(self) -> tuple[str, ...]:
+        """The keys as they stand, at least one.
 
         Raises: `ConfigError` in one line that names the variable and the place, never a key.
         """
         text = self.listed.replace(",", "\n") if self.file is None else self._text(self.file)
         try:
-            keys = frozenset(_keys(text))
+            keys = tuple(_keys(text))
         except ValueError as mistake:
             raise ConfigError(f"{self.variable}: {mistake}") from None
         if not keys:
