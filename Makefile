@@ -21,12 +21,18 @@ export RAY_USAGE_STATS_ENABLED := 0
 help:  ## list the verbs
 	@grep -hE '^[a-z][a-z0-9-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
+# What the machine lacks is said here, with its mend, before anything is downloaded.
 $(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found: apt install python3.11-venv, or PYTHON=a-python3.11 make"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: $$($(PYTHON) -V) is not Python 3.11: apt install python3.11-venv, or PYTHON=a-python3.11 make"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) has no venv module: apt install python3.11-venv"; exit 2; }
+	@$(PYTHON) -m deployments.commands.preflight $(TARGET) --install
 	@echo "[setup] virtual environment in $(VENV)"
-	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found; apt install python3.11-venv, or PYTHON=… make"; exit 2; }
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }
 
 $(RUNTIME): requirements/$(TARGET).txt pyproject.toml | $(BIN)/python
+	@echo "[setup] PyTorch for $(TARGET)"
+	@requirements/install-torch.sh $(TARGET) $(BIN)/python
 	@echo "[setup] the pinned packages of requirements/$(TARGET).txt, about 2 minutes"
 	@set -o pipefail; $(PIP) --progress-bar off -r $< | $(COUNTED)
 	@$(PIP) -q --no-build-isolation -e .
@@ -40,8 +46,15 @@ $(DEVELOPMENT): requirements/dev.txt $(RUNTIME)
 .PHONY: setup
 setup: $(DEVELOPMENT)  ## virtual environment with everything for development
 
+# Ports and memory before the download; `smallfirst serve` looks again, knowing its whole config.
+.PHONY: preflight
+preflight: | $(BIN)/python
+	@$(BIN)/python -m deployments.commands.preflight $(TARGET) $(ARGS) \
+		--RAY_SERVE_HAPROXY_STATS_PORT "$${RAY_SERVE_HAPROXY_STATS_PORT:-8404}" \
+		--RAY_SERVE_HAPROXY_METRICS_PORT "$${RAY_SERVE_HAPROXY_METRICS_PORT:-9101}"
+
 .PHONY: serve
-serve: $(RUNTIME)  ## set up, then run the endpoint on this machine until Ctrl-C
+serve: preflight $(RUNTIME)  ## set up, then run the endpoint on this machine until Ctrl-C
 	@exec $(BIN)/smallfirst serve $(ARGS)
 
 .PHONY: check
@@ -59,12 +72,16 @@ test: check  ## everything: check, then unit, api, cluster and e2e tests
 test-live: $(DEVELOPMENT)  ## the autoscaling policy's drills on a live cluster: about 8 minutes
 	$(BIN)/pytest tests/cluster -m live
 
+.PHONY: test-install
+test-install: $(DEVELOPMENT)  ## the README on a bare Debian 12: as root, with debootstrap, half an hour
+	$(BIN)/pytest tests/install -m install
+
 .PHONY: test-fast
 test-fast: $(DEVELOPMENT)  ## unit and api tests only: no Ray, no model
 	$(BIN)/pytest tests/unit tests/api
 
 .PHONY: lock
-lock: $(DEVELOPMENT)  ## resolve requirements/*.in again (needs uv on the PATH)
+lock:  ## resolve pyproject.toml into requirements/*.txt (needs uv on the PATH)
 	./requirements/lock.sh
 
 .PHONY: clean
