@@ -1,9 +1,11 @@
 """Wires the deployments into one application. Nothing imports this module; Serve does."""
 
+import hashlib
+import json
 from typing import Any
 
 from ray import serve
-from ray.serve import Application
+from ray.serve import Application, Deployment
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.schema import LoggingConfig
 
@@ -14,6 +16,21 @@ from deployments.replicas.tier import ModelTier
 from deployments.settings.app import AppConfig, Scaling, TierConfig
 from deployments.settings.vllm import VllmConfig
 
+# Settings of a tier that its replicas do not read: changing them restarts none. What of these is
+# Ray's own option (shares, cores, drains), Ray judges by itself.
+UNREAD_BY_REPLICAS = {
+    "adapters",
+    "capabilities",
+    "drain_timeout_s",
+    "gpu_share",
+    "max_ongoing_requests",
+    "max_queued_requests",
+    "max_surge_percent",
+    "num_cpus",
+    "scaling",
+    "usd_per_million_completion_tokens",
+    "usd_per_million_prompt_tokens",
+}
 # Serve rounds the surge up: one new replica is ready before an old one leaves.
 ROLL_ONE_AT_A_TIME = 1
 # The ledger has a line per request; Serve would write another one in each deployment it passes.
@@ -32,11 +49,15 @@ def build(config: AppConfig) -> Application:
         autoscaling_config=autoscaling(
             config.classifier.scaling, plain_policy(config.classifier.max_ongoing_requests)
         ),
-    ).bind(config.classifier)
+    )
+    scorer = versioned(classifier, config.classifier.model_dump(exclude={"scaling"})).bind(
+        config.classifier
+    )
     tiers = [
-        serve.deployment(ModelTier, name=TIER_DEPLOYMENTS[name], **tier_options(tier)).bind(
-            name, beside_others(without_adapters(tier))
-        )
+        versioned(
+            serve.deployment(ModelTier, name=TIER_DEPLOYMENTS[name], **tier_options(tier)),
+            [name, beside_others(tier).model_dump(exclude=UNREAD_BY_REPLICAS)],
+        ).bind(name, beside_others(without_adapters(tier)))
         for name, tier in config.tiers.items()
     ]
     gateway = serve.deployment(
@@ -59,7 +80,20 @@ def build(config: AppConfig) -> Application:
     )
     # What a constructor gets decides whether replicas restart; adapters travel beside it.
     bare = {str(name): without_adapters(tier) for name, tier in config.tiers.items()}
-    return gateway.bind(config.model_copy(update=bare), classifier, *tiers)
+    known = config.model_copy(update=bare)
+    return versioned(gateway, known.model_dump()).bind(known, scorer, *tiers)
+
+
+def versioned(deployment: Deployment, settings: Any) -> Deployment:
+    """The deployment under a version that its settings decide.
+
+    Without one Ray deploys every deployment anew each time, so that changing one tier would load
+    both models again, and a rollback would need room for new replicas beside those it goes back to.
+    """
+    text = json.dumps(settings, sort_keys=True, default=sorted)
+    version = hashlib.sha256(text.encode()).hexdigest()[:16]
+    # Ray 2.60 keeps the option for its own callers since it versions config files by itself.
+    return deployment.options(version=version, _internal=True)
 
 
 def without_adapters(tier: TierConfig) -> TierConfig:

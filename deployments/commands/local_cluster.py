@@ -5,45 +5,40 @@ says what `ray_environment` holds: Ray reads that when it is imported.
 """
 
 import logging
-import shutil
-import socket
-import tempfile
-import threading
+import math
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import psutil
 import ray
+from pydantic import ValidationError
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, LoggingConfig
 
 from deployments.app import build
-from deployments.commands.stop_signals import (
-    ignore_stop_signals,
-    interrupt_on_stop_signals,
-    leave_at_once,
-)
+from deployments.commands.root_cause import root_cause
+from deployments.commands.run_folder import RAY_FOLDER, Run, drop_old_sessions, run_folder
+from deployments.commands.stop_signals import interrupt_on_stop_signals
+from deployments.commands.stopping import stop
 from deployments.settings.app import AppConfig
-from deployments.settings.config_mistake import ConfigError
-from deployments.settings.environment import environment_variable, user_id
+from deployments.settings.config_mistake import ConfigError, first_mistake
+from deployments.settings.environment import CLUSTER_MARK, environment_variable
 from deployments.settings.serve_file import HttpOptions
 
 APP_NAME = "smallfirst"
-# Inherited by every process of the cluster, so that stopping it finds all of them and only them.
-CLUSTER_MARK = "SMALLFIRST_CLUSTER"
-# Where `smallfirst swap` finds the cluster: Ray's own note of it is gone once a client has left.
-ADDRESS_FILE = "smallfirst-address"
-# How long Serve may take to stop: its replicas drain meanwhile.
-GRACEFUL_STOP_S = 40.0
 STATE_POLL_S = 0.5
-# How long the logs of a run are kept.
-KEPT_S = 7 * 24 * 3600
+# Ray's words for a replica that finds no place, and what of them an operator can act on.
+PENDING = re.compile(
+    r"(?P<n>\d+) replicas that have taken more than .* to be scheduled.*"
+    r"each replica: (?P<needs>.*?), total resources available: (?P<free>.*?)\. Use"
+)
 
 
 @dataclass(frozen=True)
@@ -53,18 +48,44 @@ class LocalOptions:
     http: HttpOptions
     dashboard: bool = True
     temp_dir: Path | None = None
+    logging_config: dict[str, Any] = field(default_factory=lambda: {"enable_access_log": False})
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A local cluster that runs, without an application yet."""
+
+    folder: Path
+    mark: str
+    address: str
+    session: Path
+    url: str
+
+    @property
+    def logs(self) -> Path:
+        """Where its processes write."""
+        return self.session / "logs"
+
+    def run(self, config: AppConfig) -> Run:
+        """The note of this cluster with what runs there."""
+        return Run(
+            mark=self.mark,
+            url=self.url,
+            address=self.address,
+            session=self.session.name,
+            config=config,
+        )
 
 
 @contextmanager
-def local_cluster(options: LocalOptions) -> Iterator[Path]:
-    """A Ray cluster with Serve's proxy on `options.http`; yields its log folder.
+def local_cluster(options: LocalOptions) -> Iterator[Cluster]:
+    """A Ray cluster with Serve's proxy on `options.http`.
 
     Stopped on the way out, however that comes. Never joins a cluster that is already there.
-    Raises: `ConfigError` where the port is taken.
+    Raises: `ConfigError` where its folder cannot be had, or Ray does not start.
     """
-    require_free_port(options.http.host, options.http.port)
-    temp_dir = options.temp_dir or Path(tempfile.gettempdir()) / f"smallfirst-{user_id()}"
-    _drop_old_sessions(temp_dir)
+    folder = run_folder(options.temp_dir)
+    drop_old_sessions(folder)
     mark = uuid.uuid4().hex
     complaints = ExitStack()
     try:
@@ -72,111 +93,88 @@ def local_cluster(options: LocalOptions) -> Iterator[Path]:
             context = ray.init(
                 address="local",
                 include_dashboard=options.dashboard,
-                _temp_dir=str(temp_dir),
+                _temp_dir=str(folder / RAY_FOLDER),
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        (temp_dir / ADDRESS_FILE).write_text(context.address_info["gcs_address"])
         # Ray has put its own handler on SIGTERM, which ends the process on the spot.
         interrupt_on_stop_signals()
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        logs = Path(context.address_info["session_dir"]) / "logs"
+        about = context.address_info
+        session = Path(about["session_dir"])
+        cluster = Cluster(folder, mark, about["gcs_address"], session, options.http.url)
         # Ray prints what its processes complain of to standard output, whatever it is told.
-        complaints.enter_context(redirect_stdout((logs / "driver.log").open("a")))
+        complaints.enter_context(redirect_stdout((cluster.logs / "driver.log").open("a")))
         serve.start(
-            http_options=HTTPOptions(**options.http.model_dump()),
-            logging_config=LoggingConfig(enable_access_log=False),
+            http_options=HTTPOptions(**options.http.model_dump(exclude_none=True)),
+            logging_config=_logging(options.logging_config),
         )
-        yield logs
+        yield cluster
     except RayError as error:
         raise ConfigError(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from None
     finally:
-        (temp_dir / ADDRESS_FILE).unlink(missing_ok=True)
-        _stop(mark)
+        stop(mark)
         complaints.close()
 
 
-def _stop(mark: str) -> None:
-    """End the cluster, then whatever of it is left: an engine that was still starting outlives
-    the replica that started it. Stop signals wait meanwhile, so that a second Ctrl-C leaves
-    nothing behind."""
-    ignore_stop_signals()
-    # In a thread: where the signal went to Ray's processes too, Ray waits for them for a minute and
-    # then ends this process.
-    graceful = threading.Thread(target=_shut_down, daemon=True)
-    graceful.start()
-    graceful.join(GRACEFUL_STOP_S)
-    left = marked_processes(mark)
-    _, alive = psutil.wait_procs(left, timeout=5)
-    for process in alive:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=5)
-    if graceful.is_alive():
-        leave_at_once("Stopped; Ray was gone before.")
-
-
-def _shut_down() -> None:
+def _logging(settings: dict[str, Any]) -> LoggingConfig:
+    """Raises: `ConfigError` where they are not Ray's."""
     try:
-        if ray.is_initialized():
-            serve.shutdown()
-    finally:
-        ray.shutdown()
+        return LoggingConfig.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(f"logging_config.{first_mistake(error)}") from None
 
 
-def marked_processes(mark: str) -> list[psutil.Process]:
-    """Every process that was started, directly or not, by the cluster with this mark."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get(CLUSTER_MARK) == mark:
-                found.append(process)
-    return found
-
-
-def run_app(config: AppConfig, on_state: Callable[[dict[str, str]], None]) -> None:
-    """Deploy and wait until every deployment is healthy; reports each one's state meanwhile.
+def run_app(
+    config: AppConfig,
+    on_state: Callable[[str], None],
+    logs: Path,
+    within_s: float = math.inf,
+) -> None:
+    """Deploy and wait until every deployment is healthy; says meanwhile how far each one is.
 
     All from one thread: Ray's `RequestRouterConfig`, which both deploying and asking for the state
     make, breaks when two threads make one at a time.
-    Raises: `ConfigError` with the first line of what a deployment said when it failed.
+    Raises: `ConfigError` with what a deployment said when it failed, or what it waits for at the
+    end of `within_s` seconds.
     """
+    give_up_s = time.monotonic() + within_s
     target = serve.RunTarget(build(config), name=APP_NAME, route_prefix="/")
     serve.run_many([target], wait_for_applications_running=False)
     while True:
         app = serve.status().applications[APP_NAME]
-        on_state({name: status.status.value for name, status in app.deployments.items()})
+        on_state(state_line(app))
         if app.status == ApplicationStatus.RUNNING:
             return
         if app.status == ApplicationStatus.DEPLOY_FAILED:
-            raise ConfigError(_failure(app))
+            raise ConfigError(_failure(app, logs))
+        if time.monotonic() > give_up_s:
+            raise ConfigError(f"not ready after {within_s:.0f} s: {state_line(app)}")
         time.sleep(STATE_POLL_S)
 
 
-def _failure(app: ApplicationStatusOverview) -> str:
-    """The last words of the deployment that failed, in one line."""
+def state_line(app: ApplicationStatusOverview) -> str:
+    """How far each deployment is, and what it waits for."""
+    return " · ".join(
+        f"{name} {status.status.value.lower()}{pending_reason(status.message)}"
+        for name, status in app.deployments.items()
+    )
+
+
+def pending_reason(message: str) -> str:
+    """Ray's message on a replica without a place, as ` (what it needs, what there is)`; else ''."""
+    found = PENDING.search(" ".join(message.split()))
+    if not found:
+        return ""
+    return f" ({found['n']} without a place: needs {found['needs']}, free {found['free']})"
+
+
+def _failure(app: ApplicationStatusOverview, logs: Path) -> str:
+    """The last words of the deployment that failed and the cause behind them, in one line."""
     for name, status in app.deployments.items():
         if status.status.value in ("DEPLOY_FAILED", "UNHEALTHY"):
             lines = [line.strip() for line in status.message.splitlines() if line.strip()]
             telling = [line for line in lines if "Error" in line] or lines
-            return f"{name} did not start: {telling[-1] if telling else 'see its log'}"
-    return "the application did not start: see the logs"
-
-
-def require_free_port(host: str, port: int) -> None:
-    """Raise `ConfigError` where another process listens on the port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(
-                f"port {port} on {host}: {error.strerror}; choose another with --port"
-            ) from None
-
-
-def _drop_old_sessions(temp_dir: Path) -> None:
-    """Drop the logs of runs that ended long ago; a running cluster touches its folder."""
-    for session in temp_dir.glob("session_*"):
-        if not session.is_symlink() and time.time() - session.stat().st_mtime > KEPT_S:
-            shutil.rmtree(session, ignore_errors=True)
+            said = telling[-1] if telling else "see its log"
+            return f"{name} did not start: {root_cause(status.message, logs) or said}"
+    return f"the application did not start: see the logs in {logs}"

@@ -14,12 +14,17 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from autoscale.parameters import Parameters
+from deployments.commands.endpoint import Endpoint
 from deployments.commands.ray_environment import RAY_ENVIRONMENT
+from deployments.commands.run_folder import Run
 from deployments.settings.app import AppConfig, TierName, parse_app_config
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import set_defaults
 from deployments.settings.vllm import VllmConfig
 
+# A start may take this many times what it is believed to take before it counts as hanging.
+PATIENCE = 5.0
 # How long one probe may take: a cold engine's first answer on a busy CPU.
 PROBE_TIMEOUT_S = 60.0
 PROBE_TOKENS = 64
@@ -36,8 +41,8 @@ class Probe(NamedTuple):
 ANSWERS_AT_ALL = [Probe("Say hello.", r"\S")]
 
 
-# Deploys a config and waits until it is healthy; is told each deployment's state meanwhile.
-RunApp = Callable[[AppConfig, Callable[[dict[str, str]], None]], None]
+# Deploys a config and waits until it is healthy; is told meanwhile how far it is.
+RunApp = Callable[[AppConfig, Callable[[str], None], float], None]
 
 
 class RolledBack(Exception):
@@ -83,19 +88,36 @@ def _probe(line: str, place: str) -> Probe:
     return Probe(prompt, matches)
 
 
-def failed_probes(url: str, tier: TierName, probes: list[Probe]) -> list[str]:
-    """One line for each probe that the tier did not answer as it should."""
-    with httpx.Client(base_url=url, timeout=PROBE_TIMEOUT_S, trust_env=False) as client:
-        asked = [(probe, _answer(client, tier, probe)) for probe in probes]
-    return [
-        f"probe {number}: {answer if failed else 'the answer does not match'}"
-        for number, (probe, (failed, answer)) in enumerate(asked, start=1)
-        if failed or not re.search(probe.matches, answer)
-    ]
+def changed_tiers(old: AppConfig, new: AppConfig) -> list[TierName]:
+    """The tiers whose answers may differ; all where only what stands around them does."""
+    tiers = [name for name in old.tiers if old.tiers[name] != new.tiers[name]]
+    return tiers or list(new.tiers)
 
 
-def _answer(client: httpx.Client, tier: TierName, probe: Probe) -> tuple[bool, str]:
-    """Whether the request failed, and the answer or how it failed."""
+def deadline_s(config: AppConfig) -> float:
+    """How long replacing all replicas one after the other may take, seconds."""
+    return PATIENCE * sum(
+        Parameters.from_kwargs(tier.scaling.policy_kwargs).startup_prior_s
+        * tier.scaling.max_replicas
+        for tier in config.tiers.values()
+    )
+
+
+def failed_probes(
+    at: Endpoint, config: AppConfig, tiers: list[TierName], probes: list[Probe]
+) -> list[str]:
+    """One line for each probe that a tier of the new config did not answer as it should."""
+    complaints = []
+    with at.client(PROBE_TIMEOUT_S) as client:
+        for tier in tiers:
+            for number, probe in enumerate(probes, start=1):
+                if fault := _fault(client, tier, config.tiers[tier].model, probe):
+                    complaints.append(f"{tier}, probe {number}: {fault}")
+    return complaints
+
+
+def _fault(client: httpx.Client, tier: TierName, model: str, probe: Probe) -> str | None:
+    """What is wrong with a tier's answer to a probe; None where nothing is."""
     body: dict[str, Any] = {
         "model": tier,
         "messages": [{"role": "user", "content": probe.prompt}],
@@ -105,36 +127,78 @@ def _answer(client: httpx.Client, tier: TierName, probe: Probe) -> tuple[bool, s
     try:
         answer = client.post("/v1/chat/completions", json=body)
     except httpx.HTTPError as error:
-        return True, type(error).__name__
-    if answer.status_code != 200:
-        return True, f"HTTP {answer.status_code}"
-    if answer.headers.get("x-smallfirst-tier") != tier:
-        return True, "another tier answered"
-    return False, answer.json()["choices"][0]["message"]["content"] or ""
+        return type(error).__name__
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        return "HTTP 401: name the endpoint's key, see --key-file"
+    if answer.status_code != httpx.codes.OK:
+        return f"HTTP {answer.status_code}"
+    served = [answer.headers.get(f"x-smallfirst-{what}") for what in ("tier", "model")]
+    if served[0] != tier:
+        return "another tier answered"
+    if served[1] != model:
+        return f"{served[1]} answered, not {model}"
+    return None if re.search(probe.matches, _text(answer)) else "the answer does not match"
+
+
+def _text(answer: httpx.Response) -> str:
+    """The answer's text; empty where it has none."""
+    try:
+        content = answer.json()["choices"][0]["message"]["content"]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return content if isinstance(content, str) else ""
+
+
+def find_run(runs: list[Run], at: Endpoint | None) -> Run:
+    """The one run, or the one whose endpoint is at `at`: by its mark, not by its address.
+
+    Raises: `ConfigError` where there is none, several, or another server answers there.
+    """
+    if not runs:
+        raise ConfigError("no cluster of yours runs here; start one, or give its --temp-dir")
+    if at is None:
+        if len(runs) > 1:
+            urls = " and ".join(run.url for run in runs)
+            raise ConfigError(f"{len(runs)} endpoints run here: choose {urls} with --url")
+        return runs[0]
+    mark = _mark(at)
+    for run in runs:
+        if run.mark == mark:
+            return run
+    raise ConfigError(f"{at.url} is not a cluster of yours that runs here")
+
+
+def _mark(at: Endpoint) -> str | None:
+    """What the endpoint says whose it is."""
+    try:
+        with at.client(PROBE_TIMEOUT_S) as client:
+            mark = client.get("/readyz").json()["cluster"]
+    except httpx.HTTPError as error:
+        raise ConfigError(f"nothing answers at {at.url}: {type(error).__name__}") from None
+    except (ValueError, LookupError, TypeError):
+        raise ConfigError(f"{at.url} is not a smallfirst endpoint") from None
+    return mark if isinstance(mark, str) else None
 
 
 @contextmanager
-def joined_cluster(temp_dir: Path) -> Iterator[RunApp]:
-    """This process as a client of the running cluster whose sockets are in `temp_dir`.
+def joined_cluster(run: Run, logs: Path) -> Iterator[RunApp]:
+    """This process as a client of a running cluster; yields what deploys an application there.
 
-    Yields what deploys an application there. Raises: `ConfigError` where no cluster runs.
+    Raises: `ConfigError` where it does not answer.
     """
     # Ray 2.60 guards a local cluster with a token, but a client that names the address does not
     # send it unless it is told so before Ray is imported: nothing above may import it.
     set_defaults({**RAY_ENVIRONMENT, "RAY_AUTH_MODE": "token"})
     import ray
 
-    from deployments.commands.local_cluster import ADDRESS_FILE, run_app
+    from deployments.commands.local_cluster import run_app
 
     try:
-        address = (temp_dir / ADDRESS_FILE).read_text()
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=run.address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError):
-        raise ConfigError(
-            f"no cluster runs from {temp_dir}; start one, or give its --temp-dir"
-        ) from None
+        raise ConfigError(f"the cluster of {run.url} does not answer at {run.address}") from None
     try:
-        yield run_app
+        yield lambda config, on_state, within_s: run_app(config, on_state, logs, within_s)
     finally:
         ray.shutdown()
 
@@ -156,5 +220,8 @@ def roll_out(
         run(old)
         raise
     if complaints:
-        run(old)
+        try:
+            run(old)
+        except ConfigError as error:
+            complaints.append(f"and the old config is not back: {error}")
         raise RolledBack("; ".join(complaints))

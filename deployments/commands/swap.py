@@ -1,101 +1,147 @@
 """`smallfirst swap` and `smallfirst apply`: another model, or an edited config, without a gap."""
 
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
+from filelock import FileLock, Timeout
 from rich.console import Console
 
-from deployments.commands.local_files import with_local_files
+from deployments.commands.effective import effective_config, this_machine
+from deployments.commands.endpoint import CaFile, Endpoint, KeyFile, endpoint, fail
 from deployments.commands.rollout import (
     RolledBack,
     changed_model,
+    changed_tiers,
+    deadline_s,
     failed_probes,
+    find_run,
     joined_cluster,
     read_golden_set,
     roll_out,
 )
+from deployments.commands.run_folder import RAY_FOLDER, Run, keep, live_runs, run_folder
 from deployments.settings.app import AppConfig, TierName
 from deployments.settings.config_mistake import ConfigError
-from deployments.settings.environment import cache_dir, user_id
 from deployments.settings.serve_file import load_serve_file
 
-app = typer.Typer(help=__doc__, no_args_is_help=True)
 console = Console(stderr=True, highlight=False)
 
-Config = Annotated[Path, typer.Option(help="Serve config file that runs now.")]
 Golden = Annotated[Path | None, typer.Option(help="JSON lines with 'prompt' and 'matches'.")]
-Url = Annotated[str, typer.Option(help="Where the endpoint listens.")]
+RunningUrl = Annotated[
+    str | None,
+    typer.Option(help="Where the endpoint runs; needed where several do.", envvar="SMALLFIRST_URL"),
+]
+Within = Annotated[
+    float | None, typer.Option(help="Longest wait until all replicas run, seconds.", min=1)
+]
 TempDir = Annotated[Path | None, typer.Option(help="The cluster's --temp-dir.")]
 DEFAULT_CONFIG = Path("serve_config.yaml")
-DEFAULT_URL = "http://127.0.0.1:8000"
 
 
-@app.command()
+class Running(NamedTuple):
+    """What is to be changed, and how it is judged."""
+
+    folder: Path
+    run: Run
+    at: Endpoint
+    golden: Path | None
+    within_s: float | None
+
+
 def swap(
     tier: Annotated[TierName, typer.Argument(help="small or large.")],
     model: Annotated[str, typer.Option(help="Name that clients will see.")],
     path: Annotated[str | None, typer.Option(help="Checkpoint folder on every node.")] = None,
-    config: Config = DEFAULT_CONFIG,
+    config: Annotated[
+        Path, typer.Option(help="File to keep the change in; only named.")
+    ] = DEFAULT_CONFIG,
     golden: Golden = None,
-    url: Url = DEFAULT_URL,
+    within: Within = None,
+    url: RunningUrl = None,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
     temp_dir: TempDir = None,
 ) -> None:
     """Roll another model into a tier, probe it, and roll back by itself if a probe fails."""
     try:
-        old = _load(config)
-        new = changed_model(old, tier, model, path)
-        _roll(old, new, tier, (url, golden, temp_dir))
+        folder, run, at = _find(temp_dir, url, key_file, ca_file)
+        new = changed_model(run.config, tier, model, path)
+        _roll(Running(folder, run, at, golden, within), new)
     except ConfigError as error:
-        _fail(f"error: {error}")
+        fail(str(error))
     console.print(f"{tier} is now {model}. To keep it, write into {config}, under {tier}:")
     console.print(f"  model: {model}" + (f"\n  engine.path: {path}" if path else ""))
 
 
-@app.command()
 def apply(
-    old: Annotated[Path, typer.Option(help="Serve config file that runs now.")],
-    new: Annotated[Path, typer.Option(help="The edited one.")],
+    new: Annotated[Path, typer.Option(help="The edited Serve config file.")],
+    old: Annotated[
+        Path | None, typer.Option(help="The file that runs now; compared with what does.")
+    ] = None,
     golden: Golden = None,
-    url: Url = DEFAULT_URL,
+    within: Within = None,
+    url: RunningUrl = None,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
     temp_dir: TempDir = None,
 ) -> None:
     """Run an edited config instead of the one that runs now; back to the old if it fails."""
     try:
-        _roll(_load(old), _load(new), "small", (url, golden, temp_dir))
+        folder, run, at = _find(temp_dir, url, key_file, ca_file)
+        if old is not None and _load(old) != run.config:
+            console.print(f"{old} is not what runs now; a rollback goes back to what does")
+        _roll(Running(folder, run, at, golden, within), _load(new))
     except ConfigError as error:
-        _fail(f"error: {error}")
+        fail(str(error))
     console.print(f"{new} runs.")
 
 
 def _load(config: Path) -> AppConfig:
-    return with_local_files(load_serve_file(config).app, cache_dir())
+    return effective_config(load_serve_file(config).app, this_machine()).config
 
 
-def _roll(
-    old: AppConfig, new: AppConfig, tier: TierName, where: tuple[str, Path | None, Path | None]
-) -> None:
-    url, golden, temp_dir = where
-    probes = read_golden_set(golden)
-    folder = temp_dir or Path(tempfile.gettempdir()) / f"smallfirst-{user_id()}"
+def _find(
+    temp_dir: Path | None, url: str | None, key_file: Path | None, ca_file: Path | None
+) -> tuple[Path, Run, Endpoint]:
+    """The cluster to change, and its endpoint."""
+    folder = run_folder(temp_dir)
+    runs = live_runs(folder)
+    at = endpoint(url, key_file, ca_file) if url else None
+    run = find_run(runs, at)
+    return folder, run, at or endpoint(run.url, key_file, ca_file)
+
+
+def _roll(what: Running, new: AppConfig) -> None:
+    """Roll the new config out, and write down that it runs."""
+    old = what.run.config
+    probes = read_golden_set(what.golden)
+    tiers = changed_tiers(old, new)
+    within_s = what.within_s or deadline_s(new)
     rolling = console.status("rolling out")
-
-    def show(states: dict[str, str]) -> None:
-        rolling.update(" · ".join(f"{name} {state.lower()}" for name, state in states.items()))
-
-    with joined_cluster(folder) as run_app, rolling:
+    logs = what.folder / RAY_FOLDER / what.run.session / "logs"
+    with _alone(what), joined_cluster(what.run, logs) as run_app, rolling:
         try:
             roll_out(
-                lambda config: run_app(config, show),
+                lambda config: run_app(config, rolling.update, within_s),
                 old,
                 new,
-                lambda: failed_probes(url, tier, probes),
+                lambda: failed_probes(what.at, new, tiers, probes),
             )
         except RolledBack as error:
-            _fail(f"rolled back: {error}")
+            rolling.stop()
+            console.print(f"rolled back: {error}", markup=False, soft_wrap=True)
+            raise typer.Exit(2) from None
+        keep(what.folder, what.run.model_copy(update={"config": new}))
 
 
-def _fail(message: str) -> None:
-    console.print(message, markup=False, soft_wrap=True)
-    raise typer.Exit(2)
+@contextmanager
+def _alone(what: Running) -> Iterator[None]:
+    """One change of a cluster at a time. Raises: `ConfigError` where another one is on its way."""
+    try:
+        with FileLock(what.folder / f"change-{what.run.mark}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise ConfigError(f"{what.run.url}: another swap or apply is on its way") from None

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from deployments.http.headers import bare_headers, request_id
 from deployments.http.responses import json_response
 from deployments.settings.app import TierConfig, TierName
+from deployments.settings.environment import cluster_mark
 
 
 class Probes:
@@ -53,12 +54,14 @@ class Probes:
         return _json(request, {"status": "ok" if up else "unavailable"}, 200 if up else 503)
 
     async def readyz(self, request: Request) -> Response:
-        """`GET /readyz`: every tier that must be up is up, else 503; with replica counts."""
+        """`GET /readyz`: every tier that must be up is up, else 503; with replica counts, and the
+        local cluster's mark, by which `smallfirst swap` finds it."""
         tiers = {
             name: {"up": self._up(name), "replicas": self._running(name)} for name in self._tiers
         }
         ready = all(map(self._up, self._tiers))
-        body = {"status": "ok" if ready else "unavailable", "tiers": tiers}
+        status = "ok" if ready else "unavailable"
+        body = {"status": status, "tiers": tiers, "cluster": cluster_mark()}
         return _json(request, body, 200 if ready else 503)
 
     def _up(self, name: TierName) -> bool:

@@ -224,7 +224,6 @@ class AppConfig(Settings):
     small: TierConfig = TierConfig(
         model="smollm2-135m-int4",
         engine=VllmConfig(path="builtin:small"),
-        scaling=Scaling(max_replicas=2),
     )
     """The tier that answers most requests."""
     large: TierConfig = TierConfig(

@@ -1,25 +1,19 @@
 """The local cluster takes its own port and folders, and nobody else's."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from deployments.commands.local_cluster import KEPT_S, _drop_old_sessions, require_free_port
+from deployments.commands import local_cluster
+from deployments.commands.local_cluster import state_line
 from deployments.commands.ray_environment import RAY_ENVIRONMENT, haproxy_environment
+from deployments.settings.app import AppConfig
 from deployments.settings.config_mistake import ConfigError
-
-
-def test_a_port_in_use_is_refused_with_the_mend() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"port {port} .*choose another with --port"):
-            require_free_port("127.0.0.1", port)
-    require_free_port("127.0.0.1", port)
 
 
 def test_ray_is_not_imported_before_its_environment_is_set() -> None:
@@ -54,15 +48,44 @@ def test_two_clusters_of_a_user_do_not_share_haproxys_files() -> None:
     assert all(told[0][name] != told[1][name] for name in names)
 
 
-@pytest.mark.parametrize(("age_s", "kept"), [(0, True), (KEPT_S - 60, True), (KEPT_S + 60, False)])
-def test_old_logs_are_dropped_and_new_ones_kept(tmp_path: Path, age_s: float, kept: bool) -> None:
-    session = tmp_path / "session_1"
-    session.mkdir()
-    (tmp_path / "session_latest").symlink_to(session)
-    (tmp_path / "other").mkdir()
-    then_s = time.time() - age_s
-    for folder in (session, tmp_path / "other"):
-        os.utime(folder, (then_s, then_s))
-    _drop_old_sessions(tmp_path)
-    assert session.exists() is kept
-    assert (tmp_path / "other").exists()
+def status(state: str, message: str = "") -> Any:
+    named = SimpleNamespace(status=SimpleNamespace(value=state), message=message)
+    return SimpleNamespace(deployments={"SmallTier": named})
+
+
+def test_what_a_replica_waits_for_is_said() -> None:
+    # Ray 2.60's own words, deployment_state.py.
+    waits = (
+        "Deployment 'SmallTier' in application 'smallfirst' has 1 replicas that have taken more "
+        "than 30s to be scheduled. This may be due to waiting for the cluster to auto-scale or for "
+        "a runtime environment to be installed. Resources required for each replica: "
+        "{'CPU': 0.5, 'GPU': 0.25}, total resources available: {'CPU': 1.0}. "
+        "Use `ray status` for more details."
+    )
+    assert state_line(status("UPDATING", waits)) == (
+        "SmallTier updating (1 without a place: needs {'CPU': 0.5, 'GPU': 0.25}, free {'CPU': 1.0})"
+    )
+    assert state_line(status("HEALTHY", "something else")) == "SmallTier healthy"
+
+
+class Deployed:
+    """Stands in for Serve where nothing ever becomes ready."""
+
+    RunTarget = staticmethod(lambda *_, **__: None)
+    run_many = staticmethod(lambda *_, **__: None)
+
+    @staticmethod
+    def status() -> Any:
+        app = status("UPDATING")
+        app.status = "DEPLOYING"
+        return SimpleNamespace(applications={"smallfirst": app})
+
+
+def test_a_deployment_that_never_becomes_ready_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(local_cluster, "serve", Deployed)
+    monkeypatch.setattr(local_cluster, "build", lambda _: None)
+    monkeypatch.setattr(local_cluster, "STATE_POLL_S", 0.0)
+    with pytest.raises(ConfigError, match="not ready after 0 s: SmallTier updating"):
+        local_cluster.run_app(AppConfig(), lambda _: None, tmp_path, within_s=0.01)

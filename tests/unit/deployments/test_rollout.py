@@ -2,19 +2,26 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from deployments.commands.endpoint import Endpoint
 from deployments.commands.rollout import (
+    PATIENCE,
     Probe,
     RolledBack,
     changed_model,
+    changed_tiers,
+    deadline_s,
     failed_probes,
+    find_run,
     read_golden_set,
     roll_out,
 )
-from deployments.settings.app import AppConfig
+from deployments.commands.run_folder import Run
+from deployments.settings.app import AppConfig, Scaling
 from deployments.settings.config_mistake import ConfigError
 
 OLD = AppConfig()
@@ -76,29 +83,122 @@ def test_a_name_that_is_taken_is_refused() -> None:
         changed_model(OLD, "small", OLD.large.model, None)
 
 
-def reply(content: str, tier: str = "small", status: int = 200) -> httpx.Response:
+def test_a_rollback_that_fails_too_is_said() -> None:
+    def broken(_: AppConfig) -> None:
+        raise ConfigError("no place")
+
+    with pytest.raises(RolledBack, match="no place; and the old config is not back: no place"):
+        roll_out(broken, OLD, NEW, list)
+
+
+def test_every_tier_that_changed_is_probed() -> None:
+    both = changed_model(NEW, "large", "larger", None)
+    gateway = OLD.model_copy(update={"local_only": True})
+    assert changed_tiers(OLD, NEW) == ["small"]
+    assert changed_tiers(NEW, both) == ["large"]
+    assert changed_tiers(OLD, both) == changed_tiers(OLD, gateway) == ["small", "large"]
+
+
+def test_more_replicas_may_take_longer() -> None:
+    many = OLD.small.model_copy(update={"scaling": Scaling(max_replicas=5)})
+    assert deadline_s(OLD) == PATIENCE * (60 + 60)
+    assert deadline_s(OLD.model_copy(update={"small": many})) == PATIENCE * (5 * 60 + 60)
+
+
+def run(mark: str, url: str = "http://127.0.0.1:8000") -> Run:
+    return Run(mark=mark, url=url, address="a:1", session="s", config=OLD)
+
+
+def served(monkeypatch: pytest.MonkeyPatch, answer: httpx.Response) -> Endpoint:
+    """An endpoint that gives one answer to everything."""
+    client = httpx.Client
+    transport = httpx.MockTransport(lambda _: answer)
+    monkeypatch.setattr(httpx, "Client", lambda **k: client(transport=transport, **k))
+    return Endpoint("http://test", "key")
+
+
+def test_the_cluster_is_the_endpoints_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = served(monkeypatch, httpx.Response(200, json={"cluster": "b"}))
+    assert find_run([run("a"), run("b")], at).mark == "b"
+    with pytest.raises(ConfigError, match="is not a cluster of yours"):
+        find_run([run("a")], at)
+
+
+@pytest.mark.parametrize("body", ["<html>", "[]", "{}"])
+def test_another_server_at_the_address_is_no_endpoint(
+    monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    at = served(monkeypatch, httpx.Response(200, text=body))
+    with pytest.raises(ConfigError, match="not a smallfirst endpoint"):
+        find_run([run("a")], at)
+
+
+def test_without_an_address_there_must_be_one_cluster() -> None:
+    assert find_run([run("a")], None).mark == "a"
+    with pytest.raises(ConfigError, match="no cluster of yours runs here"):
+        find_run([], None)
+    with pytest.raises(ConfigError, match="choose http://x:1 and http://x:2 with --url"):
+        find_run([run("a", "http://x:1"), run("b", "http://x:2")], None)
+
+
+def reply(
+    content: Any, tier: str = "small", status: int = 200, model: str = "newer"
+) -> httpx.Response:
     body = {"choices": [{"message": {"content": content}}]}
-    return httpx.Response(status, json=body, headers={"x-smallfirst-tier": tier})
+    headers = {"x-smallfirst-tier": tier, "x-smallfirst-model": model}
+    return httpx.Response(status, json=body, headers=headers)
+
+
+def shapeless(body: str) -> httpx.Response:
+    headers = {"x-smallfirst-tier": "small", "x-smallfirst-model": "newer"}
+    return httpx.Response(200, text=body, headers=headers)
 
 
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
         (reply("It is Paris."), None),
-        (reply("It is Rome."), "probe 1: the answer does not match"),
-        (reply(""), "probe 1: the answer does not match"),
-        (reply("It is Paris.", tier="large"), "probe 1: another tier answered"),
-        (reply("x", status=503), "probe 1: HTTP 503"),
+        (reply("It is Rome."), "the answer does not match"),
+        (reply(""), "the answer does not match"),
+        (reply(None), "the answer does not match"),
+        (reply([{"type": "text"}]), "the answer does not match"),
+        (reply("It is Paris.", tier="large"), "another tier answered"),
+        (reply("It is Paris.", model="older"), "older answered, not newer"),
+        (reply("x", status=503), "HTTP 503"),
+        (reply("x", status=401), "HTTP 401: name the endpoint's key, see --key-file"),
+        (shapeless('{"choices": []}'), "the answer does not match"),
+        (shapeless('{"choices": [null]}'), "the answer does not match"),
+        (shapeless("[]"), "the answer does not match"),
+        (shapeless("<html>"), "the answer does not match"),
     ],
 )
 def test_a_probe_complains_in_one_line(
     monkeypatch: pytest.MonkeyPatch, answer: httpx.Response, complaint: str | None
 ) -> None:
+    at = served(monkeypatch, answer)
+    found = failed_probes(at, NEW, ["small"], [Probe("Capital of France?", "Paris")])
+    assert found == ([f"small, probe 1: {complaint}"] if complaint else [])
+
+
+def test_a_probe_carries_the_key_and_obeys_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["authorization"])
+        return reply("x")
+
     client = httpx.Client
-    transport = httpx.MockTransport(lambda _: answer)
-    monkeypatch.setattr(httpx, "Client", lambda **k: client(transport=transport, **k))
-    found = failed_probes("http://test", "small", [Probe("Capital of France?", "Paris")])
-    assert found == ([complaint] if complaint else [])
+    asked: list[Any] = []
+
+    def make(**options: Any) -> httpx.Client:
+        asked.append(options["trust_env"])
+        return client(transport=httpx.MockTransport(answer), **options)
+
+    monkeypatch.setattr(httpx, "Client", make)
+    at = Endpoint("http://test", "secret")
+    assert failed_probes(at, NEW, ["small"], [Probe("x", "x")]) == []
+    assert (seen, asked) == (["Bearer secret"], [False])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""Ends a local cluster: lets open requests finish, then leaves no process of it behind.
+
+Ray's own way out waits whether there is something to wait for or not: two seconds for each replica,
+thirty for a proxy behind HAProxy, and minutes where a signal has already reached its processes.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
+import ray
+from ray import serve
+from ray.exceptions import RayError
+from rich.console import Console
+
+from deployments.commands.stop_signals import ignore_stop_signals, leave_at_once
+from deployments.settings.environment import CLUSTER_MARK
+
+# How long open requests may take to finish, seconds.
+DRAIN_S = 40.0
+# How often they are counted, and how long the count may take: where Ray does not answer, nothing
+# can be waited for.
+COUNT_EVERY_S = 0.2
+COUNT_WITHIN_S = 2.0
+# How long the last bytes take from a gateway that is done to its clients, through the proxy.
+LAST_BYTES_S = 0.3
+# How long processes may take to leave that were asked to, and that were killed.
+GENTLY_S = 2.5
+KILLED_S = 1.0
+SERVE_NAMESPACE = "serve"
+GATEWAYS = "SERVE_REPLICA::smallfirst#Gateway#"
+console = Console(stderr=True, highlight=False)
+
+
+def stop(mark: str) -> None:
+    """End the cluster with this mark: at once where no request is open or on a second Ctrl-C."""
+    leaving = threading.Thread(target=ray.shutdown, daemon=True)
+    with suppress(KeyboardInterrupt):
+        _drain()
+        # Beside the signals: a client that is told of its cluster's end does not end with it.
+        leaving.start()
+        _end(marked_processes(mark), psutil.Process.terminate, GENTLY_S)
+    ignore_stop_signals()
+    _end(marked_processes(mark), psutil.Process.kill, KILLED_S)
+    if leaving.ident is not None:
+        leaving.join(KILLED_S)
+    if leaving.ident is None or leaving.is_alive():
+        leave_at_once("Stopped.")
+
+
+def _drain() -> None:
+    """Wait until no request is open, while Serve takes no new ones."""
+    still = open_requests()
+    if not still:
+        return
+    console.print(f"{still} open: waiting up to {DRAIN_S:.0f} s; Ctrl-C again ends at once")
+    # It returns when the replicas have drained and a good while after; nobody waits for it.
+    threading.Thread(target=serve.shutdown, daemon=True).start()
+    give_up_s = time.monotonic() + DRAIN_S
+    while open_requests() and time.monotonic() < give_up_s:
+        time.sleep(COUNT_EVERY_S)
+    time.sleep(LAST_BYTES_S)
+
+
+def open_requests() -> int:
+    """Requests that the gateways are answering; 0 where nobody can say."""
+    try:
+        named = ray.util.list_named_actors(all_namespaces=True)
+        replicas = [
+            ray.get_actor(actor["name"], actor["namespace"])
+            for actor in named
+            if actor["namespace"] == SERVE_NAMESPACE and actor["name"].startswith(GATEWAYS)
+        ]
+        asked = [replica.get_num_ongoing_requests.remote() for replica in replicas]
+        answered, _ = ray.wait(asked, num_returns=len(asked), timeout=COUNT_WITHIN_S)
+        return sum(ray.get(answered)) if asked else 0
+    except (RayError, ValueError, RuntimeError):
+        return 0
+
+
+def marked_processes(mark: str) -> list[psutil.Process]:
+    """Every process that was started, directly or not, by the cluster with this mark."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(CLUSTER_MARK) == mark:
+                found.append(process)
+    return found
+
+
+def _end(
+    processes: list[psutil.Process], how: Callable[[psutil.Process], None], within_s: float
+) -> None:
+    """Tell processes to leave, one way, and wait a moment until they have."""
+    for process in processes:
+        with suppress(psutil.Error):
+            how(process)
+    psutil.wait_procs(processes, timeout=within_s)
