@@ -14,6 +14,9 @@ import pytest
 from tests.cluster.conftest import ARGS, ENGINE, SMALL
 from tests.endpoint import Endpoint, running_endpoint
 
+KEY = "sk-of-the-swap"
+AUTHORIZED = {"authorization": f"Bearer {KEY}"}
+
 pytestmark = pytest.mark.timeout(420)
 
 
@@ -28,7 +31,7 @@ class ConstantLoad:
 
     def _run(self) -> None:
         body = {"model": "small", "messages": [{"role": "user", "content": "Hello"}]}
-        with httpx.Client(base_url=self._url, timeout=60) as client:
+        with httpx.Client(base_url=self._url, timeout=60, headers=AUTHORIZED) as client:
             while not self._stop.is_set():
                 try:
                     answer = client.post("/v1/chat/completions", json=body)
@@ -59,7 +62,12 @@ def swap(endpoint: Endpoint, model: str, *options: str) -> subprocess.CompletedP
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_a_swap_and_a_rollback_under_load_lose_nothing(tmp_path: Path) -> None:
+def test_a_swap_and_a_rollback_under_load_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMALLFIRST_API_KEYS", KEY)
+    key_file = tmp_path / "keys"
+    key_file.write_text(f"# the server's own\n{KEY}\n")
     golden = tmp_path / "golden.jsonl"
     golden.write_text('{"prompt": "Say it.", "matches": "no simulated engine says this"}\n')
     # A model takes longer to load than a gateway to start: for a while neither knows the other's
@@ -69,15 +77,23 @@ def test_a_swap_and_a_rollback_under_load_lose_nothing(tmp_path: Path) -> None:
     small = {**SMALL, "engine": engine, "scaling": scaling}
     with running_endpoint({**ARGS, "small": small}) as endpoint, ConstantLoad(endpoint.url) as load:
         time.sleep(2)
+        large = [process.pid for process in endpoint.replicas("Escalation")]
+        keyless = swap(endpoint, "sim-bad")
+        assert "rolled back: small, probe 1: HTTP 401" in keyless.stderr, keyless.stderr
+        monkeypatch.setenv("SMALLFIRST_API_KEY", KEY)
         bad = swap(endpoint, "sim-bad", "--golden", str(golden))
-        assert bad.returncode == 2 and "rolled back: probe 1" in bad.stderr, bad.stderr
+        assert bad.returncode == 2 and "rolled back: small, probe 1" in bad.stderr, bad.stderr
         time.sleep(2)
         before_good = Counter(load.outcomes)
-        good = swap(endpoint, "sim-newer")
+        monkeypatch.delenv("SMALLFIRST_API_KEY")
+        good = swap(endpoint, "sim-newer", "--key-file", str(key_file))
         assert good.returncode == 0, good.stderr
         time.sleep(3)
         seen = Counter(load.outcomes)
-        names = {model["id"] for model in httpx.get(f"{endpoint.url}/v1/models").json()["data"]}
+        listed = httpx.get(f"{endpoint.url}/v1/models", headers=AUTHORIZED).json()["data"]
+        names = {model["id"] for model in listed}
+        # The tier that did not change was never touched.
+        assert [process.pid for process in endpoint.replicas("Escalation")] == large
     assert {key.split()[0] for key in seen} == {"200"}, seen
     # All three answered; after the rollback the old one did again, and the new one in the end.
     assert {key.split(maxsplit=1)[1] for key in seen} == {"sim-small", "sim-bad", "sim-newer"}, seen
