@@ -1,12 +1,16 @@
 """What Serve is told about each deployment follows from the config."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ray.serve._private.build_app import build_app
 
-from deployments.app import beside_others, plain_policy, tier_options
+from deployments.app import beside_others, build, plain_policy, tier_options
 from deployments.settings.app import AppConfig, TierConfig
 from deployments.settings.vllm import VllmConfig
 
@@ -95,3 +99,61 @@ def test_every_tier_of_the_gpu_overlay_can_start_beside_itself() -> None:
     assert isinstance(small.engine, VllmConfig)
     utilization = small.engine.extra_args["gpu-memory-utilization"]
     assert 0 < utilization <= config.small.gpu_share * 0.9
+
+
+def versions(config: AppConfig) -> dict[str, str]:
+    """The version of every deployment that a config builds."""
+    built = build_app(build(config), name="smallfirst")
+    return {deployment.name: str(deployment.version) for deployment in built.deployments}
+
+
+def changed(config: AppConfig, old: AppConfig) -> set[str]:
+    """The deployments whose replicas a deploy would replace."""
+    new, before = versions(config), versions(old)
+    return {name for name in new if new[name] != before[name]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "replaced"),
+    [
+        ({}, set()),
+        ({"model": "newer"}, {"SmallTier", "Gateway"}),
+        ({"stall_timeout_s": 5}, {"SmallTier", "Gateway"}),
+        ({"scaling": {"max_replicas": 3}}, {"Gateway"}),
+        ({"usd_per_million_prompt_tokens": 1}, {"Gateway"}),
+        ({"capabilities": ["vision", "tools", "logprobs"]}, {"Gateway"}),
+    ],
+    ids=["nothing", "model", "stall", "bounds", "price", "capabilities"],
+)
+def test_only_what_changed_restarts(settings: dict[str, Any], replaced: set[str]) -> None:
+    old = AppConfig.model_validate({"small": {"model": "a", "engine": {"kind": "simulated"}}})
+    small = {"model": "a", "engine": {"kind": "simulated"}, **settings}
+    assert changed(AppConfig.model_validate({"small": small}), old) == replaced
+
+
+def test_adapters_restart_nothing() -> None:
+    engine = {"kind": "vllm", "path": "/m", "max_loras": 2}
+    one = {"model": "a", "engine": engine}
+    two = {**one, "adapters": {"legal": {"path": "/l"}}}
+    old, new = (AppConfig.model_validate({"small": small}) for small in (one, two))
+    assert changed(new, old) == set()
+
+
+def test_a_version_is_the_same_in_every_process() -> None:
+    # Sets have another order in each; a swap is deployed from another process than the first.
+    program = (
+        "from deployments.app import versioned\n"
+        "class D:\n def options(self, **k): print(k['version'])\n"
+        "versioned(D(), {'a': frozenset(['tools', 'logprobs', 'vision', 'json_schema'])})"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(said) == 1 and said != {b""}
