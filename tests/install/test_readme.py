@@ -27,7 +27,8 @@ INSTALL_S = 1800
 TEST_S = 5400
 # How this machine reaches Debian's and Python's packages goes into the root as it is; what of
 # pip's settings the README does not ask for stays out.
-PIP_SETTINGS = ("PIP_CERT", "PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
+PIP_FOLDERS = ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
+PIP_SETTINGS = ("PIP_CERT", *PIP_FOLDERS)
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 pytestmark = [
     pytest.mark.install,
@@ -82,9 +83,13 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
     root = Bare(folder)
     for source in ("/etc/resolv.conf", "/etc/hosts", "/etc/apt/apt.conf.d"):
         root.show(Path(source))
-    for name in PIP_SETTINGS:
+    for name in PIP_FOLDERS:
         for word in root.environment.get(name, "").split():
             root.show(Path(word.removeprefix("file://")))
+    if certificate := root.environment.get("PIP_CERT"):
+        # Under a name of its own: Debian's package writes the usual one anew.
+        shutil.copy(certificate, folder / "root/pip-cert.pem")
+        root.environment["PIP_CERT"] = "/root/pip-cert.pem"
     clone = ["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(folder / "root/smallfirst")]
     subprocess.run(clone, check=True)
     with ExitStack() as mounted:
