@@ -90,10 +90,14 @@ def versioned(deployment: Deployment, settings: Any) -> Deployment:
     Without one Ray deploys every deployment anew each time, so that changing one tier would load
     both models again, and a rollback would need room for new replicas beside those it goes back to.
     """
-    text = json.dumps(settings, sort_keys=True, default=sorted)
-    version = hashlib.sha256(text.encode()).hexdigest()[:16]
     # Ray 2.60 keeps the option for its own callers since it versions config files by itself.
-    return deployment.options(version=version, _internal=True)
+    return deployment.options(version=version_of(settings), _internal=True)
+
+
+def version_of(settings: Any) -> str:
+    """A digest of settings, the same in every process: sets have an order here."""
+    text = json.dumps(settings, sort_keys=True, default=sorted)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def without_adapters(tier: TierConfig) -> TierConfig:

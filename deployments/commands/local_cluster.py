@@ -26,13 +26,12 @@ from deployments.app import build
 from deployments.commands.root_cause import root_cause
 from deployments.commands.run_folder import RAY_FOLDER, Run, drop_old_sessions, run_folder
 from deployments.commands.stop_signals import interrupt_on_stop_signals
-from deployments.commands.stopping import stop
+from deployments.commands.stopping import APP_NAME, stop
 from deployments.settings.app import AppConfig
 from deployments.settings.config_mistake import ConfigError, first_mistake
 from deployments.settings.environment import CLUSTER_MARK, environment_variable
 from deployments.settings.serve_file import HttpOptions
 
-APP_NAME = "smallfirst"
 STATE_POLL_S = 0.5
 # Ray's words for a replica that finds no place, and what of them an operator can act on.
 PENDING = re.compile(

@@ -1,7 +1,8 @@
 """Ends a local cluster: lets open requests finish, then leaves no process of it behind.
 
-Ray's own way out waits whether there is something to wait for or not: two seconds for each replica,
-thirty for a proxy behind HAProxy, and minutes where a signal has already reached its processes.
+Ray's own way out waits whether there is something to wait for or not (two seconds for each replica,
+thirty for a proxy behind HAProxy, minutes where a signal has already reached its processes), and
+cuts every answer first.
 """
 
 import threading
@@ -30,7 +31,8 @@ LAST_BYTES_S = 0.3
 GENTLY_S = 2.5
 KILLED_S = 1.0
 SERVE_NAMESPACE = "serve"
-GATEWAYS = "SERVE_REPLICA::smallfirst#Gateway#"
+APP_NAME = "smallfirst"
+GATEWAYS = f"SERVE_REPLICA::{APP_NAME}#Gateway#"
 console = Console(stderr=True, highlight=False)
 
 
@@ -56,26 +58,36 @@ def _drain() -> None:
     if not still:
         return
     console.print(f"{still} open: waiting up to {DRAIN_S:.0f} s; Ctrl-C again ends at once")
-    # It returns when the replicas have drained and a good while after; nobody waits for it.
-    threading.Thread(target=serve.shutdown, daemon=True).start()
+    # Not `serve.shutdown`, which kills the proxies, and with them every answer, before it drains.
+    serve.delete(APP_NAME, _blocking=False)
     give_up_s = time.monotonic() + DRAIN_S
-    while open_requests() and time.monotonic() < give_up_s:
+    while open_requests() != 0 and time.monotonic() < give_up_s:
         time.sleep(COUNT_EVERY_S)
     time.sleep(LAST_BYTES_S)
 
 
-def open_requests() -> int:
-    """Requests that the gateways are answering; 0 where nobody can say."""
+def open_requests() -> int | None:
+    """Requests that the gateways are answering, 0 where they are gone; None where it takes too long
+    to say."""
+    counted: list[int] = []
+    # In a thread: where a signal went to Ray's processes too, Ray waits for them for a minute.
+    asking = threading.Thread(target=lambda: counted.append(_count()), daemon=True)
+    asking.start()
+    asking.join(COUNT_WITHIN_S)
+    return counted[0] if counted else None
+
+
+def _count() -> int:
+    # Asking anything would start a cluster where none runs.
+    if not ray.is_initialized():
+        return 0
     try:
-        named = ray.util.list_named_actors(all_namespaces=True)
         replicas = [
             ray.get_actor(actor["name"], actor["namespace"])
-            for actor in named
+            for actor in ray.util.list_named_actors(all_namespaces=True)
             if actor["namespace"] == SERVE_NAMESPACE and actor["name"].startswith(GATEWAYS)
         ]
-        asked = [replica.get_num_ongoing_requests.remote() for replica in replicas]
-        answered, _ = ray.wait(asked, num_returns=len(asked), timeout=COUNT_WITHIN_S)
-        return sum(ray.get(answered)) if asked else 0
+        return sum(ray.get([one.get_num_ongoing_requests.remote() for one in replicas]))
     except (RayError, ValueError, RuntimeError):
         return 0
 

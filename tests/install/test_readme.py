@@ -151,5 +151,16 @@ def test_what_is_missing_is_named_before_anything_is_downloaded(bare: Bare) -> N
     assert "apt install libnuma1" in said and "[setup]" not in said
 
 
+def test_a_cause_in_another_process_reaches_the_terminal(bare: Bare) -> None:
+    packages = shlex.split(apt_line())[2:]
+    bare.run("apt-get -qq remove -y libnuma1")
+    try:
+        serve = "cd /root/smallfirst && ! .venv/bin/smallfirst serve --no-preflight 2>&1"
+        said = bare.run(serve)
+    finally:
+        bare.run(f"apt-get -qq install -y {' '.join(packages)}")
+    assert "apt install libnuma1" in said.splitlines()[-1]
+
+
 def test_make_test(bare: Bare) -> None:
     bare.run("cd /root/smallfirst && make test", TEST_S)

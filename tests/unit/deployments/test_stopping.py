@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import psutil
 import pytest
@@ -15,12 +15,12 @@ from deployments.settings.environment import CLUSTER_MARK
 class Cluster:
     """Stands in for Ray and Serve, and remembers what was asked of them."""
 
-    def __init__(self, open_requests: list[int]) -> None:
-        self.open = open_requests
+    def __init__(self, open_requests: Sequence[int | None]) -> None:
+        self.open = list(open_requests)
         self.asked: list[str] = []
         self.left_at_once = False
 
-    def count(self) -> int:
+    def count(self) -> int | None:
         return self.open.pop(0) if len(self.open) > 1 else self.open[0]
 
 
@@ -46,7 +46,7 @@ def stop(monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> None:
         cluster.left_at_once = True
 
     monkeypatch.setattr(stopping, "open_requests", cluster.count)
-    monkeypatch.setattr("ray.serve.shutdown", lambda: cluster.asked.append("drain"))
+    monkeypatch.setattr("ray.serve.delete", lambda *_, **__: cluster.asked.append("drain"))
     monkeypatch.setattr("ray.shutdown", lambda: cluster.asked.append("leave"))
     monkeypatch.setattr(stopping, "ignore_stop_signals", lambda: None)
     monkeypatch.setattr(stopping, "leave_at_once", leave)
@@ -56,17 +56,18 @@ def stop(monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> None:
     stopping.stop("mark")
 
 
+@pytest.mark.parametrize("count", [0, None], ids=["none", "nobody can say"])
 def test_where_nothing_is_open_nothing_drains(
-    monkeypatch: pytest.MonkeyPatch, process: psutil.Process
+    monkeypatch: pytest.MonkeyPatch, process: psutil.Process, count: int | None
 ) -> None:
-    cluster = Cluster([0])
+    cluster = Cluster([count])
     stop(monkeypatch, cluster)
     assert (cluster.asked, cluster.left_at_once) == (["leave"], False)
     assert process.wait(10) is not None or not process.is_running()
 
 
 def test_open_requests_are_waited_for_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = Cluster([2, 2, 1, 0])
+    cluster = Cluster([2, 2, None, 1, 0])
     stop(monkeypatch, cluster)
     assert sorted(cluster.asked) == ["drain", "leave"]
     assert cluster.open == [0]
@@ -92,6 +93,18 @@ def test_a_second_ctrl_c_ends_what_is_left_at_once(
     stop(monkeypatch, cluster)
     assert "leave" not in cluster.asked and cluster.left_at_once
     assert process.wait(10) is not None or not process.is_running()
+
+
+def test_where_ray_does_not_answer_the_count_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(stopping, "COUNT_WITHIN_S", 0.05)
+    monkeypatch.setattr("ray.is_initialized", lambda: over.wait(60))
+    assert stopping.open_requests() is None
+    over.set()
+
+
+def test_where_ray_never_started_nothing_is_open() -> None:
+    assert stopping.open_requests() == 0
 
 
 def test_where_ray_hangs_it_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
