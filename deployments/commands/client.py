@@ -19,6 +19,7 @@ from deployments.commands.endpoint import (
     Url,
     endpoint_or_exit,
     fail,
+    unreachable,
 )
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def chat(
             messages.append({"role": "user", "content": text})
             try:
                 answer = _say(client, messages, model, max_tokens)
-            except openai.APIConnectionError:
-                fail(f"nothing answers at {url}; start it with: smallfirst serve")
+            except openai.APIConnectionError as error:
+                fail(unreachable(url, error.__cause__))
             except openai.APIStatusError as error:
                 fail(f"{error.status_code}: {_said(error)}")
             messages.append({"role": "assistant", "content": answer})
@@ -155,8 +156,8 @@ def _client(at: Endpoint) -> Iterator[httpx.Client]:
     try:
         with at.client(TIMEOUT_S) as client:
             yield client
-    except httpx.TransportError:
-        fail(f"nothing answers at {at.url}; start it with: smallfirst serve")
+    except httpx.TransportError as error:
+        fail(unreachable(at.url, error))
 
 
 def _checked(response: httpx.Response) -> Any:

@@ -90,6 +90,13 @@ def endpoint_or_exit(url: str, key_file: Path | None, ca_file: Path | None) -> E
         fail(str(error))
 
 
+def unreachable(url: str, error: BaseException | None) -> str:
+    """What to say where no connection to the endpoint came about."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return f"{url} shows a certificate that is not trusted: name its authority with --ca-file"
+    return f"nothing answers at {url}; start it with: smallfirst serve"
+
+
 def fail(message: str) -> NoReturn:
     """End the command with one line."""
     errors.print(f"error: {message}", markup=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from autoscale.parameters import Parameters
-from deployments.commands.endpoint import Endpoint
+from deployments.commands.endpoint import Endpoint, unreachable
 from deployments.commands.ray_environment import RAY_ENVIRONMENT
 from deployments.commands.run_folder import Run
 from deployments.settings.app import AppConfig, TierName, parse_app_config
@@ -174,7 +174,7 @@ def _mark(at: Endpoint) -> str | None:
         with at.client(PROBE_TIMEOUT_S) as client:
             mark = client.get("/readyz").json()["cluster"]
     except httpx.HTTPError as error:
-        raise ConfigError(f"nothing answers at {at.url}: {type(error).__name__}") from None
+        raise ConfigError(unreachable(at.url, error)) from None
     except (ValueError, LookupError, TypeError):
         raise ConfigError(f"{at.url} is not a smallfirst endpoint") from None
     return mark if isinstance(mark, str) else None
@@ -193,6 +193,7 @@ def joined_cluster(run: Run, logs: Path) -> Iterator[RunApp]:
 
     from deployments.commands.local_cluster import run_app
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         ray.init(address=run.address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError):

@@ -28,7 +28,7 @@ COUNT_WITHIN_S = 2.0
 # How long the last bytes take from a gateway that is done to its clients, through the proxy.
 LAST_BYTES_S = 0.3
 # How long processes may take to leave that were asked to, and that were killed.
-GENTLY_S = 2.5
+GENTLY_S = 2.0
 KILLED_S = 1.0
 SERVE_NAMESPACE = "serve"
 APP_NAME = "smallfirst"
@@ -39,13 +39,14 @@ console = Console(stderr=True, highlight=False)
 def stop(mark: str) -> None:
     """End the cluster with this mark: at once where no request is open or on a second Ctrl-C."""
     leaving = threading.Thread(target=ray.shutdown, daemon=True)
+    started = marked_processes(mark)
     with suppress(KeyboardInterrupt):
         _drain()
         # Beside the signals: a client that is told of its cluster's end does not end with it.
         leaving.start()
-        _end(marked_processes(mark), psutil.Process.terminate, GENTLY_S)
+        _end(started | marked_processes(mark), psutil.Process.terminate, GENTLY_S)
     ignore_stop_signals()
-    _end(marked_processes(mark), psutil.Process.kill, KILLED_S)
+    _end(started | marked_processes(mark), psutil.Process.kill, KILLED_S)
     if leaving.ident is not None:
         leaving.join(KILLED_S)
     if leaving.ident is None or leaving.is_alive():
@@ -92,18 +93,21 @@ def _count() -> int:
         return 0
 
 
-def marked_processes(mark: str) -> list[psutil.Process]:
-    """Every process that was started, directly or not, by the cluster with this mark."""
-    found = []
+def marked_processes(mark: str) -> set[psutil.Process]:
+    """Every process that was started, directly or not, by the cluster with this mark.
+
+    By descent too: a process that renames itself may write its new name over its environment.
+    """
+    found = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get(CLUSTER_MARK) == mark:
-                found.append(process)
+                found |= {process, *process.children(recursive=True)}
     return found
 
 
 def _end(
-    processes: list[psutil.Process], how: Callable[[psutil.Process], None], within_s: float
+    processes: set[psutil.Process], how: Callable[[psutil.Process], None], within_s: float
 ) -> None:
     """Tell processes to leave, one way, and wait a moment until they have."""
     for process in processes:

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -135,6 +136,8 @@ def test_from_the_first_line_to_the_first_answer(bare: Bare) -> None:
 
 
 def _ready() -> bool:
+    # The installation needs the cores more than this question does.
+    time.sleep(2)
     try:
         return httpx.get("http://127.0.0.1:8000/readyz", timeout=10).status_code == 200
     except httpx.TransportError:

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from deployments.cli import app
-from deployments.commands.endpoint import endpoint
+from deployments.commands.endpoint import endpoint, unreachable
 from deployments.settings.config_mistake import ConfigError
 
 TALKING = ("route", "chat", "status", "swap", "apply")
@@ -73,6 +73,12 @@ def test_a_certificate_that_is_none_is_one_line(tmp_path: Path) -> None:
     for file in (tmp_path / "ca.pem", tmp_path / "absent"):
         with pytest.raises(ConfigError, match="--ca-file"):
             endpoint("https://x", None, file)
+
+
+def test_an_untrusted_certificate_is_not_called_silence() -> None:
+    untrusted = httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+    assert "--ca-file" in unreachable("https://x", untrusted)
+    assert "smallfirst serve" in unreachable("https://x", httpx.ConnectError("refused"))
 
 
 def test_a_proxy_of_the_environment_is_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
