@@ -43,7 +43,9 @@ async def _burst(url: str, model: str, streams: int, tokens: int) -> Burst:
     }
     timeout = aiohttp.ClientTimeout(total=300)
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=timeout, trust_env=False
+    ) as session:
         started = time.perf_counter()
         one = f"{url}/chat/completions"
         await asyncio.gather(*(_stream(session, one, body, seen) for _ in range(streams)))
