@@ -17,6 +17,11 @@ from deployments.settings.config_mistake import ConfigError
 
 log = logging.getLogger("ray.serve")
 
+# So many failures in a row are the classifier's, not a request's; from then on waiting for a score
+# would cost every request the whole time-out.
+FAILURES_IN_A_ROW = 3
+PROBE_EVERY = 20
+
 
 def open_classifier(config: ClassifierConfig) -> Classifier:
     """The configured artefact, which can reach the threshold.
@@ -88,25 +93,32 @@ class ClassifierClient:
     def __init__(self, handle: DeploymentHandle, timeout_s: float) -> None:
         self._handle = handle.options(method_name="score")
         self._timeout_s = timeout_s
-        self._failing = False
+        self._failures = 0
+        self._passed_by = 0
 
     async def score(self, conversation: Any) -> Score | None:
         """The classifier's score; a classifier that fails costs quality, never the request.
 
         Flattened here: what travels is at most 3,000 characters, however long the conversation.
+        While the classifier is away, one request in `PROBE_EVERY` waits to see whether it is back.
         """
-        response = self._handle.remote(classifier.flatten(conversation))
+        if self._failures >= FAILURES_IN_A_ROW:
+            self._passed_by += 1
+            if self._passed_by % PROBE_EVERY:
+                return None
+        response: Any = None
         try:
             async with asyncio.timeout(self._timeout_s):
+                response = self._handle.remote(classifier.flatten(conversation))
                 score: Score = await response
-        except asyncio.CancelledError:
-            response.cancel()
-            raise
-        except Exception as error:
-            response.cancel()
-            if not self._failing:
+        except BaseException as error:
+            if response is not None:
+                response.cancel()
+            if not isinstance(error, Exception):
+                raise
+            if not self._failures:
                 log.warning("classifier: %s; requests go small unscored", type(error).__name__)
-            self._failing = True
+            self._failures += 1
             return None
-        self._failing = False
+        self._failures = self._passed_by = 0
         return score

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 import classifier
-from deployments.replicas.classify import ClassifierClient, ClassifierReplica, open_classifier
+from deployments.replicas.classify import (
+    FAILURES_IN_A_ROW,
+    PROBE_EVERY,
+    ClassifierClient,
+    ClassifierReplica,
+    open_classifier,
+)
 from deployments.settings.app import ClassifierConfig
 from deployments.settings.config_mistake import ConfigError
 from tests.fakes import score_of
@@ -40,12 +46,14 @@ class Handle:
 
     def __init__(self, outcome: Any) -> None:
         self.response = Response(outcome)
+        self.asked = 0
 
     def options(self, **_: Any) -> "Handle":
         return self
 
     def remote(self, text: str) -> Response:
         self.text = text
+        self.asked += 1
         return self.response
 
 
@@ -76,6 +84,37 @@ async def test_a_classifier_that_fails_is_said_once_until_it_works_again(
         "classifier: RuntimeError; requests go small unscored",
         "classifier: ValueError; requests go small unscored",
     ]
+
+
+async def test_a_classifier_that_is_away_is_asked_now_and_then_until_it_is_back() -> None:
+    handle: Any = Handle(RuntimeError("away"))
+    client = ClassifierClient(handle, 1.0)
+    scores = [await client.score("Hello") for _ in range(FAILURES_IN_A_ROW + 2 * PROBE_EVERY)]
+    assert scores == [None] * len(scores)
+    assert handle.asked == FAILURES_IN_A_ROW + 2
+    handle.response = Response(score_of(0.3))
+    scores = [await client.score("Hello") for _ in range(PROBE_EVERY + 5)]
+    assert [score is None for score in scores] == [True] * (PROBE_EVERY - 1) + [False] * 6
+
+
+async def test_what_the_handle_itself_raises_costs_no_request() -> None:
+    class Broken(Handle):
+        def remote(self, text: str) -> Response:
+            raise RuntimeError("the deployment is gone")
+
+    handle: Any = Broken(None)
+    assert await ClassifierClient(handle, 1.0).score("Hello") is None
+
+
+async def test_a_conversation_that_cannot_be_flattened_goes_unscored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def breaks(_: Any) -> str:
+        raise KeyError("a word of the prompt")
+
+    monkeypatch.setattr(classifier, "flatten", breaks)
+    handle: Any = Handle(score_of(0.3))
+    assert await ClassifierClient(handle, 1.0).score([{"role": "user"}]) is None
 
 
 async def test_a_request_that_is_given_up_cancels_its_score() -> None:
