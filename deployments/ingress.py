@@ -1,7 +1,9 @@
 """The Gateway deployment: hands the gateway its classifier, its tiers and its HTTP face."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from ray import serve
 from ray.serve.context import _get_global_client
@@ -9,9 +11,13 @@ from ray.serve.handle import DeploymentHandle
 from ray.util import get_node_ip_address
 from starlette.applications import Starlette
 
-from deployments.accounting.ledger import Ledger, RequestMetrics
-from deployments.accounting.record import Record
+from deployments.accounting.exchange import Exchange
+from deployments.accounting.ledger import Ledger
+from deployments.accounting.ledger_file import LedgerFile
+from deployments.accounting.metrics import RequestMetrics
+from deployments.accounting.settlement import Settlement
 from deployments.gateway.answering import Gateway
+from deployments.gateway.ports import Ports
 from deployments.http.api import build_api
 from deployments.http.api_keys import ApiKeys
 from deployments.protocol.errors import HostNotAllowed, InvalidApiKey, OriginNotAllowed
@@ -19,6 +25,7 @@ from deployments.replicas.classify import ClassifierClient
 from deployments.replicas.health import RunningCounts, TierHealth, answering
 from deployments.replicas.relay import RelayPort
 from deployments.replicas.tier_client import TierClient
+from deployments.routing.shared_state import LocalState
 from deployments.settings.access import is_loopback, required_keys
 from deployments.settings.app import AppConfig, TierName
 from deployments.settings.environment import ray_uses_tls
@@ -44,20 +51,21 @@ class GatewayIngress:
             frozenset(n for n, t in config.tiers.items() if t.scaling.min_replicas == 0),
         )
         self._relay = RelayPort(get_node_ip_address())
-        self._ledger = Ledger(
-            config.gateway.ledger_dir, context.replica_tag, config.classifier.threshold
-        )
         self._metrics = RequestMetrics()
-        self._gateway = Gateway(
-            config,
-            ClassifierClient(classifier, config.classifier.timeout_s),
-            {
+        self._ledger = self._open_ledger(config, context.replica_tag)
+        ports = Ports(
+            scorer=ClassifierClient(classifier, config.classifier.timeout_s),
+            tiers={
                 "small": TierClient("small", small, self._health, self._relay),
                 "large": TierClient("large", large, self._health, self._relay),
             },
-            self._health,
-            self._observe,
+            health=self._health,
+            state=LocalState(config),
+            settle=Settlement(
+                [self._keep_line, self._metrics.observe], self._metrics.accounting_failed
+            ),
         )
+        self._gateway = Gateway(config, ports)
 
     def reconfigure(self, user_config: dict[str, dict[TierName, dict[str, str | None]]]) -> None:
         """Serve calls it after the start and whenever the adapters change."""
@@ -77,14 +85,29 @@ class GatewayIngress:
         # The relay's connections are plain: where Ray's are not, answers stay on them.
         if not ray_uses_tls():
             await self._relay.start()
-        yield
-        self._relay.stop()
+        try:
+            yield
+        finally:
+            self._relay.stop()
+            if self._ledger is not None:
+                await asyncio.to_thread(self._ledger.close)
 
-    def _observe(self, record: Record) -> None:
+    def _open_ledger(self, config: AppConfig, replica: str) -> Ledger | None:
+        settings = config.gateway
+        if settings.ledger_dir is None:
+            return None
+        file = LedgerFile(
+            Path(settings.ledger_dir),
+            replica,
+            settings.ledger_file_bytes,
+            settings.ledger_keep_bytes,
+        )
+        return Ledger(file, config.classifier.threshold, self._metrics.lines_lost)
+
+    def _keep_line(self, exchange: Exchange) -> None:
         # Strangers may not fill the disk.
-        if record.outcome not in STRANGERS:
-            self._ledger.write(record)
-        self._metrics.observe(record)
+        if self._ledger is not None and exchange.outcome not in STRANGERS:
+            self._ledger.keep(exchange)
 
 
 def count_running(app_name: str) -> RunningCounts:

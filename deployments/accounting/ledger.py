@@ -1,131 +1,78 @@
-"""What is kept of a finished request: one JSON line and the metrics. Never any text of it."""
+"""The ledger: one JSON line per settled exchange, written beside the event loop."""
 
 import logging
+import queue
+import threading
 import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import orjson
-from ray.serve import metrics
 
-from deployments.accounting.record import Record
+from deployments.accounting.exchange import Exchange
+from deployments.accounting.ledger_file import Appended, LedgerFile
+from deployments.accounting.ledger_line import ledger_line
 
 log = logging.getLogger("ray.serve")
 
-TTFT_BUCKETS_MS = [5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000]
-
-
-def ledger_line(record: Record, threshold: float, now_s: float) -> dict[str, Any]:
-    """The request as one flat JSON object; times in ms, cost in USD."""
-    route, score = record.route, record.score
-    return {
-        "time_s": round(now_s, 3),
-        "request_id": record.request_id,
-        "endpoint": record.endpoint,
-        "stream": record.stream,
-        "asked_model": record.asked_model,
-        "tier": route.tier if route else None,
-        "model": record.model,
-        "cause": route.cause.value if route else None,
-        "score": round(score.complexity, 6) if score else None,
-        "threshold": threshold,
-        "p_small": round(score.p_small, 6) if score else None,
-        "p_large": round(score.p_large, 6) if score else None,
-        "gain": round(score.gain, 6) if score else None,
-        "familiar": round(score.familiar, 6) if score else None,
-        "artifact": score.artifact_id if score else None,
-        "attempts": record.attempts,
-        "outcome": record.outcome,
-        "prompt_tokens": record.usage.prompt_tokens,
-        "completion_tokens": record.usage.completion_tokens,
-        "cost_usd": record.cost_usd,
-        "score_ms": _ms(record.score_s),
-        "ttft_ms": _ms(record.ttft_s),
-        "total_ms": _ms(record.total_s),
-    }
-
-
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1e3, 2)
+# Lines that wait for a slow disk: 10 s of a gateway's most, some 8 MB.
+WAITING_LINES = 10_000
+# Lines in one write, so that a queue is worked off faster than it fills.
+LINES_PER_WRITE = 500
+CLOSE_S = 5.0
 
 
 class Ledger:
-    """Appends ledger lines to one file per gateway replica; without a folder it keeps none."""
+    """Queues lines for one writer thread: a disk that hangs or is full costs lines, no request."""
 
-    def __init__(self, folder: str | None, replica: str, threshold: float) -> None:
+    def __init__(self, file: LedgerFile, threshold: float, lost: Callable[[int], None]) -> None:
+        """`lost` counts lines that are not in the file; called from either thread."""
+        self._file = file
         self._threshold = threshold
+        self._lost = lost
         self._failing = False
-        self._file = None
-        if folder is not None:
-            path = Path(folder)
-            path.mkdir(parents=True, exist_ok=True)
-            self._file = (path / f"ledger-{replica}.jsonl").open("ab", buffering=0)
+        self._waiting: queue.Queue[bytes | None] = queue.Queue(WAITING_LINES)
+        self._thread = threading.Thread(target=self._write_all, name="ledger", daemon=True)
+        self._thread.start()
 
-    def write(self, record: Record) -> None:
-        """One line; a full disk must not fail the request that was just answered."""
-        if self._file is None:
-            return
-        line = orjson.dumps(ledger_line(record, self._threshold, time.time()))
+    def keep(self, exchange: Exchange) -> None:
+        """Queue the exchange's line; never waits."""
+        line = orjson.dumps(ledger_line(exchange, self._threshold, time.time())) + b"\n"
         try:
-            self._file.write(line + b"\n")
-            self._failing = False
-        except OSError as error:
-            if not self._failing:
-                log.warning("ledger: %s; its lines are lost meanwhile", error.strerror)
-            self._failing = True
+            self._waiting.put_nowait(line)
+        except queue.Full:
+            self._note_lost(1, "the disk is slower than the traffic")
 
     def close(self) -> None:
-        """End the file."""
-        if self._file is not None:
-            self._file.close()
+        """Write what waits, for `CLOSE_S` at most, and end the file."""
+        try:
+            self._waiting.put(None, timeout=CLOSE_S)
+        except queue.Full:
+            return
+        self._thread.join(CLOSE_S)
 
+    def _write_all(self) -> None:
+        closing = False
+        while not closing:
+            batch = [self._waiting.get()]
+            while len(batch) < LINES_PER_WRITE and not self._waiting.empty():
+                batch.append(self._waiting.get())
+            closing = None in batch
+            self._write([line for line in batch if line is not None])
+        self._file.close()
 
-class RequestMetrics:
-    """Counters and histograms of finished requests; exported by every node's Ray agent."""
+    def _write(self, lines: list[bytes]) -> None:
+        try:
+            done = self._file.append(lines, time.time())
+        except Exception as error:  # the thread must outlive whatever this was
+            done = Appended(0, OSError(None, type(error).__name__))
+        if done.error is None:
+            # Not before the queue is empty: a disk that is merely slow is said once, too.
+            self._failing = self._failing and not self._waiting.empty()
+        else:
+            self._note_lost(len(lines) - done.lines, done.error.strerror)
 
-    def __init__(self) -> None:
-        where = ("tier", "model", "cause", "outcome")
-        self._requests = metrics.Counter(
-            "smallfirst_requests_total", "Finished requests.", tag_keys=where
-        )
-        self._tokens = metrics.Counter(
-            "smallfirst_tokens_total", "Tokens of finished requests.", tag_keys=("tier", "kind")
-        )
-        self._cost = metrics.Counter(
-            "smallfirst_cost_usd_total", "Price of finished requests, USD.", tag_keys=("tier",)
-        )
-        self._unscored = metrics.Counter(
-            "smallfirst_unscored_total", "Requests that the classifier did not score in time."
-        )
-        self._ttft = metrics.Histogram(
-            "smallfirst_ttft_ms",
-            "From request to first byte of the answer, ms.",
-            boundaries=TTFT_BUCKETS_MS,
-            tag_keys=("tier", "model"),
-        )
-        self._duration = metrics.Histogram(
-            "smallfirst_request_ms",
-            "From request to last byte of the answer, ms.",
-            boundaries=TTFT_BUCKETS_MS,
-            tag_keys=("tier", "model"),
-        )
-
-    def observe(self, record: Record) -> None:
-        """Count one finished request."""
-        tier = record.route.tier if record.route else "none"
-        cause = record.route.cause.value if record.route else "none"
-        model = record.model or "none"
-        labels = {"tier": tier, "model": model, "cause": cause, "outcome": record.outcome}
-        self._requests.inc(1, labels)
-        if record.score_s is not None and record.score is None:
-            self._unscored.inc()
-        if record.usage.prompt_tokens:
-            self._tokens.inc(record.usage.prompt_tokens, {"tier": tier, "kind": "prompt"})
-        if record.usage.completion_tokens:
-            self._tokens.inc(record.usage.completion_tokens, {"tier": tier, "kind": "completion"})
-        if record.cost_usd:
-            self._cost.inc(record.cost_usd, {"tier": tier})
-        if record.ttft_s is not None:
-            self._ttft.observe(record.ttft_s * 1e3, {"tier": tier, "model": model})
-        if record.total_s is not None:
-            self._duration.observe(record.total_s * 1e3, {"tier": tier, "model": model})
+    def _note_lost(self, lines: int, why: str | None) -> None:
+        if not self._failing:
+            log.warning("ledger: %s; its lines are lost meanwhile", why)
+        self._failing = True
+        self._lost(lines)

@@ -1,117 +1,64 @@
-"""A request's way through the system, top to bottom: score, decide, open, fall back, account.
+"""A request's way through the system, top to bottom: refuse, score, decide, open, pass on, settle.
 
-Knows neither HTTP (`api.py`) nor Ray: it is handed a classifier, two tiers and their health, and
-is tested with plain objects in their place.
+Knows neither HTTP (`http/`) nor Ray: it is handed its ports, and is tested with plain objects in
+their place.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from types import TracebackType
 from typing import Any
 
-from deployments.accounting.record import Record
-from deployments.gateway.answer_check import first_content, is_empty_answer
-from deployments.gateway.ports import Health, OpenAnswer, Scorer, Tier
-from deployments.protocol.chunk import Usage
-from deployments.protocol.engine import EngineRequest
-from deployments.protocol.errors import DeadlineExceeded, ServingError
+from deployments.accounting.exchange import Exchange
+from deployments.gateway.attempts import Attempts, Job, Opened
+from deployments.gateway.deciding import Case, Deciding
+from deployments.gateway.hints import Hints
+from deployments.gateway.ports import Ports
+from deployments.protocol.errors import DeadlineExceeded, EngineDead, EngineKilled, ServingError
 from deployments.protocol.openai_request import ParsedRequest
-from deployments.routing.budget import Budget
+from deployments.routing.killers import DEATHS
 from deployments.routing.model_names import ModelNames
-from deployments.routing.route import (
-    Asked,
-    Cause,
-    Route,
-    Tiers,
-    TierState,
-    after_answer_check,
-    after_failure,
-    decide,
-    would_change,
-)
-from deployments.routing.sessions import Sessions
-from deployments.settings.app import AppConfig, TierName
-
-# What a conversation needed the large model for, as against what a moment did: a full or dead small
-# tier, or one request's hint, does not bind the next request.
-KEEPS_SESSION_LARGE = frozenset(
-    {Cause.CLASSIFIER, Cause.ANSWER_CHECK, Cause.CONTEXT_WINDOW, Cause.SESSION}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """What a client's headers say about one request."""
-
-    request_id: str
-    min_tier_large: bool = False
-    local_only: bool = False
-    session: str | None = None
-    timeout_s: float | None = None
+from deployments.routing.route import would_change
+from deployments.settings.app import AppConfig
 
 
 class Gateway:
     """Answers requests from two tiers, the small one first."""
 
-    def __init__(
-        self,
-        config: AppConfig,
-        scorer: Scorer,
-        tiers: Mapping[TierName, Tier],
-        health: Health,
-        observe: Callable[[Record], None],
-    ) -> None:
+    def __init__(self, config: AppConfig, ports: Ports) -> None:
         self.config = config
-        self._scorer = scorer
-        self._tiers = tiers
-        self._health = health
-        self._observe = observe
-        self._budget = Budget(config.escalation_budget)
-        self._sessions = Sessions(config.gateway.session_ttl_s)
+        self.ports = ports
         self.names = ModelNames(config)
+        self.deciding = Deciding(config, self.names, ports)
+        self.attempts = Attempts(config, self.names, ports, self.deciding.tiers)
 
-    async def answer(
-        self, request: ParsedRequest, hints: Hints, record: Record
-    ) -> AsyncIterator[bytes]:
-        """The answer's bytes, open: what fails before the first byte is raised here.
+    def admit(self, request: ParsedRequest, hints: Hints, started_s: float) -> "Answering":
+        """The request's answer, to be opened inside an `async with`.
 
-        Fills `record` on the way and hands it to `observe` when the request is over, however it
-        ended.
+        `started_s` is when it arrived, on `time.perf_counter`'s clock.
         """
-        loop = asyncio.get_running_loop()
-        limit_s = self.config.gateway.max_request_s
-        deadline_s = loop.time() + min(hints.timeout_s or limit_s, limit_s)
-        try:
-            try:
-                async with asyncio.timeout_at(deadline_s):
-                    asked = self._asked(request, hints)
-                    route = await self._route(asked, request, record)
-            except TimeoutError:
-                raise DeadlineExceeded("The deadline passed before the request began.") from None
-            answer, held = await self._open(route, asked, request, record, deadline_s)
-        except BaseException as error:
-            self._finish(record, error)
-            raise
-        if record.route is not None and record.route.cause in KEEPS_SESSION_LARGE:
-            self._sessions.went_large(hints.session, loop.time())
-        return self._bytes(answer, held, record)
+        asked_model = request.model if self.names.known(request.model) else "unknown"
+        exchange = Exchange(
+            hints.request_id, request.endpoint, asked_model, request.stream, started_s
+        )
+        return Answering(self, request, hints, exchange)
 
-    def refuse(self, record: Record, error: ServingError) -> None:
-        """Account for a request that was wrong before it could be answered."""
-        self._finish(record, error)
+    def refuse(self, exchange: Exchange, error: ServingError) -> None:
+        """Account for a request that was wrong before it could be admitted."""
+        exchange.settle(error, self.ports.settle)
 
     async def dry_run(self, request: ParsedRequest, hints: Hints) -> dict[str, Any]:
-        """What `answer` would do with the request now, and what would change it."""
-        asked = self._asked(request, hints)
-        score = await self._scorer.score(request.conversation)
+        """What an answer would come from now, and what would change it."""
+        case = self.deciding.case(request, hints)
+        score = await self.deciding.score(case)
+        route = self.deciding.route(case, score)
         threshold = self.config.classifier.threshold
         complexity = score.complexity if score else None
-        route = decide(asked, self._state(), complexity, threshold, self._budget.left)
         return {
             "object": "smallfirst.route",
             "tier": route.tier,
-            "model": self.config.tiers[route.tier].model,
+            "model": self.names.served(request.model, route.tier, case.domain(score)),
             "cause": route.cause.value,
             "score": complexity,
             "threshold": threshold,
@@ -125,135 +72,95 @@ class Gateway:
             }
             if score
             else None,
-            "would_change": would_change(asked, self._state(), complexity, threshold),
+            "would_change": would_change(case.asked, self.deciding.tiers(), complexity, threshold),
         }
 
-    def _asked(self, request: ParsedRequest, hints: Hints) -> Asked:
-        now_s = asyncio.get_running_loop().time()
-        return Asked(
-            tier=self.names.tier(request.model),
-            min_tier_large=hints.min_tier_large,
-            local_only=hints.local_only or self.config.local_only,
-            session_large=self._sessions.is_large(hints.session, now_s),
-            needs=request.needs,
-            media_hosts=request.media_hosts,
-        )
 
-    async def _route(self, asked: Asked, request: ParsedRequest, record: Record) -> Route:
-        """Score where the score can matter, then decide."""
-        if asked.tier is None:
-            started_s = time.perf_counter()
-            record.score = await self._scorer.score(request.conversation)
-            record.score_s = time.perf_counter() - started_s
-            self._budget.earn()
-        complexity = record.score.complexity if record.score else None
-        route = decide(
-            asked,
-            self._state(),
-            complexity,
-            self.config.classifier.threshold,
-            self._budget.left,
-        )
-        if route.tier == "large" and route.cause is Cause.CLASSIFIER:
-            self._budget.spend()
-        return route
+class Answering:
+    """One admitted request: `async with` it, `open` it, iterate for the answer's bytes.
 
-    async def _open(
-        self, route: Route, asked: Asked, request: ParsedRequest, record: Record, deadline_s: float
-    ) -> tuple["_Bytes", list[bytes]]:
-        """An answer with its held first items, from the first tier that gives one.
+    Whatever happens inside the `async with`, the exchange is settled once and the generation is
+    stopped when it is left, also where nothing was opened or nobody iterated.
+    """
 
-        At most two tiers are asked: a route that is itself a fallback allows no other.
-        """
-        while True:
-            record.route, record.attempts = route, record.attempts + 1
-            domain = record.score.domain if record.score else None
-            record.model = self.names.served(request.model, route.tier, domain)
-            answer: _Bytes | None = None
-            try:
-                opened = await self._tiers[route.tier].open(
-                    self._engine_request(request, asked, record, deadline_s), deadline_s
-                )
-                record.model = opened.model or record.model
-                answer = _Bytes(opened)
-                other = after_answer_check(route, self._state())
-                if other is None:
-                    return answer, []
-                held = await first_content(answer, request.stream)
-                if not is_empty_answer(held, request):
-                    return answer, held
-            except ServingError as error:
-                # Held items were not sent: a failure among them is one before the first byte.
-                other = after_failure(route, error, self._state())
-            if answer is not None:
-                await answer.close()
-            route = other
+    def __init__(
+        self, gateway: Gateway, request: ParsedRequest, hints: Hints, exchange: Exchange
+    ) -> None:
+        self.request = request
+        self.exchange = exchange
+        self._gateway = gateway
+        self._deciding = gateway.deciding
+        self._hints = hints
+        self._opened: Opened | None = None
 
-    def _engine_request(
-        self, request: ParsedRequest, asked: Asked, record: Record, deadline_s: float
-    ) -> EngineRequest:
-        adapters = self.names.adapters[record.route.tier] if record.route else {}
-        return EngineRequest(
-            endpoint=request.endpoint,
-            body=request.body,
-            request_id=record.request_id,
-            local_only=asked.local_only,
-            timeout_s=max(0.0, deadline_s - asyncio.get_running_loop().time()),
-            adapter=record.model if record.model in adapters else None,
-        )
-
-    async def _bytes(
-        self, answer: "_Bytes", held: list[bytes], record: Record
-    ) -> AsyncIterator[bytes]:
-        """The answer's bytes to the end, accounted for; errors on the way are raised."""
-        try:
-            for item in held:
-                record.first_byte()
-                yield item
-            async for item in answer:
-                record.first_byte()
-                yield item
-            record.usage = answer.usage
-            self._finish(record, None)
-        except BaseException as error:
-            record.usage = answer.usage
-            self._finish(record, error)
-            raise
-        finally:
-            await answer.close()
-
-    def _finish(self, record: Record, error: BaseException | None) -> None:
-        """Close the record, once, and hand it over."""
-        if record.total_s is not None:
-            return
-        tier = self.config.tiers[record.route.tier] if record.route is not None else None
-        record.finish(error, tier)
-        self._observe(record)
-
-    def _state(self) -> Tiers:
-        return Tiers(self._tier_state("small"), self._tier_state("large"))
-
-    def _tier_state(self, name: TierName) -> TierState:
-        tier = self.config.tiers[name]
-        return TierState(self._health.up(name), tier.remote, tier.abilities, tier.media_hosts)
-
-
-class _Bytes:
-    """An answer's data without what is said beside it, and the tokens so far."""
-
-    def __init__(self, answer: OpenAnswer) -> None:
-        self._answer = answer
-        self.usage = Usage(0, 0)
-
-    def __aiter__(self) -> "_Bytes":
+    async def __aenter__(self) -> "Answering":
         return self
 
-    async def __anext__(self) -> bytes:
-        data = b""
-        while not data:
-            chunk = await anext(self._answer)
-            self.usage, data = chunk.usage, chunk.data
-        return data
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose(error)
 
-    async def close(self) -> None:
-        await self._answer.close()
+    async def aclose(self, error: BaseException | None = None) -> None:
+        """Settle, and stop the generation where it still runs. Safe to call again."""
+        self.exchange.settle(error, self._gateway.ports.settle)
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.answer.close()
+
+    async def open(self) -> None:
+        """Return when the answer has begun. Raises: `ServingError`, before any byte of it."""
+        try:
+            self._deciding.refuse_killer(self.request, self._hints)
+            self._opened = await self._open()
+        except BaseException as error:
+            self.exchange.end(error)
+            raise
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The answer's bytes to the end. Raises: `ServingError` where it breaks off."""
+        if self._opened is None:
+            return
+        exchange = self.exchange
+        try:
+            async for chunk in self._opened.chunks():
+                if chunk.data:
+                    exchange.first_byte()
+                    yield chunk.data
+            exchange.end(None)
+        except BaseException as error:
+            if isinstance(error, EngineDead):
+                self._deciding.engine_died(self.request, self._hints, 1)
+            exchange.end(error)
+            raise
+
+    async def _open(self) -> Opened:
+        """Score, decide, ask the tiers, remember who answered."""
+        loop, exchange, hints = asyncio.get_running_loop(), self.exchange, self._hints
+        limit_s = self._gateway.config.gateway.max_request_s
+        deadline_s = loop.time() + min(hints.timeout_s or limit_s, limit_s)
+        case = self._deciding.case(self.request, hints)
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                await self._score(case)
+        except TimeoutError:
+            raise DeadlineExceeded("The deadline passed before the request began.") from None
+        route = self._deciding.paid_route(case, exchange.score)
+        domain = case.domain(exchange.score)
+        job = Job(self.request, case.asked, domain, hints.request_id, deadline_s)
+        try:
+            opened = await self._gateway.attempts.open(route, job, exchange)
+        except EngineKilled:
+            self._deciding.engine_died(self.request, hints, DEATHS)
+            raise
+        self._deciding.answered(case, opened.attempt, exchange.score)
+        return opened
+
+    async def _score(self, case: Case) -> None:
+        if self._deciding.judged(case):
+            started_s = time.perf_counter()
+            self.exchange.score = await self._deciding.score(case)
+            self.exchange.score_s = time.perf_counter() - started_s

@@ -1,28 +1,20 @@
 """HTTP in, HTTP out: bodies, keys, headers, SSE, OpenAI's error envelope. Decides nothing."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 
-import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route as Path
 
-from deployments.accounting.record import Record
-from deployments.gateway.answering import Gateway, Hints
+from deployments.accounting.exchange import Exchange
+from deployments.gateway.answering import Gateway
+from deployments.http.answer import CLIENT_CLOSED_REQUEST, AnswerResponse
 from deployments.http.api_keys import ApiKeys
 from deployments.http.body import parse_body, read_body
-from deployments.http.disconnect import unless_disconnected
-from deployments.http.headers import (
-    bare_headers,
-    dry_run_headers,
-    hints,
-    request_id,
-    response_headers,
-)
+from deployments.http.headers import bare_headers, dry_run_headers, hints, request_id
 from deployments.http.probes import Probes
 from deployments.http.responses import error_response, json_response
 from deployments.http.web_pages import WebPages, allow_origins
@@ -33,12 +25,7 @@ from deployments.protocol.errors import (
     UnknownModel,
     UnknownPath,
 )
-from deployments.protocol.openai_request import ParsedRequest
 from deployments.settings.app import TierName
-
-CLIENT_CLOSED_REQUEST = 499
-# nginx gathers an answer before it passes it on, unless the answer says otherwise.
-NOT_HELD_BACK = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -98,15 +85,9 @@ class _Api:
 
     def _refused(self, endpoint: str, request: Request, error: ServingError) -> Response:
         """The answer to a request that was wrong before anything was decided; it is counted too."""
-        record = Record(
-            request_id=request_id(request),
-            endpoint=endpoint,
-            asked_model="unknown",
-            stream=False,
-            started_s=request.state.started_s,
-        )
-        self._gateway.refuse(record, error)
-        return error_response(error, bare_headers(record.request_id))
+        refused = Exchange(request_id(request), endpoint, "unknown", False, request.state.started_s)
+        self._gateway.refuse(refused, error)
+        return error_response(error, bare_headers(refused.request_id))
 
     async def chat(self, request: Request) -> Response:
         """`POST /v1/chat/completions`."""
@@ -139,55 +120,8 @@ class _Api:
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         raw, asked = await read_body(request, hints(request), self._gateway.config.gateway)
         parsed = await parse_body(endpoint, raw)
-        record = Record(
-            request_id=asked.request_id,
-            endpoint=endpoint,
-            asked_model=parsed.model if self._gateway.names.known(parsed.model) else "unknown",
-            stream=parsed.stream,
-            started_s=request.state.started_s,
-        )
-        debug = request.headers.get("x-smallfirst-debug") == "true"
-        try:
-            work = self._collect(parsed, asked, record)
-            answer = await unless_disconnected(request.receive, work)
-        except ServingError as error:
-            return error_response(error, response_headers(record, parsed, debug))
-        headers = response_headers(record, parsed, debug)
-        if isinstance(answer, bytes):
-            return Response(answer, headers=headers, media_type="application/json")
-        headers |= NOT_HELD_BACK
-        return StreamingResponse(_sse(answer), headers=headers, media_type="text/event-stream")
-
-    async def _collect(
-        self, parsed: ParsedRequest, asked: Hints, record: Record
-    ) -> bytes | AsyncIterator[bytes]:
-        """The whole JSON document, or the open stream of events."""
-        items = await self._gateway.answer(parsed, asked, record)
-        return items if parsed.stream else await _document(items)
-
-
-async def _document(items: AsyncIterator[bytes]) -> bytes:
-    """The one JSON document of an answer that is not streamed.
-
-    It is whole when it is here: a replica that dies before it has said what the answer cost has
-    still answered.
-    """
-    document = await anext(items)
-    with suppress(ServingError):
-        async for _ in items:
-            pass
-    return document
-
-
-async def _sse(items: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The events and `[DONE]`; after the first byte an error is one event and no `[DONE]`."""
-    try:
-        async for item in items:
-            yield item
-    except ServingError as error:
-        yield b"data: " + orjson.dumps(error.envelope()) + b"\n\n"
-        return
-    yield b"data: [DONE]\n\n"
+        answering = self._gateway.admit(parsed, asked, request.state.started_s)
+        return AnswerResponse(answering, request.headers.get("x-smallfirst-debug") == "true")
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

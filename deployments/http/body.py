@@ -9,7 +9,7 @@ from dataclasses import replace
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from deployments.gateway.answering import Hints
+from deployments.gateway.hints import Hints
 from deployments.protocol.engine import Endpoint
 from deployments.protocol.errors import (
     BodyTooLarge,

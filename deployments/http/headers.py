@@ -1,13 +1,14 @@
 """The request headers we honour and the response headers we always send."""
 
+import hashlib
 import uuid
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from deployments.accounting.record import Record
-from deployments.gateway.answering import Hints
+from deployments.accounting.exchange import Exchange
+from deployments.gateway.hints import Hints
 from deployments.protocol.errors import InvalidRequest
 from deployments.protocol.openai_request import ParsedRequest
 
@@ -45,6 +46,7 @@ def hints(request: Request) -> Hints:
         local_only="true" in _words(headers, "x-smallfirst-local-only", ("true", "false")),
         session=_session(headers.getlist("x-smallfirst-session")),
         timeout_s=_timeout_s(_listed(headers, "x-request-timeout-seconds")),
+        caller=_caller(headers.getlist("authorization")),
     )
 
 
@@ -54,6 +56,12 @@ def request_id(request: Request) -> str:
     if 0 < len(given) <= 128 and all(c.isascii() and (c.isalnum() or c in "-_.") for c in given):
         return given
     return uuid.uuid4().hex
+
+
+def _caller(authorization: list[str]) -> bytes:
+    """A digest of the caller's key: it tells callers apart and gives no key away."""
+    keys = [line.partition(" ")[2].strip() for line in authorization]
+    return hashlib.sha256("\n".join(keys).encode()).digest()
 
 
 def _listed(headers: Headers, name: str) -> list[str]:
@@ -114,23 +122,24 @@ def dry_run_headers(request_id: str, decision: dict[str, Any]) -> dict[str, str]
     }
 
 
-def response_headers(record: Record, parsed: ParsedRequest, debug: bool) -> dict[str, str]:
+def response_headers(exchange: Exchange, parsed: ParsedRequest, debug: bool) -> dict[str, str]:
     """The headers of every answer; more of them where the client asks for debug."""
-    route, score = record.route, record.score
-    headers = bare_headers(record.request_id)
-    headers["x-smallfirst-model"] = record.model or ""
-    if route:
-        headers["x-smallfirst-tier"] = route.tier
-        headers["x-smallfirst-cause"] = route.cause.value
+    last, score = exchange.last, exchange.score
+    headers = bare_headers(exchange.request_id)
+    if last:
+        headers["x-smallfirst-tier"] = last.tier
+        # The replica's own word for itself; a header that cannot be sent would lose the answer.
+        headers["x-smallfirst-model"] = _header_safe(last.model)
+        headers["x-smallfirst-cause"] = last.cause.value
     if score:
         headers["x-smallfirst-score"] = f"{score.complexity:.4f}"
     if debug:
-        headers["x-smallfirst-attempts"] = str(record.attempts)
+        headers["x-smallfirst-attempts"] = str(len(exchange.attempts))
         named = parsed.ignored[:MAX_IGNORED_NAMES]
         headers["x-smallfirst-ignored-fields"] = ",".join(map(_header_safe, named))
         headers["x-smallfirst-ignored-count"] = str(len(parsed.ignored))
-        if record.score_s is not None:
-            headers["x-smallfirst-score-ms"] = f"{record.score_s * 1e3:.2f}"
+        if exchange.score_s is not None:
+            headers["x-smallfirst-score-ms"] = f"{exchange.score_s * 1e3:.2f}"
         if score:
             headers["x-smallfirst-gain"] = f"{score.gain:.4f}"
             headers["x-smallfirst-familiar"] = f"{score.familiar:.4f}"

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from deployments.protocol.errors import ServingError, UnsupportedMediaType
+from deployments.protocol.errors import EngineKilled, ServingError, UnsupportedMediaType
 
 # What a body may come as; an answer of 415 says it (RFC 9110, 15.5.16).
 ACCEPTED = {"accept": "application/json", "accept-encoding": "gzip, deflate, identity"}
@@ -23,4 +23,7 @@ def error_response(error: ServingError, headers: Mapping[str, str]) -> Response:
         headers = {**headers, "retry-after": str(error.retry_after_s)}
     if isinstance(error, UnsupportedMediaType):
         headers = {**headers, **ACCEPTED}
+    if isinstance(error, EngineKilled):
+        # OpenAI's clients repeat a request after every 500 that does not say this.
+        headers = {**headers, "x-should-retry": "false"}
     return json_response(error.envelope(), headers, error.status)

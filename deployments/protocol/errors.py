@@ -170,6 +170,12 @@ class EngineDead(ServingError):
     code = "engine_dead"
 
 
+class EngineKilled(ServingError):
+    """Engines died under this request; it is refused for a while, so that no more of them do."""
+
+    code = "engine_killed"
+
+
 class DeadlineExceeded(ServingError):
     """The request's deadline passed before the answer was complete."""
 

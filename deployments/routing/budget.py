@@ -25,6 +25,12 @@ class Budget:
         # Ten times 0.1 is 0.9999…: without the slack a burst of 1 would never refill.
         return self._left >= 1.0 - 1e-9
 
+    @property
+    def credit(self) -> bool:
+        """Whether an escalation that another gateway may have paid for still fits: up to `burst`
+        ahead of what was earned, so that the share holds in the long run."""
+        return self._rate > 0 and self._left > -self._burst
+
     def spend(self) -> None:
         """Count one escalation."""
         self._left -= 1.0

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from deployments.protocol.errors import (
     ContextLengthExceeded,
+    EngineDead,
+    EngineKilled,
     InvalidRequest,
     LocalOnlyConflict,
     Overloaded,
@@ -33,6 +35,14 @@ class Cause(StrEnum):
     CONTEXT_WINDOW = "context_window"
     CAPABILITY = "capability"
     SESSION = "session"
+    TOOL_LOOP = "tool_loop"
+
+
+# A session that went large stays there for scores this far under the threshold: what is near it
+# would switch models, and lose the cache, with every second message. Below, the task is over.
+SESSION_MARGIN = 0.2
+# The causes that the escalation budget pays for; the others are the client's or a tier's doing.
+PAID = frozenset({Cause.CLASSIFIER, Cause.SESSION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,8 @@ class Asked:
     min_tier_large: bool = False
     local_only: bool = False
     session_large: bool = False
+    # The tier that answered the turn to which this request brings tool results.
+    turn_tier: TierName | None = None
     # What a model must be able to do, and the parameter of the request that asks for it.
     needs: Mapping[Need, str] = field(default_factory=dict)
     # Hosts that somebody would have to fetch images from.
@@ -148,13 +160,19 @@ def _preferred(asked: Asked, score: float | None, threshold: float, budget_left:
     """The route of an `auto` request that both tiers could answer, were both up."""
     if asked.min_tier_large:
         return Route("large", Cause.CLIENT_HINT, may_fall_back=False)
-    if asked.session_large:
-        return Route("large", Cause.SESSION, may_fall_back=True)
-    if score is None or score < threshold:
+    if asked.turn_tier is not None:
+        return Route(asked.turn_tier, Cause.TOOL_LOOP, may_fall_back=True)
+    hard = score is not None and score >= threshold
+    if not hard and not (asked.session_large and not is_easy(score, threshold)):
         return Route("small", Cause.CLASSIFIER, may_fall_back=True)
     if not budget_left:
         return Route("small", Cause.BUDGET_EXHAUSTED, may_fall_back=True)
-    return Route("large", Cause.CLASSIFIER, may_fall_back=True)
+    return Route("large", Cause.CLASSIFIER if hard else Cause.SESSION, may_fall_back=True)
+
+
+def is_easy(score: float | None, threshold: float) -> bool:
+    """Whether a turn ends a session's stay on the large tier; no score says nothing."""
+    return score is not None and score < threshold - SESSION_MARGIN
 
 
 def _avoid_down(route: Route, tiers: Tiers) -> Route:
@@ -167,8 +185,11 @@ def _avoid_down(route: Route, tiers: Tiers) -> Route:
 def after_failure(route: Route, error: ServingError, tiers: Tiers) -> Route:
     """The next route after `error` came before the first byte.
 
-    Raises: `error` itself where no other tier may or can answer.
+    An engine's death is never passed on: the other tier's engines would be next.
+    Raises: `error` itself where no other tier may or can answer; `EngineKilled` after a death.
     """
+    if isinstance(error, EngineDead):
+        raise EngineKilled("The engine died twice while it held this request.") from error
     if not route.may_fall_back:
         raise error
     if isinstance(error, ContextLengthExceeded):
@@ -205,7 +226,7 @@ def would_change(asked: Asked, tiers: Tiers, score: float | None, threshold: flo
         changes.append("the header x-smallfirst-min-tier: large")
     if route.tier == "large" and tiers.large.remote:
         changes.append("the header x-smallfirst-local-only: true")
-    if asked.session_large:
+    if route.cause is Cause.SESSION:
         changes.append("another x-smallfirst-session")
     return changes
 

@@ -198,6 +198,12 @@ class GatewayConfig(Settings):
     ledger_dir: str | None = None
     """Folder for one JSON line per request (tier, cause, tokens, cost, TTFT; never text); null:
     none."""
+    ledger_file_bytes: int = Field(64 * 1024**2, ge=1024**2)
+    """A gateway's ledger file begins anew at this size, and every day (UTC). 64 MiB: some 80,000
+    requests, and still a file that opens."""
+    ledger_keep_bytes: int = Field(4 * 1024**3, ge=1024**2)
+    """The oldest ledger files in the folder are removed above this, bytes: some 5 million
+    requests."""
 
 
 class EscalationBudget(Settings):

@@ -13,13 +13,15 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 
-from deployments.accounting.record import Record
+from deployments.accounting.exchange import Exchange
 from deployments.gateway.answering import Gateway
+from deployments.gateway.ports import Ports
 from deployments.http.api import build_api
 from deployments.http.api_keys import ApiKeys
 from deployments.replicas.health import TierHealth
 from deployments.replicas.relay import RelayPort
 from deployments.replicas.tier_client import TierClient
+from deployments.routing.shared_state import LocalState
 from deployments.settings.app import AppConfig, TierName
 from deployments.settings.key_source import KeySource
 from tests.fakes import FakeHandle, FakeScorer, LocalTier, local_tier
@@ -45,7 +47,7 @@ class Service:
     tiers: dict[TierName, LocalTier]
     handles: dict[TierName, FakeHandle]
     health: TierHealth
-    records: list[Record]
+    records: list[Exchange]
     url: str = ""
 
     @property
@@ -88,7 +90,7 @@ async def in_process(
     for name, engine in engines.items():
         args[name] = {"model": f"sim-{name}", "engine": engine, **tiers[name]}
     config = AppConfig.model_validate(args)
-    scorer, records = FakeScorer(score), list[Record]()
+    scorer, records = FakeScorer(score), list[Exchange]()
     replicas = {name: await local_tier(tier, name) for name, tier in config.tiers.items()}
     handles = {name: FakeHandle(replica.generate) for name, replica in replicas.items()}
     health = TierHealth(dict, 1.0, frozenset())
@@ -96,7 +98,8 @@ async def in_process(
     relay = RelayPort("127.0.0.1")
     await relay.start()
     clients = {name: TierClient(name, h, health, relay) for name, h in handles.items()}
-    gateway = Gateway(config, scorer, clients, health, records.append)
+    ports = Ports(scorer, clients, health, LocalState(config), records.append)
+    gateway = Gateway(config, ports)
     source = KeySource("TEST_KEYS", listed=",".join(keys)) if keys else None
     app = build_api(gateway, ApiKeys(source), health.running, on_loopback)
     try:

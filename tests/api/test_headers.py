@@ -78,7 +78,7 @@ async def test_a_session_has_up_to_256_characters_and_may_be_sent_twice(service:
     async with service.http as http:
         service.scorer.complexity = 0.9
         await http.post(CHAT, json=chat(), headers=session)
-        service.scorer.complexity = 0.1
+        service.scorer.complexity = 0.6
         same = await http.post(CHAT, json=chat(), headers=session)
     assert same.headers["x-smallfirst-cause"] == "session"
 
@@ -87,7 +87,7 @@ async def test_an_empty_session_is_none(service: Service) -> None:
     async with service.http as http:
         service.scorer.complexity = 0.9
         await http.post(CHAT, json=chat(), headers={"x-smallfirst-session": ""})
-        service.scorer.complexity = 0.1
+        service.scorer.complexity = 0.6
         other = await http.post(CHAT, json=chat(), headers={"x-smallfirst-session": ""})
     assert other.headers["x-smallfirst-tier"] == "small"
 

@@ -240,17 +240,39 @@ async def test_a_wrong_request_is_counted(service: Service, content: bytes) -> N
     assert (record.endpoint, record.outcome) == ("chat", "invalid_request")
 
 
-async def test_a_session_that_went_large_stays_large(service: Service) -> None:
+async def test_a_session_that_went_large_stays_while_its_turns_are_near_it(
+    service: Service,
+) -> None:
     session = {"x-smallfirst-session": "s1"}
+    went = []
     async with service.http as http:
-        service.scorer.complexity = 0.9
-        await http.post(CHAT, json=chat(), headers=session)
-        service.scorer.complexity = 0.1
-        same = await http.post(CHAT, json=chat(), headers=session)
-        other = await http.post(CHAT, json=chat(), headers={"x-smallfirst-session": "s2"})
-    assert same.headers["x-smallfirst-cause"] == "session"
-    assert same.headers["x-smallfirst-tier"] == "large"
-    assert other.headers["x-smallfirst-tier"] == "small"
+        for score in (0.6, 0.9, 0.6, 0.1, 0.6):
+            service.scorer.complexity = score
+            answer = await http.post(CHAT, json=chat(), headers=session)
+            went.append(
+                f"{answer.headers['x-smallfirst-tier']} {answer.headers['x-smallfirst-cause']}"
+            )
+    assert went == [
+        "small classifier",
+        "large classifier",
+        "large session",
+        "small classifier",
+        "small classifier",
+    ]
+
+
+async def test_a_session_is_its_callers_own(serving: Serving) -> None:
+    keys = frozenset({"key-a", "key-b"})
+    session = {"x-smallfirst-session": "default"}
+    async with serving(keys=keys, score=0.9) as service, service.http as http:
+        a, b = ({**session, "authorization": f"Bearer {key}"} for key in sorted(keys))
+        await http.post(CHAT, json=chat(), headers=a)
+        service.scorer.complexity = 0.6
+        causes = [
+            (await http.post(CHAT, json=chat(), headers=headers)).headers["x-smallfirst-cause"]
+            for headers in (b, a)
+        ]
+    assert causes == ["classifier", "session"]
 
 
 # An address where nobody listens: whatever is sent there fails.

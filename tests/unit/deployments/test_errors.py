@@ -50,6 +50,7 @@ CONTRACT = {
     "ReplicaUnavailable": (503, "server_error", "replica_unavailable"),
     "AdapterNotLoaded": (503, "server_error", "adapter_not_loaded"),
     "EngineDead": (500, "server_error", "engine_dead"),
+    "EngineKilled": (500, "server_error", "engine_killed"),
     "DeadlineExceeded": (504, "timeout_error", "deadline_exceeded"),
 }
 

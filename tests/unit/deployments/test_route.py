@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from deployments.protocol.errors import (
     ContextLengthExceeded,
     DeadlineExceeded,
+    EngineDead,
     EngineFailure,
+    EngineKilled,
     InvalidRequest,
     LocalOnlyConflict,
     Overloaded,
@@ -48,6 +50,7 @@ askeds = st.builds(
     session_large=st.booleans(),
     needs=sets.map(lambda needs: dict.fromkeys(needs, "field")),
     media_hosts=hosts,
+    turn_tier=st.sampled_from([None, "small", "large"]),
 )
 scores = st.none() | st.floats(0, 1)
 failures = st.sampled_from(all_errors()).map(lambda cls: cls("failed"))
@@ -94,25 +97,48 @@ VLLM: dict[Need, str] = {"vllm": "top_k"}
 HOST = frozenset({"a.example"})
 SPEAKS_VLLM: dict[str, Any] = {"abilities": TEXT | {"vllm"}}
 FETCHES: dict[str, Any] = {"media_hosts": HOST}
+IN_SESSION = {"session_large": True}
+IN_LOOP = {"turn_tier": "large"}
 # what was asked, tiers, score, budget left -> tier, cause, may fall back
 ROUTES = {
     "an easy prompt": ({}, {}, 0.1, True, ("small", "classifier", True)),
     "a hard prompt": ({}, {}, 0.9, True, ("large", "classifier", True)),
     "hard, no budget": ({}, {}, 0.9, False, ("small", "budget_exhausted", True)),
     "easy, no budget": ({}, {}, 0.1, False, ("small", "classifier", True)),
-    "easy, in a large session": (
-        {"session_large": True},
+    "middling, in a large session": (IN_SESSION, {}, 0.55, True, ("large", "session", True)),
+    "middling, in no session": ({}, {}, 0.55, True, ("small", "classifier", True)),
+    "easy, in a large session": (IN_SESSION, {}, 0.49, True, ("small", "classifier", True)),
+    "hard, in a large session": (IN_SESSION, {}, 0.9, True, ("large", "classifier", True)),
+    "unscored, in a large session": (IN_SESSION, {}, None, True, ("large", "session", True)),
+    "a session needs budget": (IN_SESSION, {}, 0.55, False, ("small", "budget_exhausted", True)),
+    "tool results of a large turn": (IN_LOOP, {}, None, False, ("large", "tool_loop", True)),
+    "tool results of a small turn": (
+        {"turn_tier": "small", "session_large": True},
         {},
-        0.1,
+        None,
         True,
-        ("large", "session", True),
+        ("small", "tool_loop", True),
     ),
-    "a session needs no budget": (
-        {"session_large": True},
+    "tool results, large down": (
+        IN_LOOP,
+        {"large": DOWN},
+        None,
+        True,
+        ("small", "large_unavailable", False),
+    ),
+    "tool results, large outside, local only": (
+        {**IN_LOOP, "local_only": True},
+        {"large": REMOTE},
+        None,
+        True,
+        ("small", "local_only", False),
+    ),
+    "a hint beats the turn": (
+        {"turn_tier": "small", "min_tier_large": True},
         {},
-        0.1,
-        False,
-        ("large", "session", True),
+        None,
+        True,
+        ("large", "client_hint", False),
     ),
     "hint large": ({"min_tier_large": True}, {}, 0.1, True, ("large", "client_hint", False)),
     "hint large, no budget": (
@@ -220,7 +246,11 @@ ROUTES = {
     ("asked", "state", "score", "budget_left", "expected"), ROUTES.values(), ids=ROUTES
 )
 def test_a_request_goes(
-    asked: Any, state: Any, score: float, budget_left: bool, expected: tuple[TierName, str, bool]
+    asked: Any,
+    state: Any,
+    score: float | None,
+    budget_left: bool,
+    expected: tuple[TierName, str, bool],
 ) -> None:
     route = decide(Asked(**asked), tiers(**state), score, 0.7, budget_left)
     assert (route.tier, route.cause, route.may_fall_back) == expected
@@ -337,8 +367,14 @@ def test_a_route_that_may_not_fall_back_never_does(
 ) -> None:
     route = Route(tier, cause, may_fall_back=False)
     assert after_answer_check(route, state) is None
-    with pytest.raises(type(error)):
+    with pytest.raises(EngineKilled if isinstance(error, EngineDead) else type(error)):
         after_failure(route, error, state)
+
+
+@pytest.mark.parametrize("tier", ["small", "large"])
+def test_an_engine_that_died_under_a_request_sends_it_nowhere_else(tier: TierName) -> None:
+    with pytest.raises(EngineKilled):
+        after_failure(Route(tier, Cause.CLASSIFIER, True), EngineDead("died"), tiers())
 
 
 def asked_tiers(
@@ -437,8 +473,8 @@ def test_a_dry_run_can_explain_every_route(asked: Asked, state: Tiers, score: fl
         ),
         ({"tier": "small"}, None, ['model "auto" would let the score decide']),
         (
-            {"session_large": True},
-            0.1,
+            IN_SESSION,
+            0.55,
             ["the header x-smallfirst-local-only: true", "another x-smallfirst-session"],
         ),
     ],

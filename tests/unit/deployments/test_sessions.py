@@ -1,36 +1,65 @@
-"""A session that went large stays large while it is warm, and the memory of it is bounded."""
+"""A binding lasts while it is warm; the memory of them is bounded whatever clients send."""
 
 import pytest
 
-from deployments.routing.sessions import Sessions
+from deployments.routing.sessions import KEY_BYTES, Binding, Sessions, session_key, turn_key
+
+LARGE = Binding("large")
 
 
 @pytest.mark.parametrize(
-    ("after_s", "large"), [(0.0, True), (59.0, True), (60.0, True), (60.1, False)]
+    ("after_s", "bound"), [(0.0, True), (59.0, True), (60.0, True), (60.1, False)]
 )
-def test_a_session_stays_large_for_its_time(after_s: float, large: bool) -> None:
+def test_a_binding_stays_for_its_time(after_s: float, bound: bool) -> None:
     sessions = Sessions(ttl_s=60)
-    sessions.went_large("a", 100.0)
-    assert sessions.is_large("a", 100.0 + after_s) is large
+    sessions.put(b"a", LARGE, 100.0)
+    assert (sessions.get(b"a", 100.0 + after_s) == LARGE) is bound
 
 
-def test_each_large_request_begins_the_time_again() -> None:
+def test_each_use_begins_the_time_again() -> None:
     sessions = Sessions(ttl_s=60)
-    sessions.went_large("a", 0.0)
-    sessions.went_large("a", 50.0)
-    assert sessions.is_large("a", 110.0)
+    sessions.put(b"a", LARGE, 0.0)
+    sessions.put(b"a", LARGE, 50.0)
+    assert sessions.get(b"a", 110.0)
 
 
-def test_sessions_do_not_mix_and_a_request_without_one_has_none() -> None:
+def test_bindings_do_not_mix_and_a_request_without_a_key_has_none() -> None:
     sessions = Sessions(ttl_s=60)
-    sessions.went_large("a", 0.0)
-    sessions.went_large(None, 0.0)
-    assert not sessions.is_large("b", 0.0)
-    assert not sessions.is_large(None, 0.0)
+    sessions.put(b"a", LARGE, 0.0)
+    assert sessions.get(b"b", 0.0) is None
+    assert sessions.get(None, 0.0) is None
 
 
-def test_the_session_used_longest_ago_is_forgotten_first() -> None:
+def test_a_forgotten_session_is_over() -> None:
+    sessions = Sessions(ttl_s=60)
+    sessions.put(b"a", LARGE, 0.0)
+    sessions.forget(b"a")
+    sessions.forget(b"never there")
+    assert sessions.get(b"a", 0.0) is None
+
+
+def test_the_one_used_longest_ago_is_forgotten_first() -> None:
     sessions = Sessions(ttl_s=60, capacity=2)
-    for name in ("a", "b", "a", "c"):
-        sessions.went_large(name, 0.0)
-    assert [sessions.is_large(name, 0.0) for name in "abc"] == [True, False, True]
+    for name in (b"a", b"b", b"a", b"c"):
+        sessions.put(name, LARGE, 0.0)
+    assert [bool(sessions.get(name, 0.0)) for name in (b"a", b"b", b"c")] == [True, False, True]
+
+
+def test_what_is_cold_is_dropped_before_the_memory_is_full() -> None:
+    sessions = Sessions(ttl_s=60)
+    for number in range(1000):
+        sessions.put(b"%d" % number, LARGE, float(number))
+    assert len(sessions) == 61
+
+
+def test_a_key_is_short_and_its_callers_own() -> None:
+    long = session_key(b"caller", "x" * 60_000)
+    assert len(long) == KEY_BYTES
+    keys = {
+        session_key(b"a", "s"),
+        session_key(b"b", "s"),
+        session_key(b"a", "t"),
+        turn_key(b"a", b"s"),
+    }
+    assert len(keys) == 4
+    assert session_key(b"a", "s") == session_key(b"a", "s")

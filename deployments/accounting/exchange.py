@@ -1,0 +1,143 @@
+"""One admitted request: its attempts, and one settlement however it ends.
+
+What the response headers, the ledger line and the metrics say is read from here. Durations are in
+seconds, times on `time.perf_counter`'s clock.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from classifier import Score
+from deployments.accounting.price import Price
+from deployments.protocol.chunk import Usage
+from deployments.protocol.errors import EngineDead, ServingError
+from deployments.routing.route import Cause, Route
+from deployments.settings.app import TierName
+
+# The most that JSON's numbers hold everywhere; an engine that says more is wrong.
+MAX_TOKENS = 2**53
+NO_USAGE = Usage(0, 0)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One tier that was asked, and what it produced, wanted or not."""
+
+    tier: TierName
+    cause: Cause
+    # The name under which the tier serves what answers: the config's until the replica says its
+    # own.
+    model: str
+    price: Price
+    started_s: float
+    usage: Usage = NO_USAGE
+    total_s: float | None = None
+    # `ok`, `empty`, `cancelled`, or an error's code; None while it runs.
+    outcome: str | None = None
+
+    def end(self, outcome: str) -> None:
+        """Close the attempt; later calls change nothing."""
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        self.total_s = time.perf_counter() - self.started_s
+        self.usage = Usage(*map(_tokens, self.usage))
+
+    @property
+    def cost_nano_usd(self) -> int:
+        """What its tokens cost, nano-USD."""
+        return self.price.cost_nano_usd(self.usage)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request from its admission to its settlement."""
+
+    request_id: str
+    endpoint: str
+    asked_model: str
+    stream: bool
+    started_s: float
+    score: Score | None = None
+    score_s: float | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    ttft_s: float | None = None
+    total_s: float | None = None
+    # An error's code, `cancelled`, `ok`; None while nothing has ended it.
+    outcome: str | None = None
+    settled: bool = False
+
+    def attempt(self, route: Route, model: str, price: Price) -> Attempt:
+        """Begin to ask a tier."""
+        begun = Attempt(route.tier, route.cause, model, price, time.perf_counter())
+        self.attempts.append(begun)
+        return begun
+
+    @property
+    def last(self) -> Attempt | None:
+        """The attempt that answered, or failed last; None where no tier was asked."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of the last attempt: those of the answer that the client got."""
+        return self.attempts[-1].usage if self.attempts else NO_USAGE
+
+    @property
+    def cost_nano_usd(self) -> int:
+        """What all attempts cost together, nano-USD."""
+        return sum(attempt.cost_nano_usd for attempt in self.attempts)
+
+    @property
+    def engine_deaths(self) -> int:
+        """Attempts whose engine died under the request."""
+        return sum(attempt.outcome == EngineDead.code for attempt in self.attempts)
+
+    def first_byte(self) -> None:
+        """Note the time of the first byte of the answer; later calls change nothing."""
+        if self.ttft_s is None:
+            self.ttft_s = time.perf_counter() - self.started_s
+
+    def end(self, error: BaseException | None) -> None:
+        """Note how the answer ended: whole, or by `error`.
+
+        The first end counts, except that a mistake of ours after a whole answer still is one.
+        """
+        outcome = outcome_of(error)
+        if self.outcome is None:
+            self.total_s = time.perf_counter() - self.started_s
+        elif self.outcome != "ok" or outcome != "internal_error":
+            return
+        self.outcome = outcome
+        if self.attempts:
+            self.attempts[-1].end(outcome)
+
+    def settle(self, error: BaseException | None, keep: Callable[["Exchange"], None]) -> None:
+        """Close what is open and hand the exchange to `keep`, once; later calls do nothing.
+
+        A request that ends before its answer does, without an error, was left by its client.
+        """
+        if self.settled:
+            return
+        self.settled = True
+        if error is not None or self.outcome is None:
+            self.end(error or asyncio.CancelledError())
+        keep(self)
+
+
+def outcome_of(error: BaseException | None) -> str:
+    """`ok`, `cancelled`, or an error's code."""
+    if error is None:
+        return "ok"
+    if isinstance(error, ServingError):
+        return error.code or "error"
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return "cancelled"
+    return "internal_error"
+
+
+def _tokens(count: int) -> int:
+    """A count that can be added up: some servers say -1 for what they do not know."""
+    return max(0, min(int(count), MAX_TOKENS))

@@ -1,0 +1,148 @@
+"""Asks one tier after the other until one has begun to answer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from deployments.accounting.exchange import Attempt, Exchange, outcome_of
+from deployments.accounting.price import Price
+from deployments.gateway.answer_check import gave_up, says_nothing
+from deployments.gateway.ports import OpenAnswer, Ports
+from deployments.protocol.chunk import Chunk
+from deployments.protocol.engine import EngineRequest
+from deployments.protocol.errors import EngineDead, EngineFailure, ServingError
+from deployments.protocol.openai_request import ParsedRequest
+from deployments.routing.model_names import ModelNames
+from deployments.routing.route import (
+    Asked,
+    Route,
+    Tiers,
+    after_answer_check,
+    after_failure,
+)
+from deployments.settings.app import AppConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a request wants of whichever tier answers it."""
+
+    request: ParsedRequest
+    asked: Asked
+    domain: str | None
+    request_id: str
+    # On the event loop's clock.
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An answer that has said something, or is whole; the chunks held until then come first."""
+
+    answer: OpenAnswer
+    attempt: Attempt
+    held: list[Chunk]
+    rest: AsyncIterator[Chunk]
+
+    async def chunks(self) -> AsyncIterator[Chunk]:
+        """The answer's chunks to the last. Raises: `ServingError`, also where it was cut."""
+        for chunk in self.held:
+            yield chunk
+            if chunk.done:
+                return
+        async for chunk in self.rest:
+            take(self.attempt, chunk)
+            yield chunk
+            # Nothing may follow: whatever becomes of the replica now, the answer is whole.
+            if chunk.done:
+                return
+        raise EngineFailure("The answer ended before it was complete.")
+
+
+class Attempts:
+    """Opens answers, each try of which is an attempt of the exchange."""
+
+    def __init__(
+        self, config: AppConfig, names: ModelNames, ports: Ports, state: Callable[[], Tiers]
+    ) -> None:
+        self._state = state
+        self._prices = {name: Price.of(tier) for name, tier in config.tiers.items()}
+        self._names = names
+        self._ports = ports
+
+    async def open(self, route: Route, job: Job, exchange: Exchange) -> Opened:
+        """An answer, from the first tier that gives one.
+
+        At most two tiers are asked: a route that is itself a fallback allows no other. Held chunks
+        were not sent: a failure among them is one before the first byte.
+        Raises: `ServingError`.
+        """
+        while True:
+            name = self._names.served(job.request.model, route.tier, job.domain)
+            exchange.attempt(route, name, self._prices[route.tier])
+            found = await self._ask(route, job, exchange)
+            if isinstance(found, Opened):
+                return found
+            route = found
+
+    async def _ask(self, route: Route, job: Job, exchange: Exchange) -> Opened | Route:
+        """The answer, or where to ask next."""
+        attempt, answer = exchange.attempts[-1], None
+        try:
+            tier = self._ports.tiers[route.tier]
+            answer = await tier.open(self._engine_request(route, job), job.deadline_s)
+            opened = await _hold(answer, attempt)
+            if (other := self._next_after(opened, route, job.request)) is None:
+                answer = None  # it is the caller's now
+                return opened
+            attempt.end("empty")
+            return other
+        except ServingError as error:
+            attempt.end(outcome_of(error))
+            died_first = isinstance(error, EngineDead) and exchange.engine_deaths == 1
+            if died_first and answer is not None:
+                # The tier has not tried again: for it, this answer was open.
+                return route
+            return after_failure(route, error, self._state())
+        finally:
+            if answer is not None:
+                await answer.close()
+
+    def _engine_request(self, route: Route, job: Job) -> EngineRequest:
+        name = self._names.served(job.request.model, route.tier, job.domain)
+        return EngineRequest(
+            endpoint=job.request.endpoint,
+            body=job.request.body,
+            request_id=job.request_id,
+            # Under which name a tier serves its own model is its replicas' business.
+            adapter=name if name in self._names.adapters[route.tier] else None,
+            local_only=job.asked.local_only,
+            timeout_s=max(0.0, job.deadline_s - asyncio.get_running_loop().time()),
+        )
+
+    def _next_after(self, opened: Opened, route: Route, request: ParsedRequest) -> Route | None:
+        """Where to ask next because of what the answer says; None: keep it."""
+        if not opened.held[-1].done or not gave_up(opened.held, request):
+            return None
+        other = after_answer_check(route, self._state())
+        if other is None and says_nothing(opened.held):
+            raise EngineFailure("The model gave no answer.")
+        return other
+
+
+async def _hold(answer: OpenAnswer, attempt: Attempt) -> Opened:
+    """The answer once it has said something or is whole."""
+    opened = Opened(answer, attempt, [], aiter(answer))
+    async for chunk in opened.rest:
+        take(attempt, chunk)
+        opened.held.append(chunk)
+        if chunk.content or chunk.done:
+            return opened
+    raise EngineFailure("The answer ended before it was complete.")
+
+
+def take(attempt: Attempt, chunk: Chunk) -> None:
+    """Book what a chunk says, before anything can happen to it."""
+    attempt.usage = chunk.usage
+    if chunk.model:
+        attempt.model = chunk.model

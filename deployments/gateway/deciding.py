@@ -1,0 +1,147 @@
+"""Where a request goes: the pure rules of `routing`, fed with its score and the shared state."""
+
+import asyncio
+from dataclasses import dataclass
+
+from classifier import Score
+from deployments.accounting.exchange import Attempt
+from deployments.gateway.hints import Hints
+from deployments.gateway.ports import Ports
+from deployments.protocol.errors import EngineKilled
+from deployments.protocol.openai_request import ParsedRequest
+from deployments.routing.killers import prints_of
+from deployments.routing.model_names import ModelNames
+from deployments.routing.route import PAID, Asked, Cause, Route, Tiers, TierState, decide, is_easy
+from deployments.routing.sessions import Binding, session_key, turn_key
+from deployments.routing.turn import Turn, turn_of
+from deployments.settings.app import AppConfig, TierName
+
+# What a conversation needed the large model for, as against what a moment did: a full or dead small
+# tier, or one request's hint, does not bind the next request.
+KEEPS_SESSION_LARGE = PAID | {Cause.ANSWER_CHECK, Cause.CONTEXT_WINDOW}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One request as routing sees it."""
+
+    request: ParsedRequest
+    hints: Hints
+    turn: Turn
+    asked: Asked
+    # Where the turn was answered to which the request brings tool results.
+    bound: Binding | None
+
+    def domain(self, score: Score | None) -> str | None:
+        """The domain whose adapter is to answer an `auto` request."""
+        if score is not None:
+            return score.domain
+        return self.bound.domain if self.bound else None
+
+
+class Deciding:
+    """Decides with the scorer and the shared state, and tells the state what came of it."""
+
+    def __init__(self, config: AppConfig, names: ModelNames, ports: Ports) -> None:
+        self._config = config
+        self._threshold = config.classifier.threshold
+        self._names = names
+        self._ports = ports
+        self._state = ports.state
+
+    def case(self, request: ParsedRequest, hints: Hints) -> Case:
+        """What the request asks for, and what its session and turn are used to.
+
+        Raises: `UnknownModel`.
+        """
+        turn, now_s = turn_of(request), _now_s()
+        session = bound = None
+        if hints.session is not None:
+            session = self._state.bound(session_key(hints.caller, hints.session), now_s)
+        if turn.continues and turn.said is not None:
+            bound = self._state.bound(turn_key(hints.caller, turn.said), now_s)
+        asked = Asked(
+            tier=self._names.tier(request.model),
+            min_tier_large=hints.min_tier_large,
+            local_only=hints.local_only or self._config.local_only,
+            session_large=session is not None,
+            turn_tier=bound.tier if bound else None,
+            needs=request.needs,
+            media_hosts=request.media_hosts,
+        )
+        return Case(request, hints, turn, asked, bound)
+
+    def tiers(self) -> Tiers:
+        """Both tiers as they are now."""
+        return Tiers(self._tier("small"), self._tier("large"))
+
+    def judged(self, case: Case) -> bool:
+        """Whether a score can matter, and there is something to judge."""
+        asked = case.asked
+        return asked.tier is None and asked.turn_tier is None and case.turn.scored is not None
+
+    async def score(self, case: Case) -> Score | None:
+        """The classifier's score of a case that is judged."""
+        return await self._ports.scorer.score(case.turn.scored) if self.judged(case) else None
+
+    def route(self, case: Case, score: Score | None) -> Route:
+        """The route of a request nobody has tried to answer yet. Raises: `ServingError`."""
+        return decide(
+            case.asked,
+            self.tiers(),
+            score.complexity if score else None,
+            self._threshold,
+            # Tool results of a turn that is not known here: the gateway that knows it has paid.
+            self._state.affords(paid_elsewhere=case.turn.continues),
+        )
+
+    def paid_route(self, case: Case, score: Score | None) -> Route:
+        """The same, booked in the escalation budget, to which a turn's steps are one request."""
+        if case.asked.tier is None and case.asked.turn_tier is None:
+            self._state.earn()
+        route = self.route(case, score)
+        if route.tier == "large" and route.cause in PAID:
+            self._state.spend()
+        return route
+
+    def answered(self, case: Case, attempt: Attempt, score: Score | None) -> None:
+        """Bind the session to what it needed, and the turn to what answered it."""
+        if case.asked.tier is not None:
+            return
+        hints, turn, now_s = case.hints, case.turn, _now_s()
+        if hints.session is not None:
+            key = session_key(hints.caller, hints.session)
+            if attempt.tier == "large" and attempt.cause in KEEPS_SESSION_LARGE:
+                self._state.bind(key, Binding("large"), now_s)
+            elif is_easy(score.complexity if score else None, self._threshold):
+                self._state.bind(key, None, now_s)
+        if turn.said is not None:
+            key = turn_key(hints.caller, turn.said)
+            self._state.bind(key, Binding(attempt.tier, case.domain(score)), now_s)
+
+    def refuse_killer(self, request: ParsedRequest, hints: Hints) -> None:
+        """Refuse a request under which engines died. Raises: `EngineKilled`."""
+        # Almost always nobody is remembered, and a request's prints cost a pass over its body.
+        if not self._state.has_seen_deaths:
+            return
+        left_s = self._state.refused_s(_prints(request, hints), _now_s())
+        if left_s > 0:
+            raise EngineKilled(
+                f"Engines died under this request; it is refused for another {left_s:.0f} s."
+            )
+
+    def engine_died(self, request: ParsedRequest, hints: Hints, deaths: int) -> None:
+        """Remember a request under which engines died."""
+        self._state.engine_died(_prints(request, hints), deaths, _now_s())
+
+    def _tier(self, name: TierName) -> TierState:
+        tier = self._config.tiers[name]
+        return TierState(self._ports.health.up(name), tier.remote, tier.abilities, tier.media_hosts)
+
+
+def _prints(request: ParsedRequest, hints: Hints) -> list[bytes]:
+    return prints_of(hints.caller, hints.request_id, request.endpoint, request.body)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

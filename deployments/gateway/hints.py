@@ -1,0 +1,16 @@
+"""What a request says about itself beside its body."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a client's headers say about one request."""
+
+    request_id: str
+    min_tier_large: bool = False
+    local_only: bool = False
+    session: str | None = None
+    timeout_s: float | None = None
+    # A digest of the caller's API key: what one caller does binds no other.
+    caller: bytes = b""

@@ -1,0 +1,53 @@
+"""State that all gateways of an application share, as far as one process can hold it."""
+
+from collections.abc import Iterable
+
+from deployments.routing.budget import Budget
+from deployments.routing.killers import Killers
+from deployments.routing.sessions import Binding, Sessions
+from deployments.settings.app import AppConfig
+
+
+class LocalState:
+    """`SharedState` of one gateway alone; a restart begins anew."""
+
+    def __init__(self, config: AppConfig) -> None:
+        self._budget = Budget(config.escalation_budget)
+        self._sessions = Sessions(config.gateway.session_ttl_s)
+        self._killers = Killers()
+
+    def earn(self) -> None:
+        """Count one `auto` request that may escalate."""
+        self._budget.earn()
+
+    def affords(self, paid_elsewhere: bool) -> bool:
+        """Whether one more escalation fits; on credit where another gateway may have paid."""
+        return self._budget.credit if paid_elsewhere else self._budget.left
+
+    def spend(self) -> None:
+        """Count one escalation."""
+        self._budget.spend()
+
+    def bound(self, key: bytes | None, now_s: float) -> Binding | None:
+        """Where the session or turn was answered last."""
+        return self._sessions.get(key, now_s)
+
+    def bind(self, key: bytes, binding: Binding | None, now_s: float) -> None:
+        """Remember where a session or turn was answered; None: forget it."""
+        if binding is None:
+            self._sessions.forget(key)
+        else:
+            self._sessions.put(key, binding, now_s)
+
+    def engine_died(self, prints: Iterable[bytes], deaths: int, now_s: float) -> None:
+        """Remember a request under which engines died."""
+        self._killers.died(prints, deaths, now_s)
+
+    @property
+    def has_seen_deaths(self) -> bool:
+        """Whether any request is remembered as one under which an engine died."""
+        return len(self._killers) > 0
+
+    def refused_s(self, prints: Iterable[bytes], now_s: float) -> float:
+        """For how much longer a request is refused; 0: it is not."""
+        return self._killers.refused_s(prints, now_s)

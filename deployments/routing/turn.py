@@ -1,0 +1,56 @@
+"""Where in its conversation a request stands: a new turn of the user's, or tool results in one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from deployments.protocol.openai_request import ParsedRequest
+
+TOOL_ROLES = ("tool", "function")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What routing must know of a conversation's end."""
+
+    # What the classifier is to judge; None: the user's turn has no text, and an older one would
+    # say nothing of it.
+    scored: list[dict[str, Any]] | str | None
+    # Whether the request only brings tool results back into a turn that is under way.
+    continues: bool = False
+    # What the user has said so far, as bytes that identify the turn. None: no tool loop can follow.
+    said: bytes | None = None
+
+
+def turn_of(request: ParsedRequest) -> Turn:
+    """The turn of a request; a completion's prompt is a turn of its own."""
+    conversation = request.conversation
+    if isinstance(conversation, str):
+        return Turn(conversation)
+    at = _last_user(conversation)
+    if at is None:
+        return Turn(conversation)
+    continues = conversation[-1].get("role") in TOOL_ROLES
+    scored = conversation[: at + 1] if continues else conversation
+    said = None
+    if continues or request.body.get("tools") or request.body.get("functions"):
+        # Only what the user said: clients rewrite their own system message and strip answers of
+        # their reasoning between two steps of one loop.
+        users = [message for message in scored if message.get("role") == "user"]
+        said = orjson.dumps([message.get("content") for message in users])
+    return Turn(scored if _has_text(conversation[at]) else None, continues, said)
+
+
+def _last_user(messages: list[dict[str, Any]]) -> int | None:
+    for at in range(len(messages) - 1, -1, -1):
+        if messages[at].get("role") == "user":
+            return at
+    return None
+
+
+def _has_text(message: dict[str, Any]) -> bool:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else [content]
+    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
+    return any(isinstance(text, str) and text.strip() for text in texts)
