@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -116,7 +116,7 @@ def chunks_of(*texts: str, finish: str | None = "stop", prompt_tokens: int = 10)
 class FakeAnswer:
     """An `OpenAnswer` of these chunks; an error among them is raised in its place."""
 
-    def __init__(self, items: Iterable[Chunk | BaseException]) -> None:
+    def __init__(self, items: Iterable[object]) -> None:
         self._items = iter(items)
         self.closed = 0
 
@@ -128,6 +128,7 @@ class FakeAnswer:
         for item in self._items:
             if isinstance(item, BaseException):
                 raise item
+            assert isinstance(item, Chunk)
             return item
         raise StopAsyncIteration
 
@@ -140,8 +141,8 @@ class FakeTier:
     """Gives one of its answers after the other, the last one again and again; an error instead of
     an answer is raised by `open`."""
 
-    def __init__(self, *answers: list[Chunk | BaseException] | BaseException) -> None:
-        self._answers = list(answers) or [list(chunks_of("Hello"))]
+    def __init__(self, *answers: Sequence[object] | BaseException) -> None:
+        self._answers = list(answers) or [chunks_of("Hello")]
         self.requests: list[EngineRequest] = []
         self.opened: list[FakeAnswer] = []
 
@@ -181,10 +182,10 @@ class Setting:
         small: FakeTier | None = None,
         large: FakeTier | None = None,
         health: FakeHealth | None = None,
-        **config: Any,
+        config: dict[str, Any] | None = None,
     ) -> None:
         self.settled: list[Exchange] = []
-        self.config = AppConfig.model_validate(config)
+        self.config = AppConfig.model_validate(config or {})
         self.scorer = scorer or FakeScorer()
         self.tiers: dict[TierName, FakeTier] = {
             "small": small or FakeTier(),

@@ -29,7 +29,7 @@ class Budget:
     def credit(self) -> bool:
         """Whether an escalation that another gateway may have paid for still fits: up to `burst`
         ahead of what was earned, so that the share holds in the long run."""
-        return self._rate > 0 and self._left > -self._burst
+        return self._rate > 0 and self._left >= 1.0 - self._burst - 1e-9
 
     def spend(self) -> None:
         """Count one escalation."""

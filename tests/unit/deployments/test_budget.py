@@ -62,3 +62,18 @@ def test_a_spent_budget_comes_back_with_traffic() -> None:
     assert not budget.left
     budget.earn()
     assert budget.left
+
+
+@given(st.floats(0.01, 1), st.integers(1, 50), st.integers(0, 300))
+def test_credit_runs_at_most_the_burst_ahead(rate: float, burst: int, wants: int) -> None:
+    budget, spent = Budget(EscalationBudget(max_rate=rate, burst=burst)), 0
+    for _ in range(wants):
+        budget.earn()
+        if budget.credit:
+            budget.spend()
+            spent += 1
+    assert spent <= 2 * burst + rate * wants + 1e-6
+
+
+def test_a_budget_of_nothing_gives_no_credit() -> None:
+    assert not Budget(EscalationBudget(max_rate=0.0)).credit
