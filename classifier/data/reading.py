@@ -53,14 +53,18 @@ def _outcome(row: Row) -> tuple[float, float]:
     return row.small, -1.0 if math.isnan(row.large) else row.large
 
 
-def records(paths: Iterable[Path]) -> Iterator[Located]:
-    """Yield the objects of the files, each with its file and line."""
+def records(paths: Iterable[Path], broken: list[str] | None = None) -> Iterator[Located]:
+    """Yield the objects of the files, each with its file and line.
+
+    The places of JSONL lines that hold no object are added to ``broken``; without it the first one
+    raises ``DataError``.
+    """
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: no such file")
         name = path.name.lower()
         if name.endswith((".jsonl", ".jsonl.gz")):
-            yield from _jsonl(path)
+            yield from _jsonl(path, broken)
         elif name.endswith(".csv"):
             yield from _csv(path)
         elif name.endswith(".parquet"):
@@ -77,17 +81,20 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: not readable as UTF-8 text ({type(fault).__name__})") from None
 
 
-def _jsonl(path: Path) -> Iterator[Located]:
+def _jsonl(path: Path, broken: list[str] | None) -> Iterator[Located]:
     for number, line in enumerate(_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            raise DataError(f"{path}:{number}: not a JSON object") from None
-        if not isinstance(record, dict):
+            record = None
+        if isinstance(record, dict):
+            yield f"{path}:{number}", record
+        elif broken is None:
             raise DataError(f"{path}:{number}: not a JSON object")
-        yield f"{path}:{number}", record
+        else:
+            broken.append(f"{path}:{number}")
 
 
 def _csv(path: Path) -> Iterator[Located]:

@@ -1,5 +1,6 @@
 """Drift from a file: a router's ledger, which holds scores and no prompts, or prompts to score."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,8 @@ from classifier.errors import DataError
 from classifier.familiarity import UNFAMILIAR_BELOW
 from classifier.score import THRESHOLD
 from classifier.text import flatten
+
+log = logging.getLogger(__name__)
 
 Report = dict[str, Any]
 
@@ -42,14 +45,20 @@ def watch(classifier: Classifier, path: Path, window: int = WINDOW) -> list[Repo
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:
+    """The rows; lines that a crash or a full disk has torn are left out and counted."""
     rows: list[Mapping[str, Any]] = []
-    for where, row in records([path]):
+    broken: list[str] = []
+    for where, row in records([path], broken):
         if not {"prompt", "messages", "score"} & set(row):
             raise DataError(f"{where}: no `score`, `prompt` or `messages`")
         if row.get("score", "prompt") is None:  # nobody scored it
             continue
         figures = [key for key in ("score", "familiar") if row.get(key) is not None]
         rows.append({**row, **{key: number(where, row, key) for key in figures}})
+    if broken and not rows:
+        raise DataError(f"{broken[0]}: not a JSON object")
+    if broken:
+        log.warning("%s: not a JSON object; %d lines left out", broken[0], len(broken))
     return rows
 
 

@@ -126,6 +126,20 @@ def test_drift_reads_a_ledger_that_holds_scores_alone(folder: Path) -> None:
     assert window["alarm"]
 
 
+def test_drift_leaves_torn_lines_of_a_ledger_out(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = folder / "torn.jsonl"
+    lines = ['{"score": 0.5, "familiar": 0.5, "tier": "small"}'] * 300
+    ledger.write_text("\n".join([*lines[:10], '{"score": 0.', "", "[]", *lines[10:]]))
+    done = _run("drift", "--ledger", ledger, "--model", folder / "m", "--json")
+    (window,) = json.loads(done.stdout)
+    assert window["prompts"] == 300
+    assert [record.message for record in caplog.records] == [
+        f"{ledger}:11: not a JSON object; 2 lines left out"
+    ]
+
+
 _BROKEN = {
     "BINARY": bytes(range(256)),
     "DEEP": b"[" * 200_000,
