@@ -81,20 +81,22 @@ def answer(request: EngineRequest, config: SimulatedEngineConfig) -> Answer:
     """The simulated answer: the same seed and request always give the same one.
 
     With `max_tokens` the text is exactly that long and ends for `length`, so that a load test
-    sets its own work; without, the length is exponential around `mean_completion_tokens`.
+    sets its own work, but no longer than the window; without, the length is exponential around
+    `mean_completion_tokens`.
     Raises: `InvalidRequest` for a body that no model could answer, `ContextLengthExceeded` when
-    it does not fit.
+    the prompt leaves no room for an answer.
     """
     check_honoured(request)
     prompts = list(_prompts(request))
     room = config.max_model_len - max(prompts)
     limit = _limit(request)
-    if room < (limit or 1):
+    if room < 1:
         raise ContextLengthExceeded(
             f"This model's maximum context length is {config.max_model_len} tokens, but the "
-            f"prompt has {max(prompts)} and at least {limit or 1} more were asked for.",
+            f"prompt has {max(prompts)}, which leaves none for an answer.",
             "messages" if request.endpoint == "chat" else "prompt",
         )
+    limit = None if limit is None else min(limit, room)
     integer(request.body, "top_logprobs", default=0, low=0, high=20)
     per_prompt = integer(request.body, "n", default=1, low=1, high=MAX_CHOICES)
     content = {key: value for key, value in request.body.items() if key not in DELIVERY_KEYS}

@@ -45,6 +45,7 @@ from deployments.vllm import in_core_executor
 from deployments.vllm.events import DONE, STREAMED_ERROR, finish_reason, has_content
 from deployments.vllm.refusal import refusal
 from deployments.vllm.tally import TALLY, Tally, TallyingLLM
+from deployments.vllm.window import within_window
 from models import default_model
 
 NO_HOST = "none.invalid"
@@ -121,7 +122,9 @@ class VllmEngine:
             raise self._translated(create_error_response(error), tally) from None
 
     async def _answer(self, request: EngineRequest) -> Any:
-        body = for_vllm(request.body) | {"request_id": request.request_id}
+        assert self._llm is not None
+        body = within_window(for_vllm(request.body), self._llm.model_config.max_model_len)
+        body = {**body, "request_id": request.request_id}
         if request.endpoint == "chat":
             chat = ChatCompletionRequest.model_validate(body)
             return await self._serving.openai_serving_chat.create_chat_completion(chat)

@@ -17,6 +17,8 @@ from deployments.protocol.request_fields import FIELDS
 # vLLM 0.32 has no error class for it (renderers/params.py, serve/utils/api_utils.py). At the start
 # of the message only: further on could be the client's own words.
 _CONTEXT = re.compile(r"This model's maximum context length is |Input length \(\d+\) exceeds")
+# A prompt that fills the window to its last token fails on what is left (sampling_params.py).
+_FULL = re.compile(r"max_tokens must be at least 1, got 0\b")
 _NUMBERS = re.compile(r"\d{1,9}")
 _WORD = re.compile(r"[a-z_]+")
 _NAMES = frozenset(name for table in FIELDS.values() for name in table)
@@ -26,6 +28,8 @@ _LOOKED_AT_CHARS = 200
 
 def refusal(status: int, message: str, param: str | None) -> ServingError:
     """Our error for vLLM's answer of this status."""
+    if status < 500 and _FULL.match(message):
+        return ContextLengthExceeded("The prompt fills the model's context window.", "messages")
     if status < 500 and is_context_error(message):
         numbers = " and ".join(_NUMBERS.findall(message)[:2])
         return ContextLengthExceeded(
@@ -39,7 +43,7 @@ def refusal(status: int, message: str, param: str | None) -> ServingError:
 
 
 def is_context_error(message: str) -> bool:
-    """Whether vLLM says that prompt and answer exceed the context window."""
+    """Whether vLLM says that the prompt exceeds the context window."""
     return _CONTEXT.match(message) is not None
 
 

@@ -48,7 +48,10 @@ BAD = {
     "n 0": (chat(n=0), 400, "invalid_request"),
     "wrong type": (chat(stream="yes"), 400, "invalid_request"),
     "unknown model": (chat(model="gpt-9"), 404, "model_not_found"),
-    "beyond the context": (chat(max_tokens=10**6), 400, "context_length_exceeded"),
+    "beyond the context": (
+        chat(messages=[{"role": "user", "content": "x" * 900_000}]), 400,
+        "context_length_exceeded",
+    ),
     "10,000 messages beyond the context": (
         chat(messages=[{"role": "user", "content": "x" * 100}] * 10_000), 400,
         "context_length_exceeded",

@@ -168,6 +168,19 @@ def test_models_are_listed_with_the_stand_in_named(client: openai.OpenAI) -> Non
     assert models["smollm2-135m"].model_extra["stand_in"] is True  # type: ignore[index]  # our own field
 
 
+@pytest.mark.parametrize("key", ["max_tokens", "max_completion_tokens"])
+def test_a_limit_beyond_the_window_is_what_the_prompt_leaves_of_it(
+    client: openai.OpenAI, key: str
+) -> None:
+    long = [{"role": "user", "content": "hi " * 1990}]
+    create: Any = client.chat.completions.with_raw_response.create
+    answer = create(**{"model": "auto", "messages": long, key: 4096})
+    assert answer.headers["x-smallfirst-tier"] == "small"
+    usage = answer.parse().usage
+    assert usage.prompt_tokens > 1900
+    assert usage.total_tokens <= 2048
+
+
 @pytest.mark.parametrize(
     ("change", "error", "code"),
     [

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ from deployments.protocol.request_fields import FIELDS
 from deployments.protocol.vllm_body import for_vllm
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.vllm import VllmConfig
+from deployments.vllm.window import within_window
 from tests.request_bodies import CASES, USER, body
 
 
@@ -78,6 +79,24 @@ def test_vllm_reads_our_settings(
 ) -> None:
     args = parsed(engine, VllmConfig(**settings))
     assert {name: getattr(args, name) for name in understood} == understood
+
+
+@pytest.mark.filterwarnings("ignore:max_tokens is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("key", ["max_tokens", "max_completion_tokens"])
+def test_vllm_takes_what_the_prompt_leaves_of_the_window(engine: ModuleType, key: str) -> None:
+    from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
+    from vllm.exceptions import VLLMValidationError
+
+    def asked(body: dict[str, Any]) -> Any:
+        said = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **body}
+        request = engine.ChatCompletionRequest.model_validate(said)
+        request.build_tok_params(SimpleNamespace(max_model_len=2048))
+        return get_max_tokens(2048, getattr(request, key), 2000, {})
+
+    with pytest.raises(VLLMValidationError, match="cannot be greater than max_model_len"):
+        asked({key: 4096})
+    assert asked(within_window({key: 4096}, 2048)) == 48
+    assert asked(within_window({key: 10}, 2048)) == 10
 
 
 def test_a_folder_without_a_checkpoint_is_named(engine: ModuleType, tmp_path: Path) -> None:

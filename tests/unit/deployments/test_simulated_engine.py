@@ -194,7 +194,7 @@ def test_kv_cache_limit_makes_requests_wait_and_nobody_overtakes() -> None:
     "settings",
     [
         pytest.param({"kv_cache_tokens": 20}, id="more than the KV cache"),
-        pytest.param({"max_model_len": 20}, id="more than the context window"),
+        pytest.param({"max_model_len": 4}, id="more than the context window"),
     ],
 )
 def test_request_that_never_fits_is_refused_at_once(settings: dict[str, Any]) -> None:

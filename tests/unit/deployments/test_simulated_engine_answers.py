@@ -164,6 +164,20 @@ def test_context_window_ends_an_answer_without_a_limit() -> None:
     assert answer(chat(), tight).choices[0].finish_reason == "length"
 
 
+@pytest.mark.parametrize("key", ["max_tokens", "max_completion_tokens"])
+@pytest.mark.parametrize("limit", [5, 4096, 10**12])
+def test_a_limit_beyond_the_window_is_what_the_prompt_leaves_of_it(key: str, limit: int) -> None:
+    tight = INSTANT.model_copy(update={"max_model_len": 12})  # 8 of them are the prompt's
+    one = answer(chat(**{"max_tokens": None, key: limit}), tight)
+    assert (one.completion_tokens, one.choices[0].finish_reason) == (4, "length")
+
+
+def test_a_prompt_that_fills_the_window_has_no_room_for_an_answer() -> None:
+    full = INSTANT.model_copy(update={"max_model_len": 8})
+    with pytest.raises(ContextLengthExceeded, match="leaves none"):
+        answer(chat(), full)
+
+
 def test_stop_cuts_the_text_before_the_first_mark() -> None:
     choice = document(chat(stop=["answer", "mulated"]))["choices"][0]
     assert choice["message"]["content"] == "This is a si"

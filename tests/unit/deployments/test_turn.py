@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from deployments.protocol.openai_types import parse
+from deployments.protocol.openai_request import parse
 from deployments.routing.turn import turn_of
 from tests.fakes import chat
 

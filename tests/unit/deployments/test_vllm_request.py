@@ -85,6 +85,13 @@ REFUSALS: dict[str, tuple[int, str, str | None, type[ServingError], str | None]]
         ContextLengthExceeded,
         "messages",
     ),
+    "a prompt that leaves nothing": (
+        400,
+        "max_tokens must be at least 1, got 0.",
+        "max_tokens",
+        ContextLengthExceeded,
+        "messages",
+    ),
     "words of the client": (
         400,
         "stop: 'This model's maximum context length is 1'",
