@@ -196,8 +196,7 @@ class GatewayConfig(Settings):
     session_ttl_s: float = Field(1800.0, gt=0)
     """How long a session that went large stays large after its last request."""
     ledger_dir: str | None = None
-    """Folder for one JSON line per request (tier, cause, tokens, cost, TTFT; never text); null:
-    none."""
+    """Folder for one JSON line per request (docs/ledger.md; never text); null: none."""
     ledger_file_bytes: int = Field(64 * 1024**2, ge=1024**2)
     """A gateway's ledger file begins anew at this size, and every day (UTC). 64 MiB: some 80,000
     requests, and still a file that opens."""
