@@ -48,7 +48,7 @@ DIRECTIONS: dict[str, tuple[float | None, dict[str, Any], tuple[str, str]]] = {
     "small refuses": (0.1, {"small": fault("refuse_503")}, ("large", "small_unavailable")),
     "large is full": (0.9, {"large": fault("refuse_429")}, ("small", "large_unavailable")),
     "large refuses": (0.9, {"large": fault("refuse_503")}, ("small", "large_unavailable")),
-    "too long for small": (0.1, {"small": {"max_model_len": 8}}, ("large", "context_window")),
+    "too long for small": (0.1, {"small": {"max_model_len": 4}}, ("large", "context_window")),
     "small cannot": (
         0.1,
         {"small_tier": {"capabilities": []}, "fields": {"logprobs": True}},
@@ -91,7 +91,8 @@ async def test_a_replica_that_dies_before_its_first_word_costs_nothing(serving: 
     async with serving() as service:
 
         async def dies(_: Any) -> Any:
-            yield b'data: {"choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n'
+            opening = b'data: {"choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n'
+            yield wire.encode(Chunk(opening, Usage(5, 0)))
             raise RuntimeError("gone")
 
         service.handles["small"].generate = dies
@@ -135,7 +136,7 @@ async def test_where_both_tiers_fail_the_last_one_says_why(serving: Serving) -> 
 
 
 async def test_a_prompt_beyond_both_contexts_is_the_clients_error(serving: Serving) -> None:
-    tiny = {"max_model_len": 8}
+    tiny = {"max_model_len": 4}
     async with serving(small=tiny, large=tiny) as service, service.http as http:
         answer = await http.post("/v1/chat/completions", json=chat())
     assert answer.status_code == 400

@@ -144,16 +144,21 @@ def test_a_request_that_kills_its_engine_kills_two_at_most(endpoint: Endpoint, m
 
     wait_until(lambda: endpoint.running("small") >= 2, 60, "two small replicas")
     small, large = alive("SmallTier"), alive("Escalation")
-    drill = body(model=model, max_tokens=5, user="drill:die")
+    # A text of its own: what killed once is known again.
+    drill = body(f"Die, {model}", model=model, max_tokens=5, user="drill:die")
     answer = httpx.post(f"{endpoint.url}/v1/chat/completions", json=drill, timeout=60)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "engine_dead")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "engine_killed")
     wait_until(
         lambda: len(alive("SmallTier") - small) >= 1 and len(alive("SmallTier")) >= len(small),
         60,
         "what was killed replaced",
     )
     wait_until(lambda: endpoint.running("small") >= 2, 60, "two small replicas again")
-    assert len(small - alive("SmallTier")) <= 2
+    small_again = alive("SmallTier")
+    assert len(small - small_again) <= 2
+    answer = httpx.post(f"{endpoint.url}/v1/chat/completions", json=drill, timeout=60)
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (500, "false")
+    assert small_again <= alive("SmallTier")
     assert large <= alive("Escalation")
 
 

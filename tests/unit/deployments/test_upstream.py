@@ -133,12 +133,15 @@ async def test_closing_the_answer_stops_the_generation_upstream(serving: Serving
         raise AssertionError("the upstream still generates")
 
 
+LONG = [{"role": "user", "content": "x" * 4 * 9999}]
+
+
 @pytest.mark.parametrize("stream", [True, False], ids=["sse", "json"])
 @pytest.mark.parametrize(
     ("fields", "kind", "text"),
     [
         pytest.param({"max_tokens": 0}, InvalidRequest, "'max_tokens'", id="400"),
-        pytest.param({"max_tokens": 9999}, ContextLengthExceeded, "4096", id="context"),
+        pytest.param({"messages": LONG}, ContextLengthExceeded, "4096", id="context"),
         pytest.param({"user": "drill:refuse_429"}, Overloaded, "rate limit", id="429"),
         pytest.param({"user": "drill:refuse_503"}, TierUnavailable, "503", id="503"),
         pytest.param({"user": "drill:http_500"}, EngineFailure, "500", id="500"),
