@@ -11,12 +11,8 @@ from tests.endpoint import Endpoint
 
 pytestmark = pytest.mark.timeout(400)
 ASK: list[Any] = [{"role": "user", "content": "Is the sky blue? Answer at length."}]
-CITY = {
-    "type": "object",
-    "properties": {"city": {"enum": ["Paris", "Rome"]}},
-    "required": ["city"],
-    "additionalProperties": False,
-}
+# One word, so that no white space of a small model fills the answer before its end.
+CITY = {"enum": ["Paris", "Rome"]}
 
 
 def said(client: openai.OpenAI, **fields: Any) -> str:
@@ -55,7 +51,7 @@ def test_a_constraint_is_kept(
     ],
 )
 def test_a_schema_is_kept(client: openai.OpenAI, fields: dict[str, Any]) -> None:
-    assert json.loads(said(client, **fields))["city"] in ("Paris", "Rome")
+    assert json.loads(said(client, **fields)) in ("Paris", "Rome")
 
 
 def post(endpoint: Endpoint, **fields: Any) -> httpx.Response:
