@@ -27,7 +27,7 @@ ARGS = {
     "small": {"model": "measured", "engine": {"kind": "vllm", "path": "builtin:small"}},
     "large": {"model": "unused", "engine": {"kind": "simulated"}},
 }
-LOADS = [Load(1, 20, 32), Load(8, 48, 32), Load(32, 128, 32)]
+LOADS = [Load(1, 10, 32), Load(8, 32, 32), Load(32, 96, 32)]
 WARM_UP = Load(8, 16, 16)
 BARE, SHIPPED = "bare vLLM", "bare vLLM as shipped"
 SERVERS: dict[str, tuple[str, Callable[[int], AbstractContextManager[Server]]]] = {
@@ -151,13 +151,13 @@ def with_range(ratios: Sequence[float]) -> str:
 
 def main(
     rounds: Annotated[int, typer.Option(help="Rounds; each starts every server once.")] = 5,
-    only: Annotated[str | None, typer.Option(help="Start just this one of them.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Start just these of them.")] = None,
     append: Annotated[bool, typer.Option(help="Add to the rounds of results/bare.json.")] = False,
     port: int = 8321,
 ) -> None:
     """Measure, print the table, write results/bare.*."""
     rows: list[dict[str, Any]] = report.earlier("bare") if append else []
-    plan = [name for _ in range(rounds) for name in SERVERS if only in (None, name)]
+    plan = [name for _ in range(rounds) for name in SERVERS if not only or name in only]
     for name in track(plan, description="servers"):
         rows += measured(name, port)
         text = shown(rows)
