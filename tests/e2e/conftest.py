@@ -16,7 +16,7 @@ CONFIG = Path(__file__).parents[2] / "serve_config.yaml"
 def endpoint() -> Iterator[Endpoint]:
     """What `make serve` starts, with one replica a tier so that no test waits for a start."""
     args = yaml.safe_load(CONFIG.read_text())["applications"][0]["args"]
-    args["small"]["scaling"]["max_replicas"] = 1
+    args["small"].setdefault("scaling", {})["max_replicas"] = 1
     with running_endpoint(args) as endpoint:
         yield endpoint
 
