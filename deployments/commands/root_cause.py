@@ -12,11 +12,11 @@ ELSEWHERE = "See root cause above"
 PREFIX = re.compile(
     r"^(\x1b\[[\d;]*m|\([^()]*pid=\d+[^()]*\)|(ERROR|CRITICAL) \d\d-\d\d [\d:]+ \[[^\]]*\]|\s)*"
 )
-RAISED = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)): \S")
+RAISED = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)): (?!Traceback)\S")
 # vLLM goes on without a library and fails later, on what it did not get.
 NO_LIBRARY = re.compile(r"([\w.+-]+\.so[.\d]*): cannot open shared object file")
 # What stands before the traceback of a start; earlier exceptions were survived.
-STARTING = "failed to start"
+STARTING = "failed to start."
 KILLED = re.compile(r"Failed core proc\(s\): \{[^}]*: -9\b")
 # No more of a log is read than this; a start that fails is at its end.
 READ_BYTES = 4 * 1024**2
@@ -30,33 +30,31 @@ def root_cause(said: str, logs: Path) -> str | None:
         return None
     if KILLED.search(said):
         return "its process was killed, as Linux does when memory runs out"
-    for text in _newest_first(logs):
-        if ELSEWHERE in text and (raised := first_raised(text)):
-            return raised + _mend(raised)
-    return None
+    # The engine's process writes to its replica's standard output, the replica to the other.
+    starts = [text for text in _newest_first(logs) if STARTING in text]
+    for text in starts:
+        if missing := NO_LIBRARY.search(text):
+            return f"{missing[1]}: no such library{_mend(missing[1])}"
+    return next(filter(None, map(first_raised, starts)), None)
 
 
 def first_raised(text: str) -> str | None:
     """The end of the first traceback of a start in a log: the later ones follow from it.
 
-    >>> first_raised("(EngineCore pid=7) ERROR 11-25 10:00:00 [core.py:9] OSError: no disk")
+    >>> first_raised("EngineCore failed to start.\\n(EngineCore pid=7) OSError: no disk")
     'OSError: no disk'
     """
-    if missing := NO_LIBRARY.search(text):
-        return f"{missing[1]}: no such library"
     _, _, started = text.partition(STARTING)
-    for line in (started or text).splitlines():
+    for line in started.splitlines():
         bare = PREFIX.sub("", line)
         if RAISED.match(bare) and ELSEWHERE not in bare:
             return bare.strip()[:LONGEST]
     return None
 
 
-def _mend(raised: str) -> str:
-    for library, package in SYSTEM_LIBRARIES.items():
-        if library in raised:
-            return f"; apt install {package}"
-    return ""
+def _mend(library: str) -> str:
+    package = SYSTEM_LIBRARIES.get(library)
+    return f"; apt install {package}" if package else ""
 
 
 def _newest_first(logs: Path) -> Iterator[str]:

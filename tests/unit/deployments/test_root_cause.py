@@ -36,21 +36,30 @@ RuntimeError: Engine core initialization failed. See root cause above.
         (NO_DISK, "OSError: weights are cut short"),
         (NO_LIBRARY, "libnuma.so.1: no such library; apt install libnuma1"),
         (
-            "\x1b[1;36m(Worker pid=1)\x1b[0;0m torch.OutOfMemoryError: no room\n" + SAID,
+            "Worker failed to start.\n\x1b[1;36m(W pid=1)\x1b[0;0m torch.OutOfMemoryError: no room",
             "torch.OutOfMemoryError: no room",
         ),
-        ("nothing of use. See root cause above", None),
+        ("OSError: survived. See root cause above", None),
+        # The replica's own log: Serve wraps what it heard.
+        ("RuntimeError: Traceback (most recent call last):\n" + SAID, None),
     ],
-    ids=["a traceback", "a library", "coloured", "nothing"],
+    ids=["a traceback", "a library", "coloured", "nothing", "the replica's"],
 )
 def test_the_cause_is_the_first_that_was_raised(tmp_path: Path, log: str, cause: str) -> None:
     (tmp_path / "worker-a-1.err").write_text(log)
     assert root_cause(SAID, tmp_path) == cause
 
 
+def test_a_library_that_one_engine_names_is_the_others_cause_too(tmp_path: Path) -> None:
+    (tmp_path / "worker-a-1.out").write_text(NO_LIBRARY)
+    os.utime(tmp_path / "worker-a-1.out", (1000, 1000))
+    (tmp_path / "worker-b-2.out").write_text(NO_LIBRARY.replace("libnuma.so.1: cannot", "not"))
+    assert root_cause(SAID, tmp_path) == "libnuma.so.1: no such library; apt install libnuma1"
+
+
 def test_the_newest_log_of_a_failed_start_is_read(tmp_path: Path) -> None:
     for age_s, (name, log) in enumerate(
-        [("b", "ValueError: fine later"), ("c", NO_DISK), ("a", NO_LIBRARY)]
+        [("b", "ValueError: fine later"), ("c", NO_DISK), ("a", NO_DISK.replace("cut", "gone"))]
     ):
         (tmp_path / f"worker-{name}-1.err").write_text(log)
         os.utime(tmp_path / f"worker-{name}-1.err", (1000 - age_s, 1000 - age_s))
@@ -67,4 +76,4 @@ def test_what_says_its_cause_itself_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_line_is_kept_short() -> None:
-    assert len(first_raised("ValueError: " + "x" * 5000) or "") == 300
+    assert len(first_raised("EngineCore failed to start.\nValueError: " + "x" * 5000) or "") == 300
