@@ -55,6 +55,53 @@ def test_int8_keeps_the_logits(exported: tuple[Any, bytes], tokenizer: bytes) ->
     assert Encoding(small, tokenizer)(TEXTS) == pytest.approx(whole, abs=0.05)
 
 
+def _weights(graph: bytes) -> dict[str, np.ndarray]:
+    """The second operand of each integer product, as int32."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load_from_string(graph).graph
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.initializer}
+    products = [node for node in model.node if node.op_type == "MatMulInteger"]
+    return {node.input[1]: held[node.input[1]].astype(np.int32) for node in products}
+
+
+@pytest.mark.parametrize("made", ["shipped", "by this trainer"])
+def test_no_pair_of_products_overflows_sixteen_bits(made: str, exported: tuple[Any, bytes]) -> None:
+    """What a core without VNNI adds in 16 bits must fit, or scores depend on the machine."""
+    from classifier.training.fit_neural import quantise
+
+    shipped = open_artifact(SHIPPED).read("encoder.onnx")
+    weights = _weights(shipped if made == "shipped" else quantise(exported[1]))
+    assert len(weights) == 13  # four a layer, and the heads
+    for name, matrix in weights.items():
+        assert 2 * 255 * int(matrix.max()) <= np.iinfo(np.int16).max, name
+        assert 2 * 255 * int(matrix.min()) >= np.iinfo(np.int16).min, name
+
+
+def test_the_largest_products_are_exact_on_this_machine(exported: tuple[Any, bytes]) -> None:
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    from classifier.training.fit_neural import quantise
+
+    weights = next(w for w in _weights(quantise(exported[1])).values() if w.shape[1] > 64)
+    worst = np.where(weights < 0, weights.min(), weights.max()).astype(np.int8)
+    product = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["a", "w"], ["out"])],
+        "product",
+        [helper.make_tensor_value_info("a", TensorProto.UINT8, [3, len(worst)])],
+        [helper.make_tensor_value_info("out", TensorProto.INT32, [3, worst.shape[1]])],
+        [helper.make_tensor("w", TensorProto.INT8, worst.shape, worst.tobytes(), raw=True)],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(product, opset_imports=opset, ir_version=8).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    highest = np.full((3, len(worst)), 255, np.uint8)
+    found = session.run(None, {"a": highest})[0]
+    assert np.array_equal(found, highest.astype(np.int32) @ worst.astype(np.int32))
+
+
 def test_our_encoder_is_the_published_one() -> None:
     import torch
     from safetensors.torch import load_file
