@@ -1,34 +1,37 @@
 """From a conversation to the one bounded string that every model of the ladder reads.
 
 Every step is linear and the text capped before it is read closely, so no prompt, however
-long or odd, takes unbounded time. The last user turn leads. Where it is too short to stand alone,
-what came before follows, tagged with its role and cut to ``CONTEXT_CHARS``.
+long or odd, takes unbounded time. The last user turn is read; with it the task that it continues
+(``following``), and of a long one what it asks (``asking``). What the assistant answered, tools
+returned or a harness put in is not read.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
+from classifier.asking import SEEN_CHARS, question_out_of_sight
 from classifier.courtesy import without_courtesy
+from classifier.following import reading
 
-Conversation = Sequence[Mapping[str, Any]] | str
+Message = Mapping[str, Any]
+Conversation = Sequence[Message] | str
 
 #: Characters of the scored turn: its head carries the task, its tail the question. A 96-token
 #: encoder sees about 400 characters, the lexical model gains nothing beyond 2,500.
 HEAD_CHARS, TAIL_CHARS = 2_000, 500
-#: Characters of earlier turns, about 100 tokens: enough for "and for n = 7?".
+#: Characters of earlier turns, about 100 tokens, where no user turn says what the task is.
 CONTEXT_CHARS, SYSTEM_CHARS = 400, 60
-#: A turn of so many words or characters is read alone. With its context, small talk before a hard
-#: question sent it small: 28% of the hard prompts went large instead of 49%
-#: (bench/classifier/robustness.py, without this rule).
-ALONE_WORDS, ALONE_CHARS = 8, 60
+#: Characters of a task that a follow-up continues, its two ends, and turns read between the two.
+TASK_HEAD_CHARS, TASK_TAIL_CHARS, STEPS = 1_500, 500, 4
 #: Before whitespace is collapsed, so that padding costs no content.
 RAW_HEAD_CHARS, RAW_TAIL_CHARS = 16_000, 4_000
 #: Looked through for tags that a harness injects; longer texts are cut first.
 STRIP_CHARS = 400_000
-#: Messages looked at, newest first.
-MESSAGES = 50
+#: User turns looked at, newest first.
+TURNS = 50
 
 #: Blocks that coding agents and chat front ends insert around what the person wrote.
 HARNESS_TAGS = (
@@ -55,29 +58,70 @@ _CONTROL |= {ord(c): "" for c in "\u200b\u200c\u200d\u2060\ufeff\u00ad"}
 
 
 def flatten(conversation: Conversation) -> str:
-    """Return the scored text of a conversation or a raw prompt, at most 3,000 characters."""
+    """Return the scored text of a conversation or a raw prompt, at most 3,000 characters.
+
+    Empty where the last user turn holds no text: an image is not scored by an older turn.
+    """
     if isinstance(conversation, str):
-        return without_courtesy(clean(conversation))
-    turns = [(role, text) for role, text in _turns(conversation) if text]
-    scored = next((i for i in reversed(range(len(turns))) if turns[i][0] == "user"), None)
-    if scored is None:
-        return clean("\n".join(text for _, text in turns))
-    turn = without_courtesy(clean(turns[scored][1]))
-    if len(turn) >= ALONE_CHARS or len(turn.split()) >= ALONE_WORDS:
+        return _read(conversation)
+    messages = [m for m in conversation if isinstance(m, Mapping)]
+    for at in reversed(range(len(messages))):
+        text = _content(messages[at]) if _role(messages[at]) == "user" else None
+        if text is not None and not text.strip():
+            return ""
+        if text is not None and (turn := _read(text)):  # else a harness wrote it all
+            return _with_its_task(turn, messages[:at])
+    return clean("\n".join(map(_content, messages[-TURNS:])))
+
+
+def _read(text: str) -> str:
+    """Return a turn as it is read: cleaned, without courtesy, what it asks within sight."""
+    cleaned = without_courtesy(clean(text))
+    if len(cleaned) <= SEEN_CHARS:
+        return cleaned
+    question = _normalise(question_out_of_sight(_person_wrote(text)))
+    return f"{question}\n{cleaned}" if question else cleaned
+
+
+def _with_its_task(turn: str, before: Sequence[Message]) -> str:
+    """Return the turn with what it continues; the answers between are not read."""
+    how = reading(turn)
+    if how in ("alone", "courtesy"):
         return turn
-    context = _context(turns[:scored])
-    return f"{turn}\n{context}" if context else turn
+    thread = _thread(before)
+    if not thread:
+        context = _context(before)
+        return f"{turn}\n{context}" if context else turn
+    if how == "continues":
+        return "\n".join([*thread, turn])
+    return "\n".join([turn, *(f"[user] {text}" for text in thread)])
+
+
+def _thread(before: Sequence[Message]) -> list[str]:
+    """Return the user's turns since the last one that stands alone, that one first."""
+    thread: list[str] = []
+    users = (_content(m) for m in reversed(before) if _role(m) == "user")
+    for text in map(_read, islice(users, TURNS)):
+        how = reading(text) if text else "courtesy"
+        if how == "alone":
+            return [_ends(text, TASK_HEAD_CHARS, TASK_TAIL_CHARS), *thread]
+        if how == "unclear" and len(thread) < STEPS:
+            thread.insert(0, text)
+    return thread
 
 
 def clean(text: str) -> str:
     """Strip harness blocks, normalise Unicode and whitespace, keep the head and the tail."""
-    text = _ends(text.strip(), STRIP_CHARS // 2, STRIP_CHARS // 2)
-    text = _strip_harness(text).strip()
+    text = _person_wrote(text)
     if len(text) > _FIRST_HEAD_CHARS + _FIRST_TAIL_CHARS:
         head, tail = _normalise(text[:_FIRST_HEAD_CHARS]), _normalise(text[-_FIRST_TAIL_CHARS:])
         if min(len(head) - HEAD_CHARS, len(tail) - TAIL_CHARS) >= _SEAM_CHARS:
             return f"{head[:HEAD_CHARS]}\n{tail[-TAIL_CHARS:]}"
     return _ends(_normalise(_ends(text, RAW_HEAD_CHARS, RAW_TAIL_CHARS)), HEAD_CHARS, TAIL_CHARS)
+
+
+def _person_wrote(text: str) -> str:
+    return _strip_harness(_ends(text.strip(), STRIP_CHARS // 2, STRIP_CHARS // 2)).strip()
 
 
 def _normalise(text: str) -> str:
@@ -115,32 +159,29 @@ def _outside(text: str, opening: str, closing: str) -> Iterator[str]:
     yield text[at:]
 
 
-def _turns(messages: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Role and text of the first message and the newest ``MESSAGES``; what is not text is left."""
-    kept = list(messages[:1]) + list(messages[1:][-MESSAGES:])
-    return [
-        (str(m.get("role", "user")), _content(m.get("content")))
-        for m in kept
-        if isinstance(m, Mapping)
-    ]
+def _role(message: Message) -> str:
+    return str(message.get("role", "user"))
 
 
-def _content(content: object) -> str:
+def _content(message: Message) -> str:
+    """Return a message's text, its parts on lines of their own; what is not text is left out."""
+    content = message.get("content")
     if isinstance(content, str):
         return content
     if not isinstance(content, list | tuple):
         return ""
-    parts = (p.get("text") if isinstance(p, Mapping) else p for p in content[:MESSAGES])
+    parts = (p.get("text") if isinstance(p, Mapping) else p for p in content)
     return "\n".join(part for part in parts if isinstance(part, str))
 
 
-def _context(turns: list[tuple[str, str]]) -> str:
+def _context(before: Sequence[Message]) -> str:
     """The system prompt's head, then the newest earlier turns, oldest of them first."""
-    system = next((text for role, text in turns if role in ("system", "developer")), "")
+    system = next((_content(m) for m in before if _role(m) in ("system", "developer")), "")
     lines = [f"[system] {clean(system)[:SYSTEM_CHARS]}"] if system else []
     left, earlier = CONTEXT_CHARS - sum(map(len, lines)), []
-    for role, text in reversed(turns):
-        if role not in ("user", "assistant"):
+    for message in reversed(before):
+        role, text = _role(message), _content(message)
+        if role not in ("user", "assistant") or not text:
             continue
         line = f"[{role}] {clean(text)}"[:left]
         earlier.append(line)

@@ -1,11 +1,13 @@
 """What of a conversation is read, and what is left out."""
 
+import time
 import unicodedata
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from classifier.asking import question_out_of_sight
 from classifier.text import (
     CONTEXT_CHARS,
     HEAD_CHARS,
@@ -16,22 +18,130 @@ from classifier.text import (
     flatten,
 )
 
+TASK = "Prove that every finite integral domain is a field."
+ANSWER = "I went through it step by step and wrote down what is needed. " * 40
 
-def test_the_last_user_turn_leads_and_earlier_turns_follow_with_their_role() -> None:
-    text = flatten(
-        [
-            {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": "Prove it for n = 5."},
-            {"role": "assistant", "content": "Done."},
-            {"role": "user", "content": "And for n = 7?"},
-        ]
+
+def user(*turns: str) -> list[dict[str, object]]:
+    """A conversation of user turns with long answers between."""
+    messages: list[dict[str, object]] = [{"role": "system", "content": "Be brief."}]
+    for turn in turns:
+        messages += [{"role": "user", "content": turn}, {"role": "assistant", "content": ANSWER}]
+    return messages[:-1]
+
+
+def test_a_follow_up_is_read_behind_its_task_without_the_answer() -> None:
+    assert flatten(user(TASK, "looks good, commit it")) == f"{TASK}\nlooks good, commit it"
+
+
+def test_what_may_be_new_is_read_before_what_it_may_continue() -> None:
+    assert flatten(user(TASK, "stop the timer")) == f"stop the timer\n[user] {TASK}"
+
+
+def test_a_turn_of_its_own_is_read_alone() -> None:
+    assert flatten(user(TASK, "What is the capital of France?")) == "What is the capital of France?"
+    assert flatten(user(TASK, "thanks!")) == "thanks!"
+
+
+def test_follow_ups_in_a_row_reach_their_task() -> None:
+    turns = ["yes", "add tests", "ok thanks", "weiter", *["go on"] * 20, "and now in Rust"]
+    assert flatten(user("Hello!", "Who wrote Hamlet?", TASK, *turns)) == "\n".join(
+        [TASK, "add tests", "and now in Rust"]
     )
-    assert text.splitlines() == [
-        "And for n = 7?",
-        "[system] Be brief.",
-        "[user] Prove it for n = 5.",
-        "[assistant] Done.",
+
+
+def test_a_conversation_that_turned_easy_stays_easy() -> None:
+    text = flatten(user(TASK, "go on", "Who wrote Hamlet?", "and when?"))
+    assert text == "Who wrote Hamlet?\nand when?"
+
+
+def test_a_long_task_leaves_room_for_its_follow_up() -> None:
+    text = flatten(user("word " * 2_000 + "Why?", *["add tests"] * 30, "go on"))
+    assert text.endswith("Why?\nadd tests\nadd tests\nadd tests\nadd tests\ngo on")
+    assert len(text) <= 3_000
+
+
+def test_where_no_turn_says_the_task_the_newest_context_is_read() -> None:
+    messages = [
+        {"role": "assistant", "content": "Here is the plan for the migration."},
+        {"role": "user", "content": "go on"},
     ]
+    assert flatten(messages) == "go on\n[assistant] Here is the plan for the migration."
+
+
+@pytest.mark.parametrize("steps", [1, 200])
+def test_tool_results_after_the_turn_do_not_push_it_out(steps: int) -> None:
+    call: dict[str, object] = {"role": "assistant", "content": "Look.", "tool_calls": [{}]}
+    result: dict[str, object] = {
+        "role": "tool",
+        "tool_call_id": "1",
+        "content": "Prove Fermat's last theorem.",
+    }
+    assert flatten([*user(TASK, "fix it"), *[call, result] * steps]) == f"{TASK}\nfix it"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, "", " ", [], [{"type": "image_url", "image_url": {"url": "data:x"}}], [{"text": 7}]],
+)
+def test_a_last_turn_without_text_is_not_scored_by_an_older_one(content: object) -> None:
+    assert flatten([*user(TASK), {"role": "user", "content": content}]) == ""
+
+
+def test_a_turn_that_a_harness_wrote_is_passed_over() -> None:
+    reminder = {"role": "user", "content": "<system-reminder>Prove it.</system-reminder>"}
+    assert flatten([*user("Who wrote Hamlet?"), reminder]) == "Who wrote Hamlet?"
+
+
+NARRATION = "The meeting was opened by Ilse. The budget was approved. Lunch was served at noon. "
+
+
+@pytest.mark.parametrize("times", [6, 60, 300], ids=["1 kB", "10 kB", "50 kB"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        TASK,
+        "Can you work out which of the two budgets is consistent with the minutes?",
+        "Why was the budget approved before lunch and not after it?",
+        "\u6cd5\u56fd\u7684\u9996\u90fd\u662f\u54ea\u91cc\uff1f",
+        "I would like to understand how the two votes depend on each other.",
+    ],
+)
+@pytest.mark.parametrize("around", ["\n\n{}\n\n", "{} "], ids=["own line", "in the line"])
+def test_a_question_between_the_ends_is_put_first(times: int, asked: str, around: str) -> None:
+    half = NARRATION * times
+    text = flatten(half + around.format(asked) + half)
+    assert text.startswith(f"{clean(asked)}\nThe meeting")
+    assert len(text) <= 3_000
+
+
+@pytest.mark.parametrize("form", ["{ask}\n\n{text}", "{text}\n\n{ask}"], ids=["head", "tail"])
+def test_an_instruction_at_an_end_outranks_questions_in_the_text(form: str) -> None:
+    pasted = NARRATION * 6 + "\n\nCan you prove Fermat's last theorem?\n\n" + NARRATION * 6
+    text = form.format(ask="Summarize the text.", text=pasted)
+    assert flatten(text) == clean(text)
+
+
+def test_a_text_that_asks_nothing_is_read_as_it_is() -> None:
+    assert flatten(NARRATION * 30) == clean(NARRATION * 30)
+
+
+def test_the_last_of_many_parts_is_read() -> None:
+    parts = [{"type": "text", "text": f"Note {i}: signed for."} for i in range(200)]
+    text = flatten([{"role": "user", "content": [*parts, {"type": "text", "text": TASK}]}])
+    assert text.endswith(TASK)
+    middle = [*parts, {"type": "text", "text": TASK}, *parts]
+    assert flatten([{"role": "user", "content": middle}]).startswith(TASK)
+
+
+def test_many_sentences_are_looked_through_in_linear_time() -> None:
+    def cpu_s(text: str) -> float:
+        started = time.thread_time()
+        question_out_of_sight(text)
+        return time.thread_time() - started
+
+    for text in ("why? " * 12_000, "? . ! " * 10_000, "a" * 60_000, "Prove x.\n" * 6_600):
+        assert cpu_s(text) < 0.5  # a hundred times what it takes
 
 
 @pytest.mark.parametrize(
@@ -78,18 +188,11 @@ def test_a_long_system_prompt_cannot_swamp_the_turn() -> None:
     text = flatten(
         [
             {"role": "system", "content": "policy " * 4_000},
-            {"role": "user", "content": "hi"},
+            {"role": "user", "content": "go on"},
         ]
     )
-    assert text.startswith("hi\n")
+    assert text.startswith("go on\n")
     assert len(text) < CONTEXT_CHARS
-
-
-def test_the_newest_earlier_turns_win_the_context() -> None:
-    turns = [{"role": "user", "content": f"question number {i} " * 5} for i in range(30)]
-    text = flatten([*turns, {"role": "user", "content": "go on"}])
-    assert "number 29" in text
-    assert "number 3 " not in text
 
 
 def test_parts_are_joined_and_images_left_out() -> None:
