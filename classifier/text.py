@@ -33,14 +33,23 @@ STRIP_CHARS = 400_000
 #: User turns looked at, newest first.
 TURNS = 50
 
-#: Blocks that coding agents and chat front ends insert around what the person wrote.
+#: Blocks that coding agents and chat front ends insert around what the person wrote: reminders,
+#: the state of an editor, files.
 HARNESS_TAGS = (
     "system-reminder",
     "environment_context",
     "environment_details",
     "user_instructions",
+    "user_info",
+    "git_status",
     "ide_opened_file",
     "ide_selection",
+    "open_and_recently_viewed_files",
+    "attached_files",
+    "attachments",
+    "file_content",
+    "editorContext",
+    "reminderInstructions",
     "local-command-stdout",
     "command-message",
     "additional_data",

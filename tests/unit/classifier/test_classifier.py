@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 import classifier
+from bench.classifier import authored, conversations
 from classifier import THRESHOLD, Classifier, Score, flatten
 
 
@@ -88,11 +89,77 @@ def test_what_came_before_does_not_swamp_a_hard_turn(
     assert score.complexity >= THRESHOLD
 
 
-def test_a_short_turn_is_read_with_what_it_refers_to(shipped: Classifier) -> None:
-    short = {"role": "user", "content": "And for n = 7?"}
-    easy = [{"role": "user", "content": "What are your opening hours?"}]
-    hard = [{"role": "user", "content": HARD_TURN}]
-    assert shipped.score([*hard, short]).complexity > shipped.score([*easy, short]).complexity + 0.1
+ANSWER = "I went through the files, changed what was needed and kept the rest as it was. " * 16
+EASY_TURN = "What are your opening hours?"
+
+
+def after(task: str, *turns: str) -> list[dict[str, str]]:
+    messages = [{"role": "user", "content": task}]
+    for turn in turns:
+        messages += [{"role": "assistant", "content": ANSWER}, {"role": "user", "content": turn}]
+    return messages
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        ["looks good, commit it"],
+        ["yes"],
+        ["go on", "continue", "and now in Rust"],
+        ["weiter"],
+        ["Looks good to me, please merge it and then tag a release."],
+    ],
+)
+def test_a_follow_up_keeps_the_complexity_of_its_task(
+    shipped: Classifier, turns: list[str]
+) -> None:
+    hard = shipped.score(HARD_TURN).complexity
+    assert shipped.score(after(HARD_TURN, *turns)).complexity == pytest.approx(hard, abs=0.1)
+    assert shipped.score(after(EASY_TURN, *turns)).complexity < THRESHOLD
+
+
+@pytest.mark.parametrize("turn", ["What is the capital of France?", "thanks!", "2+2?"])
+def test_a_conversation_can_turn_easy(shipped: Classifier, turn: str) -> None:
+    assert shipped.score(after(HARD_TURN, "go on", turn)) == shipped.score(turn)
+    assert shipped.score(turn).complexity < THRESHOLD
+
+
+def test_most_turns_that_words_do_not_decide_are_read_as_a_person_would(
+    shipped: Classifier,
+) -> None:
+    for kind, least, most in (("follow_ups", 0.95, 1.0), ("new_easy", 0.0, 0.05)):
+        scores = [
+            shipped.score(after(task, turn)).complexity >= THRESHOLD
+            for task in conversations.HELD_OUT["hard"]
+            for turn in conversations.HELD_OUT[kind]
+        ]
+        assert least <= sum(scores) / len(scores) <= most
+
+
+def test_an_image_after_a_hard_turn_is_nothing_asked(shipped: Classifier) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:x"}}
+    messages = [{"role": "user", "content": HARD_TURN}, {"role": "user", "content": [image]}]
+    assert shipped.score(messages) == shipped.score("")
+
+
+@pytest.mark.parametrize("at", [0, 30, 59], ids=["first", "middle", "last"])
+def test_the_question_of_sixty_parts_is_read_wherever_it_stands(
+    shipped: Classifier, at: int
+) -> None:
+    parts = [f"Note {i}: the shipment arrived on Tuesday and was signed for." for i in range(59)]
+    parts.insert(at, HARD_TURN)
+    content = [{"type": "text", "text": part} for part in parts]
+    assert shipped.score([{"role": "user", "content": content}]).complexity >= THRESHOLD
+
+
+def test_short_questions_across_domains_go_large_and_bounded_ones_do_not(
+    shipped: Classifier,
+) -> None:
+    def sent(prompts: list[str]) -> float:
+        return sum(s.complexity >= THRESHOLD for s in shipped.score_batch(prompts)) / len(prompts)
+
+    assert sent(authored.HARD["ripple"] + authored.HARD["market"]) >= 0.8
+    assert sent(authored.EVERYDAY["business"]) <= 0.1
 
 
 def test_a_batch_gives_what_single_calls_give(shipped: Classifier) -> None:

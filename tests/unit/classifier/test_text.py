@@ -209,6 +209,7 @@ def test_parts_are_joined_and_images_left_out() -> None:
     [
         ("<system-reminder>be good</system-reminder>hello", "hello"),
         ("a<environment_context x='1'>cwd</environment_context>b", "ab"),
+        ("fix it\n<file_content path='a.py'>prove()\n</file_content>", "fix it"),
         ("<system-reminder>never closed", "<system-reminder>never closed"),
         ("<b>my own markup</b>", "<b>my own markup</b>"),
         ("x\u200by\ufeff", "xy"),
