@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import classifier
-from bench.classifier import authored, conversations
 from classifier import THRESHOLD, Classifier, Score, flatten
 
 
@@ -124,21 +124,12 @@ def test_a_conversation_can_turn_easy(shipped: Classifier, turn: str) -> None:
     assert shipped.score(turn).complexity < THRESHOLD
 
 
-def test_most_turns_that_words_do_not_decide_are_read_as_a_person_would(
-    shipped: Classifier,
-) -> None:
-    for kind, least, most in (("follow_ups", 0.95, 1.0), ("new_easy", 0.0, 0.05)):
-        scores = [
-            shipped.score(after(task, turn)).complexity >= THRESHOLD
-            for task in conversations.HELD_OUT["hard"]
-            for turn in conversations.HELD_OUT[kind]
-        ]
-        assert least <= sum(scores) / len(scores) <= most
-
-
 def test_an_image_after_a_hard_turn_is_nothing_asked(shipped: Classifier) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:x"}}
-    messages = [{"role": "user", "content": HARD_TURN}, {"role": "user", "content": [image]}]
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": HARD_TURN},
+        {"role": "user", "content": [image]},
+    ]
     assert shipped.score(messages) == shipped.score("")
 
 
@@ -150,16 +141,6 @@ def test_the_question_of_sixty_parts_is_read_wherever_it_stands(
     parts.insert(at, HARD_TURN)
     content = [{"type": "text", "text": part} for part in parts]
     assert shipped.score([{"role": "user", "content": content}]).complexity >= THRESHOLD
-
-
-def test_short_questions_across_domains_go_large_and_bounded_ones_do_not(
-    shipped: Classifier,
-) -> None:
-    def sent(prompts: list[str]) -> float:
-        return sum(s.complexity >= THRESHOLD for s in shipped.score_batch(prompts)) / len(prompts)
-
-    assert sent(authored.HARD["ripple"] + authored.HARD["market"]) >= 0.8
-    assert sent(authored.EVERYDAY["business"]) <= 0.1
 
 
 def test_a_batch_gives_what_single_calls_give(shipped: Classifier) -> None:
