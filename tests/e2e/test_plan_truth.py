@@ -27,7 +27,7 @@ COMBINATIONS = [
     (150_000_000, 777, 256),
 ]
 # vLLM's own INT4 kernel, which keeps a checkpoint's tensors, is there from AVX-512 on.
-AVX512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+AVX512 = torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "AVX2")
 ENGINE = """
 import json, os, sys
 os.environ.update(VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_CPU_OMP_THREADS_BIND="nobind")
