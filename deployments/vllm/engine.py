@@ -104,8 +104,10 @@ class VllmEngine:
         left_s = math.inf if request.timeout_s is None else request.timeout_s
         deadline_s = asyncio.get_running_loop().time() + left_s
         try:
-            async with asyncio.timeout_at(deadline_s):
+            async with asyncio.timeout_at(deadline_s) as limit:
                 answer = await self._answer(request)
+            if limit.expired():  # vLLM takes it for a client that left, and answers so
+                raise TimeoutError
             if isinstance(answer, ErrorResponse):
                 raise self._translated(answer, tally)
             if not request.stream:
