@@ -27,7 +27,7 @@ ARGS = {
     "small": {"model": "measured", "engine": {"kind": "vllm", "path": "builtin:small"}},
     "large": {"model": "unused", "engine": {"kind": "simulated"}},
 }
-LOADS = [Load(1, 10, 32), Load(8, 32, 32), Load(32, 96, 32)]
+LOADS = [Load(1, 10, 32), Load(8, 32, 32), Load(32, 64, 32)]
 WARM_UP = Load(8, 16, 16)
 BARE, SHIPPED = "bare vLLM", "bare vLLM as shipped"
 SERVERS: dict[str, tuple[str, Callable[[int], AbstractContextManager[Server]]]] = {
@@ -156,6 +156,8 @@ def main(
     port: int = 8321,
 ) -> None:
     """Measure, print the table, write results/bare.*."""
+    if unknown := set(only or ()) - set(SERVERS):
+        raise typer.BadParameter(f"{', '.join(unknown)}: not one of {', '.join(SERVERS)}.")
     rows: list[dict[str, Any]] = report.earlier("bare") if append else []
     plan = [name for _ in range(rounds) for name in SERVERS if not only or name in only]
     for name in track(plan, description="servers"):

@@ -2,6 +2,7 @@
 
 from ray.serve import metrics
 
+from deployments.accounting.counter import Counter
 from deployments.accounting.exchange import Attempt, Exchange
 from deployments.accounting.price import NANO_USD
 
@@ -17,16 +18,14 @@ class RequestMetrics:
 
     def __init__(self) -> None:
         where = ("tier", "model", "cause", "outcome")
-        self._requests = metrics.Counter(
-            "smallfirst_requests_total", "Finished requests.", tag_keys=where
-        )
-        self._attempts = metrics.Counter(
+        self._requests = Counter("smallfirst_requests_total", "Finished requests.", tag_keys=where)
+        self._attempts = Counter(
             "smallfirst_attempts_total", "Tiers asked.", tag_keys=("tier", "outcome")
         )
-        self._tokens = metrics.Counter(
+        self._tokens = Counter(
             "smallfirst_tokens_total", "Tokens of all attempts.", tag_keys=("tier", "kind")
         )
-        self._cost = metrics.Counter(
+        self._cost = Counter(
             "smallfirst_cost_usd_total", "Price of all attempts, USD.", tag_keys=("tier",)
         )
         self._unscored = metrics.Counter(
@@ -73,18 +72,18 @@ class RequestMetrics:
         self._failed.inc()
 
     def lines_lost(self, lines: int) -> None:
-        """Count ledger lines that are not in the file."""
+        """Count ledger lines that are not in the file; from any thread."""
         if lines > 0:
             self._lost.inc(lines)
 
+    def flush(self) -> None:
+        """Tell Ray what it was not told yet."""
+        for counter in (self._requests, self._attempts, self._tokens, self._cost):
+            counter.flush()
+
     def _observe_attempt(self, attempt: Attempt) -> None:
         self._attempts.inc(1, {"tier": attempt.tier, "outcome": attempt.outcome or "none"})
-        # A counter refuses 0.
-        if attempt.usage.prompt_tokens:
-            tokens = float(attempt.usage.prompt_tokens)
-            self._tokens.inc(tokens, {"tier": attempt.tier, "kind": "prompt"})
-        if attempt.usage.completion_tokens:
-            tokens = float(attempt.usage.completion_tokens)
-            self._tokens.inc(tokens, {"tier": attempt.tier, "kind": "completion"})
-        if attempt.cost_nano_usd:
-            self._cost.inc(attempt.cost_nano_usd / NANO_USD, {"tier": attempt.tier})
+        tokens = zip(("prompt", "completion"), attempt.usage, strict=True)
+        for kind, count in tokens:
+            self._tokens.inc(count, {"tier": attempt.tier, "kind": kind})
+        self._cost.inc(attempt.cost_nano_usd / NANO_USD, {"tier": attempt.tier})

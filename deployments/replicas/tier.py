@@ -1,6 +1,7 @@
 """A tier's replica: one engine, its health, its load, its end. The same class for both tiers."""
 
 import asyncio
+import gc
 import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -67,6 +68,9 @@ class ModelTier:
         async with start_lock(visible_gpus()):
             await self._engine.start()
         self._watch = asyncio.create_task(self._exit_when_useless())
+        # What is here now stays: a collection that walks all of it stops every stream for a moment.
+        gc.collect()
+        gc.freeze()
 
     async def __del__(self) -> None:
         """Serve awaits it after the last request is drained."""

@@ -233,7 +233,7 @@ def test_the_writer_outlives_what_it_does_not_know(caplog: pytest.LogCaptureFixt
     assert "prompt" not in caplog.text
 
 
-def test_a_settled_exchange_is_counted_however_it_ended() -> None:
+async def test_a_settled_exchange_is_counted_however_it_ended() -> None:
     metrics = RequestMetrics()
     one = exchange()
     one.attempt(Route("small", Cause.CLASSIFIER, True), "m", PRICE).usage = Usage(-1, -1)
@@ -242,3 +242,4 @@ def test_a_settled_exchange_is_counted_however_it_ended() -> None:
         metrics.observe(each)
     metrics.lines_lost(0)
     metrics.accounting_failed()
+    metrics.flush()
