@@ -17,6 +17,7 @@ from deployments.accounting.exchange import Exchange
 from deployments.accounting.ledger import Ledger
 from deployments.accounting.ledger_file import LedgerFile
 from deployments.accounting.metrics import RequestMetrics
+from deployments.accounting.rate_gauges import RateGauges
 from deployments.accounting.settlement import Settlement
 from deployments.gateway.answering import Gateway
 from deployments.gateway.ports import Ports
@@ -33,6 +34,8 @@ from deployments.settings.app import AppConfig, TierName
 from deployments.settings.environment import ray_uses_tls
 
 TIER_DEPLOYMENTS: dict[TierName, str] = {"small": "SmallTier", "large": "Escalation"}
+# How often gauges of the gateway's own state are set, seconds: as often as Ray's agents look.
+GAUGES_EVERY_S = 5.0
 STRANGERS = {error.code for error in (InvalidApiKey, HostNotAllowed, OriginNotAllowed)}
 
 
@@ -90,13 +93,21 @@ class GatewayIngress:
         # What is here now stays: a collection that walks all of it stops every stream for a moment.
         gc.collect()
         gc.freeze()
+        gauges = asyncio.create_task(self._show())
         try:
             yield
         finally:
+            gauges.cancel()
             self._relay.stop()
             if self._ledger is not None:
                 await asyncio.to_thread(self._ledger.close)
             self._metrics.flush()
+
+    async def _show(self) -> None:
+        gauges = RateGauges()
+        while True:
+            gauges.observe(self._gateway.ports.state.rate)
+            await asyncio.sleep(GAUGES_EVERY_S)
 
     def _open_ledger(self, config: AppConfig, replica: str) -> Ledger | None:
         settings = config.gateway
@@ -108,7 +119,7 @@ class GatewayIngress:
             settings.ledger_file_bytes,
             settings.ledger_keep_bytes,
         )
-        return Ledger(file, config.classifier.threshold, self._metrics.lines_lost)
+        return Ledger(file, self._metrics.lines_lost)
 
     def _keep_line(self, exchange: Exchange) -> None:
         # Strangers may not fill the disk.

@@ -36,6 +36,8 @@ class Attempt:
     total_s: float | None = None
     # `ok`, `empty`, `cancelled`, or an error's code; None while it runs.
     outcome: str | None = None
+    # How much the answer itself asked for the large tier, in [0, 1]; None: it was not judged.
+    answer_score: float | None = None
 
     def end(self, outcome: str) -> None:
         """Close the attempt; later calls change nothing."""
@@ -62,6 +64,8 @@ class Exchange:
     started_s: float
     score: Score | None = None
     score_s: float | None = None
+    # The claim at and above which requests escalated when this one was decided.
+    threshold: float | None = None
     attempts: list[Attempt] = field(default_factory=list)
     ttft_s: float | None = None
     total_s: float | None = None

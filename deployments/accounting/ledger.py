@@ -24,10 +24,9 @@ CLOSE_S = 5.0
 class Ledger:
     """Queues lines for one writer thread: a disk that hangs or is full costs lines, no request."""
 
-    def __init__(self, file: LedgerFile, threshold: float, lost: Callable[[int], None]) -> None:
+    def __init__(self, file: LedgerFile, lost: Callable[[int], None]) -> None:
         """`lost` counts lines that are not in the file; called from either thread."""
         self._file = file
-        self._threshold = threshold
         self._lost = lost
         self._failing = False
         self._waiting: queue.Queue[bytes | None] = queue.Queue(WAITING_LINES)
@@ -36,7 +35,7 @@ class Ledger:
 
     def keep(self, exchange: Exchange) -> None:
         """Queue the exchange's line; never waits."""
-        line = orjson.dumps(ledger_line(exchange, self._threshold, time.time())) + b"\n"
+        line = orjson.dumps(ledger_line(exchange, time.time())) + b"\n"
         try:
             self._waiting.put_nowait(line)
         except queue.Full:

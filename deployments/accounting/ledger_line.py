@@ -6,7 +6,7 @@ from deployments.accounting.exchange import Attempt, Exchange
 from deployments.accounting.price import NANO_USD
 
 
-def ledger_line(exchange: Exchange, threshold: float, now_s: float) -> dict[str, Any]:
+def ledger_line(exchange: Exchange, now_s: float) -> dict[str, Any]:
     """The object: times in ms, `time_s` and `arrived_s` in Unix seconds, cost in USD.
 
     Tokens are those of the last attempt, which is the answer; `cost_usd` is that of all attempts.
@@ -24,7 +24,7 @@ def ledger_line(exchange: Exchange, threshold: float, now_s: float) -> dict[str,
         "model": last.model if last else None,
         "cause": last.cause.value if last else None,
         "score": round(score.complexity, 6) if score else None,
-        "threshold": threshold,
+        "threshold": exchange.threshold,
         "p_small": round(score.p_small, 6) if score else None,
         "p_large": round(score.p_large, 6) if score else None,
         "gain": round(score.gain, 6) if score else None,

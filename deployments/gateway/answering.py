@@ -7,6 +7,7 @@ their place.
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +20,7 @@ from deployments.protocol.errors import DeadlineExceeded, EngineDead, EngineKill
 from deployments.protocol.openai_request import ParsedRequest
 from deployments.routing.killers import DEATHS
 from deployments.routing.model_names import ModelNames
-from deployments.routing.route import would_change
+from deployments.routing.route import decide, would_change
 from deployments.settings.app import AppConfig
 
 
@@ -52,16 +53,16 @@ class Gateway:
         """What an answer would come from now, and what would change it."""
         case = self.deciding.case(request, hints)
         score = await self.deciding.score(case)
-        route = self.deciding.route(case, score)
-        threshold = self.config.classifier.threshold
-        complexity = score.complexity if score else None
+        signals, policy = self.deciding.signals(case, score), self.deciding.policy(case)
+        route = decide(signals, policy)
         return {
             "object": "smallfirst.route",
             "tier": route.tier,
             "model": self.names.served(request.model, route.tier, case.domain(score)),
             "cause": route.cause.value,
-            "score": complexity,
-            "threshold": threshold,
+            "score": signals.score,
+            "threshold": policy.threshold,
+            "escalation": asdict(self.ports.state.rate),
             "classifier": {
                 "p_small": score.p_small,
                 "p_large": score.p_large,
@@ -72,7 +73,7 @@ class Gateway:
             }
             if score
             else None,
-            "would_change": would_change(case.asked, self.deciding.tiers(), complexity, threshold),
+            "would_change": would_change(signals, policy),
         }
 
 
@@ -148,14 +149,17 @@ class Answering:
                 await self._score(case)
         except TimeoutError:
             raise DeadlineExceeded("The deadline passed before the request began.") from None
-        route = self._deciding.paid_route(case, exchange.score)
+        decided = self._deciding.decided(case, exchange.score)
+        exchange.threshold = decided.threshold
         domain = case.domain(exchange.score)
         job = Job(self.request, case.asked, domain, hints.request_id, deadline_s)
         try:
-            opened = await self._gateway.attempts.open(route, job, exchange)
+            opened = await self._gateway.attempts.open(decided.route, job, exchange)
         except EngineKilled:
             self._deciding.engine_died(self.request, hints, DEATHS)
             raise
+        finally:
+            self._deciding.claimed(decided, exchange.attempts)
         self._deciding.answered(case, opened.attempt, exchange.score)
         return opened
 

@@ -15,12 +15,16 @@ from deployments.protocol.openai_request import ParsedRequest
 from deployments.routing.model_names import ModelNames
 from deployments.routing.route import (
     Asked,
+    Policy,
     Route,
     Tiers,
     after_answer_check,
     after_failure,
 )
 from deployments.settings.app import AppConfig
+
+# The claim of an answer that is none.
+SURELY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +128,13 @@ class Attempts:
         """Where to ask next because of what the answer says; None: keep it."""
         if not opened.held[-1].done or not gave_up(opened.held, request):
             return None
-        other = after_answer_check(route, self._state())
-        if other is None and says_nothing(opened.held):
+        opened.attempt.answer_score = SURELY
+        state = self._ports.state
+        policy = Policy(state.threshold, state.affords(paid_elsewhere=False))
+        other = after_answer_check(route, SURELY, self._state(), policy)
+        if other is not None:
+            state.spend()
+        elif says_nothing(opened.held):
             raise EngineFailure("The model gave no answer.")
         return other
 

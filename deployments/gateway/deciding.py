@@ -1,6 +1,7 @@
 """Where a request goes: the pure rules of `routing`, fed with its score and the shared state."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from classifier import Score
@@ -11,14 +12,25 @@ from deployments.protocol.errors import EngineKilled
 from deployments.protocol.openai_request import ParsedRequest
 from deployments.routing.killers import prints_of
 from deployments.routing.model_names import ModelNames
-from deployments.routing.route import PAID, Asked, Cause, Route, Tiers, TierState, decide, is_easy
+from deployments.routing.route import (
+    BY_QUALITY,
+    Asked,
+    Cause,
+    Policy,
+    Route,
+    Signals,
+    Tiers,
+    TierState,
+    decide,
+    is_easy,
+)
 from deployments.routing.sessions import Binding, session_key, turn_key
 from deployments.routing.turn import Turn, turn_of
 from deployments.settings.app import AppConfig, TierName
 
 # What a conversation needed the large model for, as against what a moment did: a full or dead small
 # tier, or one request's hint, does not bind the next request.
-KEEPS_SESSION_LARGE = PAID | {Cause.ANSWER_CHECK, Cause.CONTEXT_WINDOW}
+KEEPS_SESSION_LARGE = BY_QUALITY | {Cause.CONTEXT_WINDOW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +51,20 @@ class Case:
         return self.bound.domain if self.bound else None
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A request's route, and what it was decided by."""
+
+    route: Route
+    signals: Signals
+    threshold: float
+
+
 class Deciding:
     """Decides with the scorer and the shared state, and tells the state what came of it."""
 
     def __init__(self, config: AppConfig, names: ModelNames, ports: Ports) -> None:
         self._config = config
-        self._threshold = config.classifier.threshold
         self._names = names
         self._ports = ports
         self._state = ports.state
@@ -84,25 +104,37 @@ class Deciding:
         """The classifier's score of a case that is judged."""
         return await self._ports.scorer.score(case.turn.scored) if self.judged(case) else None
 
-    def route(self, case: Case, score: Score | None) -> Route:
-        """The route of a request nobody has tried to answer yet. Raises: `ServingError`."""
-        return decide(
-            case.asked,
-            self.tiers(),
-            score.complexity if score else None,
-            self._threshold,
-            # Tool results of a turn that is not known here: the gateway that knows it has paid.
-            self._state.affords(paid_elsewhere=case.turn.continues),
-        )
+    def signals(self, case: Case, score: Score | None) -> Signals:
+        """What is known of the request."""
+        return Signals(case.asked, self.tiers(), score.complexity if score else None)
 
-    def paid_route(self, case: Case, score: Score | None) -> Route:
-        """The same, booked in the escalation budget, to which a turn's steps are one request."""
-        if case.asked.tier is None and case.asked.turn_tier is None:
+    def policy(self, case: Case) -> Policy:
+        """What is wanted now."""
+        # Tool results of a turn that is not known here: the gateway that knows it has paid.
+        paid_elsewhere = case.turn.continues
+        return Policy(self._state.threshold, self._state.affords(paid_elsewhere))
+
+    def decided(self, case: Case, score: Score | None) -> Decided:
+        """The route of a request nobody has tried to answer yet, counted against the escalation
+        target, to which a turn's steps are one request.
+
+        Raises: `ServingError`.
+        """
+        signals, policy = self.signals(case, score), self.policy(case)
+        route = decide(signals, policy)
+        if signals.open:
             self._state.earn()
-        route = self.route(case, score)
-        if route.tier == "large" and route.cause in PAID:
-            self._state.spend()
-        return route
+            if route.tier == "large" and route.cause in BY_QUALITY:
+                self._state.spend()
+        return Decided(route, signals, policy.threshold)
+
+    def claimed(self, decided: Decided, attempts: Sequence[Attempt]) -> None:
+        """Tell the control what the request's claim was in the end, its answers included."""
+        answers = [a.answer_score for a in attempts if a.answer_score is not None]
+        question = None if decided.signals.score is None else decided.signals.claim
+        claims = answers if question is None else [question, *answers]
+        if decided.signals.open and claims:
+            self._state.claimed(max(claims))
 
     def answered(self, case: Case, attempt: Attempt, score: Score | None) -> None:
         """Bind the session to what it needed, and the turn to what answered it."""
@@ -113,7 +145,7 @@ class Deciding:
             key = session_key(hints.caller, hints.session)
             if attempt.tier == "large" and attempt.cause in KEEPS_SESSION_LARGE:
                 self._state.bind(key, Binding("large"), now_s)
-            elif is_easy(score.complexity if score else None, self._threshold):
+            elif is_easy(score.complexity if score else None, self._state.threshold):
                 self._state.bind(key, None, now_s)
         if turn.said is not None:
             key = turn_key(hints.caller, turn.said)

@@ -9,6 +9,7 @@ from classifier import Score
 from deployments.accounting.exchange import Exchange
 from deployments.protocol.chunk import Chunk
 from deployments.protocol.engine import EngineRequest
+from deployments.routing.held_rate import RateState
 from deployments.routing.sessions import Binding
 from deployments.settings.app import TierName
 
@@ -54,8 +55,19 @@ class SharedState(Protocol):
     that its absence slows or stops nobody.
     """
 
+    @property
+    def rate(self) -> RateState:
+        """Where the control of the escalated share stands."""
+
+    @property
+    def threshold(self) -> float:
+        """The claim at and above which a request escalates now."""
+
     def earn(self) -> None:
-        """Count one `auto` request that may escalate."""
+        """Count one request that may escalate."""
+
+    def claimed(self, claim: float) -> None:
+        """Count what was in the end the claim of one of them."""
 
     def affords(self, paid_elsewhere: bool) -> bool:
         """Whether one more escalation fits; on credit where another gateway may have paid."""

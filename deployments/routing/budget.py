@@ -1,22 +1,22 @@
 """A guard on the share of requests that escalate: a token bucket fed by traffic, not by time."""
 
-from deployments.settings.app import EscalationBudget
+from deployments.settings.app import Escalation
 
 
 class Budget:
-    """Holds the escalated share at or under `max_rate` over any stretch longer than the burst.
+    """Holds the escalated share at or under the cap over any stretch longer than the burst.
 
-    Each `auto` request earns `max_rate` of an escalation, up to `burst`; each escalation spends
-    one. Escalations after N requests are therefore at most `burst + max_rate x N`.
+    Each request that may escalate earns `cap` of an escalation, up to `burst`; each escalation
+    spends one. Escalations after N requests are therefore at most `burst + cap x N`.
     """
 
-    def __init__(self, config: EscalationBudget) -> None:
-        self._rate = config.max_rate
+    def __init__(self, config: Escalation) -> None:
+        self._rate = config.cap
         self._burst = float(config.burst)
-        self._left = float(config.burst) if config.max_rate > 0 else 0.0
+        self._left = float(config.burst) if config.cap > 0 else 0.0
 
     def earn(self) -> None:
-        """Count one `auto` request."""
+        """Count one request that may escalate."""
         self._left = min(self._burst, self._left + self._rate)
 
     @property

@@ -5,7 +5,7 @@ Both are total: every combination of inputs gives a `Route` or one of our errors
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from deployments.protocol.errors import (
@@ -41,8 +41,9 @@ class Cause(StrEnum):
 # A session that went large stays there for scores this far under the threshold: what is near it
 # would switch models, and lose the cache, with every second message. Below, the task is over.
 SESSION_MARGIN = 0.2
-# The causes that the escalation budget pays for; the others are the client's or a tier's doing.
-PAID = frozenset({Cause.CLASSIFIER, Cause.SESSION})
+# The causes that count against the escalation target: what quality asks for. The others are the
+# client's or a tier's doing.
+BY_QUALITY = frozenset({Cause.CLASSIFIER, Cause.SESSION, Cause.ANSWER_CHECK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,46 @@ class Tiers:
 
 
 @dataclass(frozen=True, slots=True)
+class Signals:
+    """All that is known of a request that nobody has tried to answer yet."""
+
+    asked: Asked
+    tiers: Tiers
+    # The classifier's complexity in [0, 1]; None: no score came in time.
+    score: float | None
+
+    @property
+    def claim(self) -> float | None:
+        """How much the question asks for the large tier, in [0, 1]; None: nothing says.
+
+        A session that went large stays there by a margin; without a score it stays, too.
+        """
+        if self.score is None:
+            return 1.0 if self.asked.session_large else None
+        return min(1.0, self.score + SESSION_MARGIN * self.asked.session_large)
+
+    @property
+    def open(self) -> bool:
+        """Whether quality decides: the client leaves it open, and both tiers could answer."""
+        asked, tiers = self.asked, self.tiers
+        left_open = asked.tier is None and asked.turn_tier is None and not asked.min_tier_large
+        return left_open and all(
+            tier.up and tier.able(asked) and not (asked.local_only and tier.remote)
+            for tier in (tiers.small, tiers.large)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator wants, as it stands at this moment."""
+
+    # The claim at and above which a request goes large.
+    threshold: float
+    # Whether one more escalation by quality fits under the cap.
+    affords: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Where a request goes, why, and whether the other tier may step in before the first byte."""
 
@@ -103,15 +144,13 @@ class Route:
         return "large" if self.tier == "small" else "small"
 
 
-def decide(
-    asked: Asked, tiers: Tiers, score: float | None, threshold: float, budget_left: bool
-) -> Route:
+def decide(signals: Signals, policy: Policy) -> Route:
     """The route of a request nobody has tried to answer yet.
 
-    `score` is the classifier's complexity in [0, 1]; None (no score came in time) counts as low:
-    small first. A score equal to the threshold goes large.
+    No score counts as low: small first. A claim equal to the threshold goes large.
     Raises: `LocalOnlyConflict`, `InvalidRequest` where no permitted tier can answer.
     """
+    asked, tiers = signals.asked, signals.tiers
     if asked.local_only and asked.media_hosts:
         raise LocalOnlyConflict(
             "This request must stay in the cluster, but names an image outside: send a data: URL.",
@@ -133,7 +172,7 @@ def decide(
         if asked.min_tier_large:
             raise _no_large(asked, tiers, large_permitted)
         return route
-    return _avoid_down(_preferred(asked, score, threshold, budget_left), tiers)
+    return _avoid_down(_preferred(signals, policy), tiers)
 
 
 def _named(asked: Asked, tiers: Tiers, tier: TierName) -> Route:
@@ -156,16 +195,17 @@ def _beyond_small(asked: Asked, tiers: Tiers, large_permitted: bool, cause: Caus
     return Route("large", cause, may_fall_back=False)
 
 
-def _preferred(asked: Asked, score: float | None, threshold: float, budget_left: bool) -> Route:
+def _preferred(signals: Signals, policy: Policy) -> Route:
     """The route of an `auto` request that both tiers could answer, were both up."""
+    asked, score, claim = signals.asked, signals.score, signals.claim
     if asked.min_tier_large:
         return Route("large", Cause.CLIENT_HINT, may_fall_back=False)
     if asked.turn_tier is not None:
         return Route(asked.turn_tier, Cause.TOOL_LOOP, may_fall_back=True)
-    hard = score is not None and score >= threshold
-    if not hard and not (asked.session_large and not is_easy(score, threshold)):
+    if claim is None or claim < policy.threshold:
         return Route("small", Cause.CLASSIFIER, may_fall_back=True)
-    if not budget_left:
+    hard = score is not None and score >= policy.threshold
+    if not policy.affords:
         return Route("small", Cause.BUDGET_EXHAUSTED, may_fall_back=True)
     return Route("large", Cause.CLASSIFIER if hard else Cause.SESSION, may_fall_back=True)
 
@@ -206,22 +246,28 @@ def after_failure(route: Route, error: ServingError, tiers: Tiers) -> Route:
     return Route(route.other, cause, may_fall_back=False)
 
 
-def after_answer_check(route: Route, tiers: Tiers) -> Route | None:
-    """The next route where the small answer failed its check; None: keep the answer."""
+def after_answer_check(route: Route, claim: float, tiers: Tiers, policy: Policy) -> Route | None:
+    """The next route after the small tier's answer was judged; None: keep the answer.
+
+    `claim` is how much the answer asks for the large tier, on the scale of a question's claim.
+    """
     if route.tier == "large" or not route.may_fall_back or not tiers.large.up:
+        return None
+    if claim < policy.threshold or not policy.affords:
         return None
     return Route("large", Cause.ANSWER_CHECK, may_fall_back=False)
 
 
-def would_change(asked: Asked, tiers: Tiers, score: float | None, threshold: float) -> list[str]:
+def would_change(signals: Signals, policy: Policy) -> list[str]:
     """What would send the same request to the other tier, in words, for `/v1/route`."""
+    asked, tiers, score = signals.asked, signals.tiers, signals.score
     if asked.tier is not None:
         return ['model "auto" would let the score decide']
-    route = decide(asked, tiers, score, threshold, budget_left=True)
+    route = decide(signals, replace(policy, affords=True))
     changes: list[str] = []
     if score is not None and route.cause is Cause.CLASSIFIER:
         side = "at or below" if route.tier == "small" else "above"
-        changes.append(f"a threshold {side} {score:.3f} (now {threshold:.3f})")
+        changes.append(f"a threshold {side} {score:.3f} (now {policy.threshold:.3f})")
     if route.tier == "small" and not asked.min_tier_large:
         changes.append("the header x-smallfirst-min-tier: large")
     if route.tier == "large" and tiers.large.remote:

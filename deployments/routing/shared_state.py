@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from deployments.routing.budget import Budget
+from deployments.routing.held_rate import HeldRate, RateState
 from deployments.routing.killers import Killers
 from deployments.routing.sessions import Binding, Sessions
 from deployments.settings.app import AppConfig
@@ -12,13 +13,30 @@ class LocalState:
     """`SharedState` of one gateway alone; a restart begins anew."""
 
     def __init__(self, config: AppConfig) -> None:
-        self._budget = Budget(config.escalation_budget)
+        self._budget = Budget(config.escalation)
+        self.held = HeldRate(config.escalation, config.classifier.threshold)
+        """What is told to the other gateways (`seen`), and takes over what they tell (`heard`)."""
         self._sessions = Sessions(config.gateway.session_ttl_s)
         self._killers = Killers()
 
+    @property
+    def rate(self) -> RateState:
+        """Where the control of the escalated share stands."""
+        return self.held.state
+
+    @property
+    def threshold(self) -> float:
+        """The claim at and above which a request escalates now."""
+        return self.held.threshold
+
     def earn(self) -> None:
-        """Count one `auto` request that may escalate."""
+        """Count one request that may escalate."""
         self._budget.earn()
+        self.held.came()
+
+    def claimed(self, claim: float) -> None:
+        """Count what was in the end the claim of one of them."""
+        self.held.claimed(claim)
 
     def affords(self, paid_elsewhere: bool) -> bool:
         """Whether one more escalation fits; on credit where another gateway may have paid."""
@@ -27,6 +45,7 @@ class LocalState:
     def spend(self) -> None:
         """Count one escalation."""
         self._budget.spend()
+        self.held.escalated()
 
     def bound(self, key: bytes | None, now_s: float) -> Binding | None:
         """Where the session or turn was answered last."""

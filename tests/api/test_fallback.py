@@ -225,6 +225,6 @@ async def test_a_large_tier_that_spends_its_budget_leaves_the_rest_to_small(
     serving: Serving,
 ) -> None:
     budget = {"max_rate": 0.1, "burst": 2}
-    async with serving(score=0.9, escalation_budget=budget) as service:
+    async with serving(score=0.9, escalation=budget) as service:
         causes = [(await where(service))[2] for _ in range(5)]
     assert causes == ["classifier"] * 2 + ["budget_exhausted"] * 3

@@ -339,7 +339,7 @@ async def test_a_dry_run_says_what_would_happen_and_sends_nothing(service: Servi
 
 async def test_dry_runs_spend_no_budget(serving: Serving) -> None:
     budget = {"max_rate": 0.1, "burst": 1}
-    async with serving(score=0.9, escalation_budget=budget) as service, service.http as http:
+    async with serving(score=0.9, escalation=budget) as service, service.http as http:
         for _ in range(5):
             assert (await http.post("/v1/route", json=chat())).json()["tier"] == "large"
         assert (await http.post(CHAT, json=chat())).headers["x-smallfirst-tier"] == "large"

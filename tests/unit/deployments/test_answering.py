@@ -133,7 +133,7 @@ async def test_an_answer_that_has_said_nothing_can_still_come_from_elsewhere(
 
 # -- tool loops -------------------------------------------------------------------------------
 
-TIGHT: dict[str, Any] = {"escalation_budget": {"max_rate": 0.01, "burst": 1}}
+TIGHT: dict[str, Any] = {"escalation": {"target_rate": 0.01, "max_rate": 0.01, "burst": 1}}
 
 
 async def test_a_tool_loop_keeps_its_tier_and_costs_one_escalation() -> None:
@@ -194,7 +194,7 @@ async def test_a_named_model_is_asked_whatever_the_turn_is_used_to() -> None:
 
 
 async def test_a_session_costs_budget_and_ends_when_its_turns_are_easy() -> None:
-    budget = {"escalation_budget": {"max_rate": 0.01, "burst": 3}}
+    budget = {"escalation": {"hold": False, "max_rate": 0.05, "burst": 3}}
     setting = Setting(FakeScorer(0.9), config=budget)
     went = []
     for complexity in (0.9, 0.6, 0.1, 0.6, 0.9, 0.6):

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.routing.budget import Budget
-from deployments.settings.app import EscalationBudget
+from deployments.settings.app import Escalation
 
 
-def escalations(config: EscalationBudget, wants: list[bool]) -> int:
+def escalations(config: Escalation, wants: list[bool]) -> int:
     """How many of these requests escalate; True wants to."""
     budget, spent = Budget(config), 0
     for wanted in wants:
@@ -21,7 +21,7 @@ def escalations(config: EscalationBudget, wants: list[bool]) -> int:
 
 @given(st.floats(0, 1), st.integers(1, 50), st.lists(st.booleans(), max_size=400))
 def test_escalations_stay_under_burst_plus_rate(rate: float, burst: int, wants: list[bool]) -> None:
-    spent = escalations(EscalationBudget(max_rate=rate, burst=burst), wants)
+    spent = escalations(Escalation(target_rate=0.0, max_rate=rate, burst=burst), wants)
     assert spent <= burst + rate * len(wants) + 1e-6
 
 
@@ -30,7 +30,7 @@ def test_no_stretch_of_traffic_escalates_more_however_long_it_was_quiet(
     burst: int, quiet: int, busy: int
 ) -> None:
     spent = escalations(
-        EscalationBudget(max_rate=0.1, burst=burst), [False] * quiet + [True] * busy
+        Escalation(target_rate=0.0, max_rate=0.1, burst=burst), [False] * quiet + [True] * busy
     )
     assert spent <= burst + 0.1 * busy + 1e-6
 
@@ -50,12 +50,12 @@ def test_no_stretch_of_traffic_escalates_more_however_long_it_was_quiet(
 def test_a_run_of_hard_requests_escalates_as_often_as_the_budget_says(
     rate: float, burst: int, requests: int, expected: int
 ) -> None:
-    config = EscalationBudget(max_rate=rate, burst=burst)
+    config = Escalation(target_rate=0.0, max_rate=rate, burst=burst)
     assert escalations(config, [True] * requests) == expected
 
 
 def test_a_spent_budget_comes_back_with_traffic() -> None:
-    budget = Budget(EscalationBudget(max_rate=0.1, burst=1))
+    budget = Budget(Escalation(target_rate=0.0, max_rate=0.1, burst=1))
     budget.spend()
     for _ in range(9):
         budget.earn()
@@ -66,7 +66,7 @@ def test_a_spent_budget_comes_back_with_traffic() -> None:
 
 @given(st.floats(0.01, 1), st.integers(1, 50), st.integers(0, 300))
 def test_credit_runs_at_most_the_burst_ahead(rate: float, burst: int, wants: int) -> None:
-    budget, spent = Budget(EscalationBudget(max_rate=rate, burst=burst)), 0
+    budget, spent = Budget(Escalation(target_rate=0.0, max_rate=rate, burst=burst)), 0
     for _ in range(wants):
         budget.earn()
         if budget.credit:
@@ -76,4 +76,4 @@ def test_credit_runs_at_most_the_burst_ahead(rate: float, burst: int, wants: int
 
 
 def test_a_budget_of_nothing_gives_no_credit() -> None:
-    assert not Budget(EscalationBudget(max_rate=0.0)).credit
+    assert not Budget(Escalation(target_rate=0.0, max_rate=0.0)).credit

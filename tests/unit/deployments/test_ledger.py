@@ -42,9 +42,9 @@ def settled(error: BaseException | None = None, request_id: str = "r1", **fields
 
 
 def test_a_line_tells_where_a_request_went_and_what_all_tries_cost() -> None:
-    one = settled(score=score_of(0.25))
+    one = settled(score=score_of(0.25), threshold=0.7)
     one.ttft_s, one.total_s = 0.0123456, 2.5
-    line = ledger_line(one, 0.7, 1000.0004)
+    line = ledger_line(one, 1000.0004)
     assert (line["tier"], line["cause"], line["model"]) == ("large", "answer_check", "large-model")
     assert (line["score"], line["threshold"], line["artifact"]) == (0.25, 0.7, "test-artifact")
     assert (line["prompt_tokens"], line["completion_tokens"]) == (1000, 100)
@@ -61,11 +61,11 @@ def test_a_line_has_the_same_keys_however_early_a_request_failed() -> None:
     early = exchange()
     early.settle(Overloaded("x"), lambda _: None)
     full = settled(score=score_of(0.1))
-    assert ledger_line(early, 0.7, 0.0).keys() == ledger_line(full, 0.7, 0.0).keys()
+    assert ledger_line(early, 0.0).keys() == ledger_line(full, 0.0).keys()
 
 
 def test_no_error_message_reaches_a_line() -> None:
-    line = ledger_line(settled(Overloaded("prompt: ACME-4711")), 0.7, 0.0)
+    line = ledger_line(settled(Overloaded("prompt: ACME-4711")), 0.0)
     assert b"4711" not in orjson.dumps(line)
 
 
@@ -157,7 +157,7 @@ def test_a_file_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
 
 
 def ledger(file: Any, lost: list[int]) -> Ledger:
-    return Ledger(file, 0.7, lost.append)
+    return Ledger(file, lost.append)
 
 
 def test_lines_are_appended_to_the_replicas_own_file(tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ from deployments.protocol.errors import (
 from deployments.routing.route import (
     Asked,
     Cause,
+    Policy,
     Route,
+    Signals,
     Tiers,
     TierState,
     after_answer_check,
@@ -79,7 +81,9 @@ SEES: dict[str, Any] = {"abilities": TEXT | {"vision"}}
     ],
 )
 def test_a_score_at_the_threshold_goes_large(score: float | None, tier: TierName) -> None:
-    assert decide(Asked(), tiers(), score, 0.7, True) == Route(tier, Cause.CLASSIFIER, True)
+    assert decide(Signals(Asked(), tiers(), score), Policy(0.7, True)) == Route(
+        tier, Cause.CLASSIFIER, True
+    )
 
 
 @pytest.mark.parametrize("score", [0.0, 1.0])
@@ -88,7 +92,7 @@ def test_the_extreme_thresholds_are_no_special_case(
     score: float, threshold: float, at_one: TierName
 ) -> None:
     expected = at_one if score >= threshold else "small"
-    assert decide(Asked(), tiers(), score, threshold, True).tier == expected
+    assert decide(Signals(Asked(), tiers(), score), Policy(threshold, True)).tier == expected
 
 
 VISION: dict[Need, str] = {"vision": "messages[0].content[1]"}
@@ -252,7 +256,7 @@ def test_a_request_goes(
     budget_left: bool,
     expected: tuple[TierName, str, bool],
 ) -> None:
-    route = decide(Asked(**asked), tiers(**state), score, 0.7, budget_left)
+    route = decide(Signals(Asked(**asked), tiers(**state), score), Policy(0.7, budget_left))
     assert (route.tier, route.cause, route.may_fall_back) == expected
 
 
@@ -312,7 +316,7 @@ REFUSALS = {
 @pytest.mark.parametrize(("asked", "state", "error"), REFUSALS.values(), ids=REFUSALS)
 def test_a_request_is_refused(asked: Any, state: Any, error: type[ServingError]) -> None:
     with pytest.raises(error) as caught:
-        decide(Asked(**asked), tiers(**state), 0.1, 0.7, True)
+        decide(Signals(Asked(**asked), tiers(**state), 0.1), Policy(0.7, True))
     assert type(caught.value) is error
 
 
@@ -324,7 +328,7 @@ def test_a_refusal_names_the_parameter_and_what_is_missing(
     needs: dict[Need, str], asked: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=words) as caught:
-        decide(Asked(needs=TOOLS | needs, **asked), tiers(), 0.1, 0.7, True)
+        decide(Signals(Asked(needs=TOOLS | needs, **asked), tiers(), 0.1), Policy(0.7, True))
     assert [caught.value.param] == list(needs.values())
     assert str(caught.value.param) in caught.value.message
     assert "tool calls" not in caught.value.message
@@ -366,7 +370,7 @@ def test_a_route_that_may_not_fall_back_never_does(
     error: ServingError, state: Tiers, cause: Cause, tier: TierName
 ) -> None:
     route = Route(tier, cause, may_fall_back=False)
-    assert after_answer_check(route, state) is None
+    assert after_answer_check(route, 1.0, state, Policy(0.7, True)) is None
     with pytest.raises(EngineKilled if isinstance(error, EngineDead) else type(error)):
         after_failure(route, error, state)
 
@@ -383,12 +387,12 @@ def asked_tiers(
     """Every route that a request takes while these errors meet it; None: a failed answer check."""
     routes: list[Route] = []
     try:
-        route: Route | None = decide(asked, state, score, 0.7, budget)
+        route: Route | None = decide(Signals(asked, state, score), Policy(0.7, budget))
         for error in errors:
             assert route is not None
             routes.append(route)
             route = (
-                after_answer_check(route, state)
+                after_answer_check(route, 1.0, state, Policy(0.7, True))
                 if error is None
                 else after_failure(route, error, state)
             )
@@ -449,10 +453,10 @@ def test_a_hint_to_the_large_tier_never_goes_small(
 @given(askeds, tier_pairs, scores)
 def test_a_dry_run_can_explain_every_route(asked: Asked, state: Tiers, score: float | None) -> None:
     try:
-        decide(asked, state, score, 0.7, True)
+        decide(Signals(asked, state, score), Policy(0.7, True))
     except ServingError:
         return
-    would_change(asked, state, score, 0.7)
+    would_change(Signals(asked, state, score), Policy(0.7, True))
 
 
 @pytest.mark.parametrize(
@@ -482,7 +486,8 @@ def test_a_dry_run_can_explain_every_route(asked: Asked, state: Tiers, score: fl
 def test_a_dry_run_says_what_would_change_the_route(
     asked: Any, score: float | None, expected: list[str]
 ) -> None:
-    assert would_change(Asked(**asked), tiers(large=REMOTE), score, 0.7) == expected
+    signals = Signals(Asked(**asked), tiers(large=REMOTE), score)
+    assert would_change(signals, Policy(0.7, True)) == expected
 
 
 @pytest.mark.parametrize(
@@ -498,4 +503,38 @@ def test_an_empty_small_answer_goes_large_where_large_can_answer(
     tier: TierName, may_fall_back: bool, state: Any, expected: Route | None
 ) -> None:
     route = Route(tier, Cause.CLASSIFIER, may_fall_back)
-    assert after_answer_check(route, tiers(**state)) == expected
+    assert after_answer_check(route, 1.0, tiers(**state), Policy(0.7, True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("claim", "policy", "kept"),
+    [
+        (0.7, Policy(0.7, True), False),
+        (0.6999, Policy(0.7, True), True),
+        (1.0, Policy(0.7, False), True),
+        (1.0, Policy(1.001, True), True),
+    ],
+)
+def test_an_answers_claim_is_held_against_the_same_threshold_and_cap(
+    claim: float, policy: Policy, kept: bool
+) -> None:
+    route = Route("small", Cause.CLASSIFIER, may_fall_back=True)
+    assert (after_answer_check(route, claim, tiers(), policy) is None) is kept
+
+
+@given(askeds, tier_pairs, scores, st.booleans(), sets)
+def test_needing_more_never_leads_down(
+    asked: Asked, state: Tiers, score: float | None, budget: bool, more: frozenset[Need]
+) -> None:
+    """Floors only go up: what a large model answered, it answers with a need more, or nobody."""
+    usual = replace(asked, tier=None)
+    needier = replace(usual, needs={**usual.needs, **dict.fromkeys(more, "field")})
+    routes = []
+    for one in (usual, needier):
+        try:
+            routes.append(decide(Signals(one, state, score), Policy(0.7, budget)))
+        except ServingError:
+            return
+    first, then = routes
+    if first.tier == "large" and state.large.able(needier):
+        assert then.tier == "large"
