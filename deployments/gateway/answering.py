@@ -18,9 +18,10 @@ from deployments.gateway.hints import Hints
 from deployments.gateway.ports import Ports
 from deployments.protocol.errors import DeadlineExceeded, EngineDead, EngineKilled, ServingError
 from deployments.protocol.openai_request import ParsedRequest
+from deployments.routing.explain import would_change
 from deployments.routing.killers import DEATHS
 from deployments.routing.model_names import ModelNames
-from deployments.routing.route import decide, would_change
+from deployments.routing.route import decide
 from deployments.settings.app import AppConfig
 
 

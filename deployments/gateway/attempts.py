@@ -13,14 +13,8 @@ from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import EngineDead, EngineFailure, ServingError
 from deployments.protocol.openai_request import ParsedRequest
 from deployments.routing.model_names import ModelNames
-from deployments.routing.route import (
-    Asked,
-    Policy,
-    Route,
-    Tiers,
-    after_answer_check,
-    after_failure,
-)
+from deployments.routing.route import Route, after_answer_check, after_failure
+from deployments.routing.signals import Asked, Policy, Tiers
 from deployments.settings.app import AppConfig
 
 # The claim of an answer that is none.

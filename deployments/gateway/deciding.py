@@ -12,19 +12,9 @@ from deployments.protocol.errors import EngineKilled
 from deployments.protocol.openai_request import ParsedRequest
 from deployments.routing.killers import prints_of
 from deployments.routing.model_names import ModelNames
-from deployments.routing.route import (
-    BY_QUALITY,
-    Asked,
-    Cause,
-    Policy,
-    Route,
-    Signals,
-    Tiers,
-    TierState,
-    decide,
-    is_easy,
-)
+from deployments.routing.route import BY_QUALITY, Cause, Route, decide, is_easy
 from deployments.routing.sessions import Binding, session_key, turn_key
+from deployments.routing.signals import Asked, Policy, Signals, Tiers, TierState
 from deployments.routing.turn import Turn, turn_of
 from deployments.settings.app import AppConfig, TierName
 

@@ -4,8 +4,7 @@
 Both are total: every combination of inputs gives a `Route` or one of our errors.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from deployments.protocol.errors import (
@@ -17,6 +16,7 @@ from deployments.protocol.errors import (
     Overloaded,
     ServingError,
 )
+from deployments.routing.signals import SESSION_MARGIN, Asked, Policy, Signals, Tiers, TierState
 from deployments.settings.app import Need, TierName
 
 
@@ -38,96 +38,9 @@ class Cause(StrEnum):
     TOOL_LOOP = "tool_loop"
 
 
-# A session that went large stays there for scores this far under the threshold: what is near it
-# would switch models, and lose the cache, with every second message. Below, the task is over.
-SESSION_MARGIN = 0.2
 # The causes that count against the escalation target: what quality asks for. The others are the
 # client's or a tier's doing.
 BY_QUALITY = frozenset({Cause.CLASSIFIER, Cause.SESSION, Cause.ANSWER_CHECK})
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the client asked for, as far as routing cares."""
-
-    # A tier that the client named, by tier or by model; None: `auto`.
-    tier: TierName | None = None
-    min_tier_large: bool = False
-    local_only: bool = False
-    session_large: bool = False
-    # The tier that answered the turn to which this request brings tool results.
-    turn_tier: TierName | None = None
-    # What a model must be able to do, and the parameter of the request that asks for it.
-    needs: Mapping[Need, str] = field(default_factory=dict)
-    # Hosts that somebody would have to fetch images from.
-    media_hosts: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class TierState:
-    """What the router knows of one tier."""
-
-    up: bool = True
-    remote: bool = False
-    abilities: frozenset[Need] = frozenset()
-    # Hosts that its engine may fetch images from.
-    media_hosts: frozenset[str] = frozenset()
-
-    def able(self, asked: Asked) -> bool:
-        """Whether the tier can do all that a request asks for."""
-        return asked.needs.keys() <= self.abilities and asked.media_hosts <= self.media_hosts
-
-
-@dataclass(frozen=True, slots=True)
-class Tiers:
-    """Both tiers."""
-
-    small: TierState
-    large: TierState
-
-    def state(self, tier: TierName) -> TierState:
-        """The state of the named tier."""
-        return self.small if tier == "small" else self.large
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """All that is known of a request that nobody has tried to answer yet."""
-
-    asked: Asked
-    tiers: Tiers
-    # The classifier's complexity in [0, 1]; None: no score came in time.
-    score: float | None
-
-    @property
-    def claim(self) -> float | None:
-        """How much the question asks for the large tier, in [0, 1]; None: nothing says.
-
-        A session that went large stays there by a margin; without a score it stays, too.
-        """
-        if self.score is None:
-            return 1.0 if self.asked.session_large else None
-        return min(1.0, self.score + SESSION_MARGIN * self.asked.session_large)
-
-    @property
-    def open(self) -> bool:
-        """Whether quality decides: the client leaves it open, and both tiers could answer."""
-        asked, tiers = self.asked, self.tiers
-        left_open = asked.tier is None and asked.turn_tier is None and not asked.min_tier_large
-        return left_open and all(
-            tier.up and tier.able(asked) and not (asked.local_only and tier.remote)
-            for tier in (tiers.small, tiers.large)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the operator wants, as it stands at this moment."""
-
-    # The claim at and above which a request goes large.
-    threshold: float
-    # Whether one more escalation by quality fits under the cap.
-    affords: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,25 +169,6 @@ def after_answer_check(route: Route, claim: float, tiers: Tiers, policy: Policy)
     if claim < policy.threshold or not policy.affords:
         return None
     return Route("large", Cause.ANSWER_CHECK, may_fall_back=False)
-
-
-def would_change(signals: Signals, policy: Policy) -> list[str]:
-    """What would send the same request to the other tier, in words, for `/v1/route`."""
-    asked, tiers, score = signals.asked, signals.tiers, signals.score
-    if asked.tier is not None:
-        return ['model "auto" would let the score decide']
-    route = decide(signals, replace(policy, affords=True))
-    changes: list[str] = []
-    if score is not None and route.cause is Cause.CLASSIFIER:
-        side = "at or below" if route.tier == "small" else "above"
-        changes.append(f"a threshold {side} {score:.3f} (now {policy.threshold:.3f})")
-    if route.tier == "small" and not asked.min_tier_large:
-        changes.append("the header x-smallfirst-min-tier: large")
-    if route.tier == "large" and tiers.large.remote:
-        changes.append("the header x-smallfirst-local-only: true")
-    if route.cause is Cause.SESSION:
-        changes.append("another x-smallfirst-session")
-    return changes
 
 
 def _unavailable(tier: TierName) -> Cause:
