@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bench.escalation.record_scores import SCORES
 from deployments.routing.budget import Budget
 from deployments.routing.held_rate import HeldRate, Traffic
-from deployments.settings.app import Escalation
+from deployments.settings.escalation import Escalation
 
 RESULTS = Path(__file__).with_name("results") / "held_rate.md"
 KINDS = ("exam", "arithmetic", "questions", "bounded")

@@ -1,6 +1,6 @@
 """A guard on the share of requests that escalate: a token bucket fed by traffic, not by time."""
 
-from deployments.settings.app import Escalation
+from deployments.settings.escalation import Escalation
 
 
 class Budget:

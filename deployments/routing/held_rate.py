@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.settings.app import Escalation
+from deployments.settings.escalation import Escalation
 
 # Claims are told apart to a thousandth; what is closer together counts as equal.
 STEPS = 1000

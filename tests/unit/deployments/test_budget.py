@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.routing.budget import Budget
-from deployments.settings.app import Escalation
+from deployments.settings.escalation import Escalation
 
 
 def escalations(config: Escalation, wants: list[bool]) -> int:

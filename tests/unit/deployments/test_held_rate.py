@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bench.escalation.held_rate import PAIRS, Run, replayed, worst_stretch
 from bench.escalation.record_scores import SCORES as SCORES_FILE
 from deployments.routing.held_rate import NEVER, STEPS, HeldRate, Traffic
-from deployments.settings.app import Escalation
+from deployments.settings.escalation import Escalation
 
 SCORES = json.loads(SCORES_FILE.read_text())["scores"]
 TARGET = 0.05

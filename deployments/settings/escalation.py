@@ -1,0 +1,42 @@
+"""Settings of what goes to the large tier by quality."""
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Escalation(BaseModel):
+    """How much of the traffic whose answer either tier may give goes large by quality: by its
+    score, its session or its answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    target_rate: float = Field(0.05, ge=0, le=1)
+    """The share that is held, as traffic drifts, by moving the threshold. 5%: what the default
+    classifier was trained for. 0: nothing goes large by quality; 1: everything does."""
+    hold: bool = True
+    """False: the threshold stays at `classifier.threshold` whatever share results; the cap below
+    still holds."""
+    max_rate: float | None = Field(None, ge=0, le=1)
+    """The cap: the highest share at any time, whatever the threshold. Null: twice the target, which
+    leaves room to make up for too few."""
+    burst: int = Field(20, ge=1)
+    """Escalations that may run ahead of the cap; also what a fresh gateway starts with."""
+    min_threshold: float = Field(0.0, ge=0, le=1)
+    """Scores below it never go large by quality, even where the share then falls short."""
+    max_threshold: float | None = Field(None, ge=0, le=1)
+    """Scores at or above it always go large, up to the cap. Null: none do against the target."""
+
+    @property
+    def cap(self) -> float:
+        """The highest share at any time."""
+        return min(1.0, 2 * self.target_rate) if self.max_rate is None else self.max_rate
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Escalation":
+        if self.max_rate is not None and self.max_rate < self.target_rate:
+            raise ValueError(
+                f"max_rate {self.max_rate:g} is below target_rate {self.target_rate:g}: raise it, "
+                "or leave it out for twice the target"
+            )
+        if self.max_threshold is not None and self.max_threshold < self.min_threshold:
+            raise ValueError("max_threshold is below min_threshold: raise max_threshold")
+        return self
