@@ -12,7 +12,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --no-deps
 # One line that counts the packages, instead of hundreds of lines of pip's.
 COUNTED = awk -v all=$$(grep -c == $<) '/^Collecting/ {n++; printf "\r  %d/%d %-40s", n, all, $$2} \
 	/^Installing/ {printf "\r  %d/%d %-40s", all, all, "unpacking"} {fflush()} END {print ""}'
-ROOMS := deployments classifier autoscale models k8s bench tests
+ROOMS := deployments classifier autoscale models bench tests
 export HF_HUB_OFFLINE := 1
 export VLLM_NO_USAGE_STATS := 1
 export RAY_USAGE_STATS_ENABLED := 0

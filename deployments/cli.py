@@ -4,7 +4,9 @@ import typer
 
 import autoscale.cli
 import classifier.cli
+import deployments.commands.k8s
 from deployments.commands.client import chat, route, status
+from deployments.commands.doctor import doctor
 from deployments.commands.plan import plan, quantize
 from deployments.commands.serve import serve
 from deployments.commands.swap import apply, swap
@@ -15,10 +17,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for verb in (serve, route, chat, status, plan, quantize, swap, apply):
+for verb in (serve, route, chat, status, plan, quantize, swap, apply, doctor):
     app.command()(verb)
 app.add_typer(autoscale.cli.app, name="autoscale")
 app.add_typer(classifier.cli.app, name="classifier")
+app.add_typer(deployments.commands.k8s.app, name="k8s")
 
 
 def main() -> None:

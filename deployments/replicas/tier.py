@@ -19,6 +19,7 @@ from deployments.protocol.errors import (
     ServingError,
 )
 from deployments.replicas.beat import Beat
+from deployments.replicas.gauges import EngineGauges
 from deployments.replicas.relay import Address, RelayLinks
 from deployments.replicas.start_lock import start_lock
 from deployments.settings.app import TierConfig
@@ -57,6 +58,7 @@ class ModelTier:
         self._progress = Progress()
         self._links = RelayLinks()
         self._beat = Beat()
+        self._gauges = EngineGauges()
         if self._config.stand_in:
             log.warning(
                 "tier %s: %r is a stand-in; set %s.engine to your model or endpoint",
@@ -165,6 +167,7 @@ class ModelTier:
     def record_autoscaling_stats(self) -> dict[str, float]:
         """What the autoscaling policy reads beside Serve's own counts."""
         load = self._engine.load()
+        self._gauges.set(load)  # here, because Serve asks once in `metrics_interval_s`
         return {
             "engine_waiting": float(load.waiting),
             "engine_running": float(load.running),

@@ -95,7 +95,7 @@ def test_every_library_from_the_system_is_known() -> None:
     assert dynamic()[0].keys() >= OPTIONAL
 
 
-@pytest.mark.parametrize("file", ["README.md", "k8s/Dockerfile"])
+@pytest.mark.parametrize("file", ["README.md", "k8s/docker/Dockerfile"])
 def test_whoever_follows_the_page_installs_it(file: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
     installed = set(re.findall(r"apt(?:-get)? install ([^`&|\n]*)", text))

@@ -1,0 +1,73 @@
+"""What Serve is told in a cluster: the Serve file of the project, with an overlay's own settings.
+
+An overlay's settings are `app.yaml` over `plan.yaml`, which is what `smallfirst plan` printed with
+`--emit serve_config`. Both are the `args` of the application; the Serve file gives everything else.
+"""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deployments.settings.app import parse_app_config
+from deployments.settings.config_mistake import ConfigError
+
+SERVE_CONFIG = "serve-config.yaml"
+HEADER = """\
+# Made by `smallfirst k8s render` from {sources}; change those instead.
+apiVersion: ray.io/v1
+kind: RayService
+metadata:
+  name: smallfirst
+spec:
+  serveConfigV2: |
+"""
+
+
+def serve_config_patch(overlay: Path, serve_file: Path) -> str:
+    """The text of an overlay's `serve-config.yaml`.
+
+    Raises: `ConfigError` when a file is missing, or its settings are not the application's.
+    """
+    document = _mapping(serve_file)
+    # In a pod the network around it guards the port, not the loopback address.
+    document.setdefault("http_options", {})["host"] = "0.0.0.0"
+    sources = [overlay / name for name in ("plan.yaml", "app.yaml") if (overlay / name).exists()]
+    if not sources:
+        raise ConfigError(f"{overlay}: no app.yaml: put the application's settings there")
+    args: dict[str, Any] = {}
+    for source in sources:
+        args = merged(args, _mapping(source))
+    parse_app_config(args, str(sources[-1]))
+    try:
+        document["applications"][0]["args"] = args
+    except (KeyError, IndexError, TypeError):
+        raise ConfigError(f"{serve_file}: applications: must list one application") from None
+    text = yaml.safe_dump(document, sort_keys=False)
+    names = " and ".join(source.name for source in sources)
+    return HEADER.format(sources=names) + textwrap.indent(text, " " * 4)
+
+
+def merged(under: Any, over: Any) -> Any:
+    """`over` laid on `under`, mapping by mapping.
+
+    >>> merged({"small": {"model": "a", "gpu_share": 0.5}}, {"small": {"model": "b"}})
+    {'small': {'model': 'b', 'gpu_share': 0.5}}
+    """
+    if not isinstance(under, dict) or not isinstance(over, dict):
+        return over
+    laid = {key: merged(under.get(key), value) for key, value in over.items()}
+    return {**under, **laid}
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{file}: must be a mapping of settings")
+    return document
