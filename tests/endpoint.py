@@ -47,6 +47,11 @@ class Endpoint:
         """Replicas of a tier that can answer."""
         return int(self.ready()["tiers"][tier]["replicas"])
 
+    def deaths(self) -> int:
+        """Replicas that left because their engine was of no more use; a drained one is none."""
+        logs = self.output.parent.glob("r/*/r/session_2*/logs/serve/replica_*.log*")
+        return sum(log.read_text().count("replica exits to be replaced") for log in logs)
+
     def records(self) -> list[dict[str, Any]]:
         """All ledger lines so far."""
         import json
