@@ -13,7 +13,8 @@ from autoscale.packing.plan import utilization_of_share
 from deployments.ingress import TIER_DEPLOYMENTS, GatewayIngress
 from deployments.replicas.classify import ClassifierReplica
 from deployments.replicas.tier import ModelTier
-from deployments.settings.app import AppConfig, Scaling, TierConfig
+from deployments.settings.app import AppConfig, Scaling, TierConfig, TierName
+from deployments.settings.upstream import UpstreamConfig
 from deployments.settings.vllm import VllmConfig
 
 # Settings of a tier that its replicas do not read: changing them restarts none. What of these is
@@ -53,13 +54,7 @@ def build(config: AppConfig) -> Application:
     scorer = versioned(classifier, config.classifier.model_dump(exclude={"scaling"})).bind(
         config.classifier
     )
-    tiers = [
-        versioned(
-            serve.deployment(ModelTier, name=TIER_DEPLOYMENTS[name], **tier_options(tier)),
-            [name, beside_others(tier).model_dump(exclude=UNREAD_BY_REPLICAS)],
-        ).bind(name, beside_others(without_adapters(tier)))
-        for name, tier in config.tiers.items()
-    ]
+    tiers = [tier_deployment(name, config) for name in config.tiers]
     gateway = serve.deployment(
         serve.ingress()(GatewayIngress),
         name="Gateway",
@@ -82,6 +77,19 @@ def build(config: AppConfig) -> Application:
     bare = {str(name): without_adapters(tier) for name, tier in config.tiers.items()}
     known = config.model_copy(update=bare)
     return versioned(gateway, known.model_dump()).bind(known, scorer, *tiers)
+
+
+def tier_deployment(name: TierName, config: AppConfig) -> Application:
+    """One tier, bound to what its replicas read: the policy too, where they have a way out."""
+    tier = config.tiers[name]
+    settings: list[Any] = [name, beside_others(tier).model_dump(exclude=UNREAD_BY_REPLICAS)]
+    privacy = config.privacy if isinstance(tier.engine, UpstreamConfig) else None
+    if privacy is not None:
+        settings.append(privacy.model_dump())
+    deployment = serve.deployment(ModelTier, name=TIER_DEPLOYMENTS[name], **tier_options(tier))
+    return versioned(deployment, settings).bind(
+        name, beside_others(without_adapters(tier)), privacy
+    )
 
 
 def versioned(deployment: Deployment, settings: Any) -> Deployment:

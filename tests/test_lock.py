@@ -33,6 +33,8 @@ DECLARED = {
 }
 # Compared in an environment of their own.
 PEERS = {"litellm", "semantic_router"}
+# Of an extra that is in no lock: who wants it installs it beside.
+OPTIONAL = {"presidio_analyzer"}
 
 
 def requirements(path: Path) -> list[str]:
@@ -72,7 +74,7 @@ def test_every_declared_dependency_is_in_its_lock_as_declared(lock: str) -> None
 def test_every_direct_dependency_has_a_reason() -> None:
     reasons = REASONS.read_text(encoding="utf-8").lower()
     declared = {Requirement(line).name.lower() for lines in DECLARED.values() for line in lines} | {
-        name_of(line) for line in EXTRAS["quantize"]
+        name_of(line) for extra in ("quantize", "presidio") for line in EXTRAS[extra]
     }
     assert {
         n for n in declared if not re.search(rf"(?<![\w-]){re.escape(n)}(?![\w-])", reasons)
@@ -89,7 +91,7 @@ def imported(*rooms: str) -> dict[str, str]:
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
             for module in {name.split(".")[0] for name in names}:
-                if module not in own | PEERS | sys.stdlib_module_names:
+                if module not in own | PEERS | OPTIONAL | sys.stdlib_module_names:
                     found[module] = str(path.relative_to(ROOT))
     return found
 

@@ -52,7 +52,7 @@ class Gateway:
 
     async def dry_run(self, request: ParsedRequest, hints: Hints) -> dict[str, Any]:
         """What an answer would come from now, and what would change it."""
-        case = self.deciding.case(request, hints)
+        case = await self.deciding.case(request, hints)
         score = await self.deciding.score(case)
         signals, policy = self.deciding.signals(case, score), self.deciding.policy(case)
         route = decide(signals, policy)
@@ -64,6 +64,7 @@ class Gateway:
             "score": signals.score,
             "threshold": policy.threshold,
             "escalation": asdict(self.ports.state.rate),
+            "local_by": list(case.local_by),
             "classifier": {
                 "p_small": score.p_small,
                 "p_large": score.p_large,
@@ -144,9 +145,9 @@ class Answering:
         loop, exchange, hints = asyncio.get_running_loop(), self.exchange, self._hints
         limit_s = self._gateway.config.gateway.max_request_s
         deadline_s = loop.time() + min(hints.timeout_s or limit_s, limit_s)
-        case = self._deciding.case(self.request, hints)
         try:
             async with asyncio.timeout_at(deadline_s):
+                case = await self._deciding.case(self.request, hints)
                 await self._score(case)
         except TimeoutError:
             raise DeadlineExceeded("The deadline passed before the request began.") from None

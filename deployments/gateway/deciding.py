@@ -8,6 +8,7 @@ from classifier import Score
 from deployments.accounting.exchange import Attempt
 from deployments.gateway.hints import Hints
 from deployments.gateway.ports import Ports
+from deployments.gateway.privacy_gate import PrivacyGate
 from deployments.protocol.errors import EngineKilled
 from deployments.protocol.openai_request import ParsedRequest
 from deployments.routing.killers import prints_of
@@ -33,6 +34,8 @@ class Case:
     asked: Asked
     # Where the turn was answered to which the request brings tool results.
     bound: Binding | None
+    # Why the request must stay in the cluster; empty: it may leave.
+    local_by: tuple[str, ...] = ()
 
     def domain(self, score: Score | None) -> str | None:
         """The domain whose adapter is to answer an `auto` request."""
@@ -58,12 +61,15 @@ class Deciding:
         self._names = names
         self._ports = ports
         self._state = ports.state
+        self._privacy = PrivacyGate(config)
 
-    def case(self, request: ParsedRequest, hints: Hints) -> Case:
+    async def case(self, request: ParsedRequest, hints: Hints) -> Case:
         """What the request asks for, and what its session and turn are used to.
 
-        Raises: `UnknownModel`.
+        Raises: `UnknownModel`; `PrivateDataRefused`.
         """
+        tier = self._names.tier(request.model)
+        local_by = await self._privacy.local_by(request, hints)
         turn, now_s = turn_of(request), _now_s()
         session = bound = None
         if hints.session is not None:
@@ -71,15 +77,15 @@ class Deciding:
         if turn.continues and turn.said is not None:
             bound = self._state.bound(turn_key(hints.caller, turn.said), now_s)
         asked = Asked(
-            tier=self._names.tier(request.model),
+            tier=tier,
             min_tier_large=hints.min_tier_large,
-            local_only=hints.local_only or self._config.local_only,
+            local_only=bool(local_by),
             session_large=session is not None,
             turn_tier=bound.tier if bound else None,
             needs=request.needs,
             media_hosts=request.media_hosts,
         )
-        return Case(request, hints, turn, asked, bound)
+        return Case(request, hints, turn, asked, bound, local_by)
 
     def tiers(self) -> Tiers:
         """Both tiers as they are now."""

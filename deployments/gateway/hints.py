@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from deployments.privacy.policy import NOBODY, Subject
+
 
 @dataclass(frozen=True, slots=True)
 class Hints:
@@ -14,3 +16,5 @@ class Hints:
     timeout_s: float | None = None
     # A digest of the caller's API key: what one caller does binds no other.
     caller: bytes = b""
+    # The same as the privacy policy sees it.
+    subject: Subject = NOBODY

@@ -61,6 +61,12 @@ class LocalOnlyConflict(InvalidRequest):
     code = "local_only"
 
 
+class PrivateDataRefused(InvalidRequest):
+    """The request holds data that may not be sent to this endpoint at all."""
+
+    code = "private_data"
+
+
 class InvalidApiKey(ServingError):
     """No API key, or one that is not on the list."""
 

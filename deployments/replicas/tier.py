@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from deployments.protocol import wire
@@ -24,11 +25,12 @@ from deployments.replicas.relay import Address, RelayLinks
 from deployments.replicas.start_lock import start_lock
 from deployments.settings.app import TierConfig
 from deployments.settings.config_mistake import ConfigError
-from deployments.settings.environment import secret, set_defaults, visible_gpus
+from deployments.settings.environment import audit_key, secret, set_defaults, visible_gpus
+from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.simulated import SimulatedEngineConfig
+from deployments.settings.upstream import UpstreamConfig
 from deployments.settings.vllm import VllmConfig
 from deployments.simulated.engine import SimulatedEngine
-from deployments.upstream.engine import UpstreamEngine
 
 log = logging.getLogger("ray.serve")
 
@@ -49,10 +51,12 @@ MAX_MERGE_S = 0.05
 class ModelTier:
     """Runs one engine and answers the gateway."""
 
-    async def __init__(self, name: str, config: TierConfig) -> None:  # type: ignore[misc]  # Serve awaits it: a replica is ready when its model is
+    async def __init__(  # type: ignore[misc]  # Serve awaits it: a replica is ready when its model is
+        self, name: str, config: TierConfig, privacy: PrivacyConfig | None = None
+    ) -> None:
         self._name = name
         self._config = config
-        self._engine = build_engine(config)
+        self._engine = build_engine(config, privacy or PrivacyConfig())
         self._adapters: frozenset[str] = frozenset()
         self._completed = 0
         self._progress = Progress()
@@ -234,7 +238,7 @@ def merge_pause_s(running: int) -> float:
     return 0.0 if running <= 1 else min(MAX_MERGE_S, running / BUSY_CHUNKS_PER_S)
 
 
-def build_engine(config: TierConfig) -> Engine:
+def build_engine(config: TierConfig, privacy: PrivacyConfig) -> Engine:
     """The engine that a tier's config names."""
     engine = config.engine
     if isinstance(engine, VllmConfig):
@@ -245,7 +249,18 @@ def build_engine(config: TierConfig) -> Engine:
         return VllmEngine(engine, config.model)
     if isinstance(engine, SimulatedEngineConfig):
         return SimulatedEngine(engine, config.model)
-    return UpstreamEngine(engine, secret(engine.api_key_env))
+    return _upstream_engine(engine, privacy)
+
+
+def _upstream_engine(engine: UpstreamConfig, privacy: PrivacyConfig) -> Engine:
+    # Imported here: where no tier is outside, not even the code of the door is there.
+    from deployments.egress.audit import AuditLog
+    from deployments.upstream.engine import UpstreamEngine
+
+    audit = None
+    if privacy.audit_dir is not None:
+        audit = AuditLog(Path(privacy.audit_dir), audit_key(privacy.audit_key_env))
+    return UpstreamEngine(engine, secret(engine.api_key_env), privacy, audit)
 
 
 def vllm_environment(config: VllmConfig) -> dict[str, str]:

@@ -149,14 +149,12 @@ def after_failure(route: Route, error: ServingError, tiers: Tiers) -> Route:
         if route.tier == "large":
             raise error
         return Route("large", Cause.CONTEXT_WINDOW, may_fall_back=False)
-    if not error.retryable:
+    if isinstance(error, LocalOnlyConflict) and not tiers.state(route.other).remote:
+        # The door said no to what the gateway would have let go: by a newer policy than ours.
+        return Route(route.other, Cause.LOCAL_ONLY, may_fall_back=False)
+    if not error.retryable or not tiers.state(route.other).up:
         raise error
-    cause = _unavailable(route.tier)
-    if route.tier == "small" and isinstance(error, Overloaded):
-        cause = Cause.SMALL_SATURATED
-    if not tiers.state(route.other).up:
-        raise error
-    return Route(route.other, cause, may_fall_back=False)
+    return Route(route.other, _failed(route.tier, error), may_fall_back=False)
 
 
 def after_answer_check(route: Route, claim: float, tiers: Tiers, policy: Policy) -> Route | None:
@@ -169,6 +167,12 @@ def after_answer_check(route: Route, claim: float, tiers: Tiers, policy: Policy)
     if claim < policy.threshold or not policy.affords:
         return None
     return Route("large", Cause.ANSWER_CHECK, may_fall_back=False)
+
+
+def _failed(tier: TierName, error: ServingError) -> Cause:
+    if tier == "small" and isinstance(error, Overloaded):
+        return Cause.SMALL_SATURATED
+    return _unavailable(tier)
 
 
 def _unavailable(tier: TierName) -> Cause:

@@ -13,6 +13,7 @@ from autoscale.parameters import Parameters
 from deployments.settings.access import Auth, HostPattern, Origin
 from deployments.settings.config_mistake import ConfigError, first_mistake
 from deployments.settings.escalation import Escalation
+from deployments.settings.privacy import Egress, PrivacyConfig, check_egress
 from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.settings.upstream import UpstreamConfig
 from deployments.settings.vllm import VllmConfig
@@ -217,6 +218,11 @@ class AppConfig(Settings):
     """The share of large answers."""
     local_only: bool = False
     """True: no request may leave the cluster, whatever its headers say."""
+    egress: Egress = "policy"
+    """`none`: this application has no way out; a tier that needs one is a mistake in the config.
+    `policy`: requests leave by one door, as `privacy` says."""
+    privacy: PrivacyConfig = PrivacyConfig()
+    """What may leave the cluster (docs/privacy.md)."""
     small: TierConfig = TierConfig(
         model="smollm2-135m-int4",
         engine=VllmConfig(path="builtin:small"),
@@ -247,6 +253,7 @@ class AppConfig(Settings):
         reserved = {"auto", "small", "large"} & {self.small.model, self.large.model}
         if reserved:
             raise ValueError(f"model name {reserved.pop()!r} is reserved: choose another")
+        check_egress(self.egress, self.tiers)
         needed = sum(t.num_gpus * t.scaling.min_replicas for t in self.tiers.values())
         if self.gpus is not None and needed > self.gpus:
             raise ValueError(

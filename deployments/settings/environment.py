@@ -57,6 +57,20 @@ def secret(variable: str | None) -> str | None:
     return value or None
 
 
+def audit_key(variable: str | None) -> bytes | None:
+    """The secret that signs the audit log; None where the config names none.
+
+    Raises: `ConfigError` where the variable that it names holds none: an unsigned log would pass
+    for what the operator wanted.
+    """
+    if variable is None:
+        return None
+    value = secret(variable)
+    if value is None:
+        raise ConfigError(f"privacy.audit_key_env: {variable} is not set; set it to a secret")
+    return value.encode()
+
+
 def cache_dir() -> Path:
     """Where converted models and ledgers live: `SMALLFIRST_CACHE`, else the XDG cache folder."""
     own = os.environ.get("SMALLFIRST_CACHE")

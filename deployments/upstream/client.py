@@ -1,28 +1,33 @@
 """Asks an OpenAI-compatible endpoint, and asks again while no byte of an answer has come.
 
-The one place where a request's text can leave the cluster: `_send` refuses those that must stay,
-unless the upstream is inside it.
+Nothing leaves from here: what is sent passes the door (`egress.door`), which takes what the policy
+has released and nothing else.
 """
 
 import asyncio
-import json
 import logging
 import math
 import random
-import ssl
 from typing import Any, NamedTuple
 
-import httpx
-
+from deployments.egress.door import (
+    Answer,
+    Door,
+    HTTPError,
+    PoolTimeout,
+    TimeoutException,
+    TransportError,
+)
+from deployments.privacy.payload import is_short
+from deployments.privacy.policy import Policy
+from deployments.privacy.releasable import Releasable
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import (
     InvalidRequest,
-    LocalOnlyConflict,
     Overloaded,
     ServingError,
     TierUnavailable,
 )
-from deployments.settings.config_mistake import ConfigError
 from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.breaker import Breaker
 from deployments.upstream.dialect import Dialect
@@ -49,32 +54,35 @@ class _Failed(NamedTuple):
 
 
 class UpstreamClient:
-    """A connection pool, a breaker and a dialect for one upstream. Made inside the event loop."""
+    """A door, a breaker and a dialect for one upstream. Made inside the event loop."""
 
-    def __init__(self, config: UpstreamConfig, api_key: str | None) -> None:
+    def __init__(self, config: UpstreamConfig, door: Door, policy: Policy) -> None:
         self._config = config
+        self._door = door
+        self._policy = policy
         clock = asyncio.get_running_loop().time
         self.breaker = Breaker(config.breaker_failures, config.breaker_open_s, clock)
         self.dialect = Dialect(config)
-        self._http = _http(config, api_key)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        await self._door.close()
 
-    async def open(self, request: EngineRequest, until: float) -> httpx.Response:
+    async def open(self, request: EngineRequest, until: float) -> Answer:
         """The upstream's 200, its body unread, after as many tries as fit before `until`.
 
-        Raises: `ServingError`, as `upstream.errors` has it.
+        Raises: `ServingError`, as `upstream.errors` has it, and where the policy lets nothing go.
         """
         attempt = lessons = 0
         body = self.dialect.body(request)
+        leaving = await self._released(request, body)
         while True:
-            tried = await self._try(request, body)
-            if isinstance(tried, httpx.Response):
+            tried = await self._try(request, leaving)
+            if isinstance(tried, Answer):
                 return tried
             sent, body = body, self._in_learned_words(request, body, tried)
             if body != sent and lessons < MAX_LESSONS:
+                leaving = await self._released(request, body)
                 lessons += 1
                 continue
             left_s = until - asyncio.get_running_loop().time()
@@ -83,6 +91,13 @@ class UpstreamClient:
                 raise tried.error
             await asyncio.sleep(wait_s)
             attempt += 1
+
+    async def _released(self, request: EngineRequest, body: dict[str, Any]) -> Releasable:
+        """What of the request may leave. Raises: `ServingError` where nothing may."""
+        args = (request, body, self._door.destination)
+        if self._door.destination.in_cluster or request.local_only or is_short(body):
+            return self._policy.release(*args)
+        return await asyncio.to_thread(self._policy.release, *args)
 
     def _in_learned_words(
         self, request: EngineRequest, sent: dict[str, Any], failed: _Failed
@@ -102,39 +117,31 @@ class UpstreamClient:
         wait_s = max(backoff_s, failed.wait_s)
         return wait_s if wait_s <= min(left_s, config.max_retry_wait_s) else None
 
-    async def _try(self, request: EngineRequest, body: dict[str, Any]) -> httpx.Response | _Failed:
+    async def _try(self, request: EngineRequest, leaving: Releasable) -> Answer | _Failed:
         try:
-            response = await self._send(request, body)
-        except TierUnavailable as error:  # by the breaker
+            response = await self._send(request, leaving)
+        except TierUnavailable as error:  # by the breaker, or the audit log
             return _Failed(error, None)
-        except httpx.PoolTimeout:
+        except PoolTimeout:
             return _Failed(Overloaded("All connections to the upstream are in use."), None)
-        except httpx.TransportError as error:
+        except TransportError as error:
             self.breaker.failed()
             log.warning("upstream: %s on request %s", type(error).__name__, request.request_id)
             # What was silent for so long is not asked again: the other tier answers sooner.
-            wait_s = None if isinstance(error, httpx.TimeoutException) else 0.0
+            wait_s = None if isinstance(error, TimeoutException) else 0.0
             return _Failed(TierUnavailable("The upstream cannot be reached."), wait_s)
         return response if response.status_code == 200 else await self._refused(response)
 
-    async def _send(self, request: EngineRequest, body: dict[str, Any]) -> httpx.Response:
-        """Send the request: the only line of the project by which a prompt leaves the cluster."""
-        if request.local_only and not self._config.in_cluster:
-            raise LocalOnlyConflict("This request must not leave the cluster.")
+    async def _send(self, request: EngineRequest, leaving: Releasable) -> Answer:
         if not self.breaker.allows():
             down = TierUnavailable("The upstream is down.")
             down.retry_after_s = max(1, math.ceil(self.breaker.retry_in_s))
             raise down
         dialect = self._config.dialect
         path = dialect.chat_path if request.endpoint == "chat" else dialect.completions_path
-        headers = {"x-request-id": request.request_id, "content-type": "application/json"}
-        # json.dumps escapes lone surrogates, on which httpx's own encoding raises.
-        content = json.dumps(body).encode()
-        url = self._config.base_url + path
-        message = self._http.build_request("POST", url, content=content, headers=headers)
-        return await self._http.send(message, stream=True)
+        return await self._door.send(path, leaving)
 
-    async def _refused(self, response: httpx.Response) -> _Failed:
+    async def _refused(self, response: Answer) -> _Failed:
         status = response.status_code
         said = read_error(await _beginning(response))
         error = meaning(status, said)
@@ -151,35 +158,7 @@ class UpstreamClient:
         return _Failed(error, (asked_s or 0.0) if status in RETRIED else None, said)
 
 
-def _http(config: UpstreamConfig, api_key: str | None) -> httpx.AsyncClient:
-    """The pool. Raises: `ConfigError` where the authorities' file is not one."""
-    # Compressed events come late, and a small body could unpack to one without end.
-    headers = httpx.Headers({"accept-encoding": "identity"})
-    headers.update(config.headers)
-    if api_key:
-        headers[config.dialect.auth_header] = config.dialect.auth_prefix + api_key
-    try:
-        verify = ssl.create_default_context(cafile=config.ca_file) if config.ca_file else True
-    except OSError as error:
-        raise ConfigError(f"ca_file: {config.ca_file}: {error.strerror or 'no PEM file'}") from None
-    return httpx.AsyncClient(
-        trust_env=False,
-        proxy=config.proxy,
-        verify=verify,
-        http2=config.http2,
-        headers=headers,
-        params=config.dialect.query,
-        # Reads are timed by what they wait for, above; httpx has one time for all of them.
-        timeout=httpx.Timeout(config.connect_timeout_s, read=None),
-        limits=httpx.Limits(
-            max_connections=config.max_connections,
-            max_keepalive_connections=config.max_connections,
-            keepalive_expiry=config.keepalive_s,
-        ),
-    )
-
-
-async def _beginning(response: httpx.Response) -> bytes:
+async def _beginning(response: Answer) -> bytes:
     """As much of an error's body as can be worth reading."""
     body = b""
     try:
@@ -188,7 +167,7 @@ async def _beginning(response: httpx.Response) -> bytes:
                 body += chunk
                 if len(body) > MAX_ERROR_BYTES:
                     break
-    except (httpx.HTTPError, TimeoutError):
+    except (HTTPError, TimeoutError):
         pass  # the status alone says enough
     finally:
         await response.aclose()

@@ -11,8 +11,9 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import TypeVar
 
-import httpx
-
+from deployments.egress.audit import AuditLog
+from deployments.egress.door import Answer, Door, HTTPError
+from deployments.privacy.policy import Policy
 from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineLoad, EngineRequest
 from deployments.protocol.errors import (
@@ -22,6 +23,7 @@ from deployments.protocol.errors import (
     TierUnavailable,
 )
 from deployments.settings.config_mistake import ConfigError
+from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.client import UpstreamClient
 from deployments.upstream.document import (
@@ -31,6 +33,7 @@ from deployments.upstream.document import (
     read_document,
     with_usage,
 )
+from deployments.upstream.restoring import restored
 from deployments.upstream.stream import Piece, UpstreamStream
 
 # Seconds for what follows the last token of a whole answer: its usage, [DONE].
@@ -46,20 +49,31 @@ T = TypeVar("T")
 class UpstreamEngine:
     """An `Engine` in front of an OpenAI-compatible endpoint."""
 
-    def __init__(self, config: UpstreamConfig, api_key: str | None) -> None:
+    def __init__(
+        self,
+        config: UpstreamConfig,
+        api_key: str | None,
+        privacy: PrivacyConfig | None = None,
+        audit: AuditLog | None = None,
+    ) -> None:
         self._config = config
         self._api_key = _usable_key(config.api_key_env, api_key)
+        self._policy = Policy(privacy or PrivacyConfig())
+        self._audit = audit
         self._client: UpstreamClient | None = None
         self._in_flight = 0
 
     async def start(self) -> None:
         """Open the connection pool. Asks nothing of the upstream, which may be down for now."""
-        self._client = UpstreamClient(self._config, self._api_key)
+        door = Door(self._config, self._api_key, self._audit)
+        self._client = UpstreamClient(self._config, door, self._policy)
 
     async def stop(self) -> None:
         """Close all connections."""
         if self._client is not None:
             await self._client.close()
+        if self._audit is not None:
+            self._audit.close()
 
     def dead(self) -> bool:
         """Never: an upstream that is down may come back, and a new replica would not help."""
@@ -95,7 +109,7 @@ class _UpstreamAnswer:
     ) -> None:
         self._request = request
         self._client = client
-        self._response: httpx.Response | None = None
+        self._response: Answer | None = None
         self._bytes: AsyncIterator[bytes] | None = None
         self._stream = UpstreamStream(request)
         self._read_timeout_s = config.read_timeout_s
@@ -114,14 +128,14 @@ class _UpstreamAnswer:
         self._response = await self._within(
             self._client.open(self._request, self._begin_by), self._begin_by
         )
-        self._bytes = self._response.aiter_bytes()
+        self._bytes = restored(self._response)
         try:
             if self._is_stream(self._response):
                 async for chunk in self._events(self._bytes):
                     yield chunk
             else:
                 yield await self._document(self._bytes)
-        except httpx.HTTPError as error:
+        except HTTPError as error:
             self._client.breaker.failed()
             raise EngineFailure("The connection to the upstream broke.") from error
 
@@ -133,7 +147,7 @@ class _UpstreamAnswer:
             await _drain(self._bytes)
         await self._response.aclose()
 
-    def _is_stream(self, response: httpx.Response) -> bool:
+    def _is_stream(self, response: Answer) -> bool:
         """Whether events come: an upstream may ignore what it was asked for."""
         kind = response.headers.get("content-type", "")
         asked = self._client.dialect.streams(self._request)
@@ -172,7 +186,7 @@ class _UpstreamAnswer:
         try:
             async with asyncio.timeout(END_S):
                 return await anext(read, None)
-        except (TimeoutError, httpx.HTTPError):
+        except (TimeoutError, HTTPError):
             return None
 
     async def _document(self, read: AsyncIterator[bytes]) -> Chunk:
@@ -223,7 +237,7 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
         async with asyncio.timeout(DRAIN_S):
             async for _ in chunks:
                 pass
-    except (TimeoutError, httpx.HTTPError):
+    except (TimeoutError, HTTPError):
         pass  # the answer is complete; the connection is closed instead
 
 

@@ -36,6 +36,7 @@ CONTRACT = {
     "InvalidRequest": (400, "invalid_request_error", "invalid_request"),
     "ContextLengthExceeded": (400, "invalid_request_error", "context_length_exceeded"),
     "LocalOnlyConflict": (400, "invalid_request_error", "local_only"),
+    "PrivateDataRefused": (400, "invalid_request_error", "private_data"),
     "InvalidApiKey": (401, "invalid_request_error", "invalid_api_key"),
     "HostNotAllowed": (403, "invalid_request_error", "host_not_allowed"),
     "OriginNotAllowed": (403, "invalid_request_error", "origin_not_allowed"),

@@ -34,6 +34,7 @@ from deployments.replicas.tier import (
 )
 from deployments.settings.app import TierConfig
 from deployments.settings.config_mistake import ConfigError
+from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.vllm import VllmConfig
 from deployments.simulated.engine import SimulatedEngine
 from deployments.upstream.engine import UpstreamEngine
@@ -372,7 +373,7 @@ async def test_adapters_on_an_engine_that_holds_none_are_refused(engine: Any, wh
 )
 def test_a_config_names_its_engine(engine: Any, kind: type) -> None:
     config = TierConfig.model_validate({"model": "m", "engine": engine})
-    assert isinstance(build_engine(config), kind)
+    assert isinstance(build_engine(config, PrivacyConfig()), kind)
 
 
 @pytest.mark.parametrize(

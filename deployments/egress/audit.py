@@ -1,0 +1,148 @@
+"""The audit log: a line for whatever is about to leave, written before it does.
+
+A process has a file of its own, because a chain has one writer. Beside it stands its head (count
+and hash), without which lines taken from the end would not be missed.
+"""
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from deployments.egress.chain import Broken, Link, verified
+from deployments.privacy.releasable import Releasable
+from deployments.protocol.errors import TierUnavailable
+from deployments.settings.config_mistake import ConfigError
+
+log = logging.getLogger(__name__)
+
+NAME = "egress-*.jsonl"
+# A file ends at this size, so that it can be read, kept and verified by itself; the next one says
+# in its first line where this one stood.
+MAX_FILE_BYTES = 64 * 2**20
+
+
+class AuditLog:
+    """Appends to a file of this process in `folder`; not thread-safe."""
+
+    def __init__(self, folder: Path, key: bytes | None) -> None:
+        """Raises: `ConfigError` where the folder cannot be written."""
+        self._folder, self._key = folder, key
+        self._writer = uuid.uuid4().hex[:12]
+        self._files = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._begin(Link())
+        except OSError as error:
+            raise ConfigError(f"privacy.audit_dir: {folder}: {error.strerror}") from None
+
+    def write(self, leaving: Releasable) -> None:
+        """Note what is about to leave. Raises: `TierUnavailable` where that cannot be noted."""
+        try:
+            if self._file.tell() > MAX_FILE_BYTES:
+                before = self._link
+                self.close()
+                self._begin(before)
+            self._append(
+                {
+                    "time_s": round(time.time(), 3),
+                    "request_id": leaving.request_id,
+                    "to": leaving.destination.url,
+                    "why": leaving.why,
+                    "kinds": dict(leaving.kinds),
+                    "bytes": len(leaving.content),
+                    "content": self._hash_of(leaving.content),
+                }
+            )
+        except (OSError, ValueError) as error:
+            log.error("audit log: %s; nothing leaves the cluster", type(error).__name__)
+            raise TierUnavailable("What leaves the cluster cannot be recorded now.") from None
+
+    def close(self) -> None:
+        """Close both files."""
+        self._file.close()
+        self._head.close()
+
+    def _begin(self, before: Link) -> None:
+        name = f"egress-{self._writer}-{self._files:06}"
+        self._files += 1
+        # Its own file, and nobody else's: what is there already stays as it is.
+        self._file = (self._folder / f"{name}.jsonl").open("xb", buffering=0)
+        self._head = (self._folder / f"{name}.head").open("xb", buffering=0)
+        self._link = Link()
+        self._append({"time_s": round(time.time(), 3), "follows": [before.count, before.hash]})
+
+    def _append(self, record: dict[str, Any]) -> None:
+        line, link = self._link.next(record, self._key)
+        data = line.encode() + b"\n"
+        at = self._file.tell()
+        if self._file.write(data) != len(data):
+            self._file.truncate(at)  # a disk that is full: half a line would break the chain
+            raise OSError("no room")
+        self._link = link
+        os.pwrite(self._head.fileno(), f"{link.count:020} {link.hash}\n".encode(), 0)
+
+    def _hash_of(self, content: bytes) -> str:
+        """With the key, where there is one: a short text could be guessed from its plain hash."""
+        if self._key is None:
+            return hashlib.sha256(content).hexdigest()
+        return hmac.new(self._key, content, hashlib.sha256).hexdigest()
+
+
+def problems(folder: Path, key: bytes | None) -> Iterator[tuple[str, str]]:
+    """Name of a file and what is wrong with it, for every file of a folder's logs that is wrong."""
+    ends: dict[str, Link] = {}
+    for path in sorted(folder.glob(NAME)):
+        try:
+            ends[path.name] = _end_of(path, key, ends)
+        except (Broken, OSError, UnicodeDecodeError) as error:
+            yield path.name, str(error)
+    for head in sorted(folder.glob("egress-*.head")):
+        if not head.with_suffix(".jsonl").exists():
+            yield head.with_suffix(".jsonl").name, "is gone; its head is still there"
+
+
+def _end_of(path: Path, key: bytes | None, before: dict[str, Link]) -> Link:
+    """Where a file's chain ends. Raises: `Broken`."""
+    text = path.read_bytes().decode()
+    if not text.endswith("\n"):
+        raise Broken("the last line is cut")
+    lines = text.split("\n")[:-1]
+    end = verified(lines, key)
+    head = re.fullmatch(r"(\d{20}) ([0-9a-f]{64})\n", _head(path))
+    if head is None:
+        raise Broken("has no head: lines could be missing at its end")
+    if end.count < int(head[1]):
+        raise Broken(f"{int(head[1]) - end.count} lines are missing at its end")
+    if end.count == int(head[1]) and end.hash != head[2]:
+        raise Broken("its last line is not the one that its head names")
+    _follows(path, json.loads(lines[0]), before)
+    return end
+
+
+def _head(path: Path) -> str:
+    try:
+        return path.with_suffix(".head").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return ""
+
+
+def _follows(path: Path, first: dict[str, Any], before: dict[str, Link]) -> None:
+    """Hold a file to the one that its process wrote before. Raises: `Broken`."""
+    stem, number = path.stem.rsplit("-", 1)
+    name = f"{stem}-{int(number) - 1:06}.jsonl"
+    said = first.get("follows")
+    if int(number) == 0:
+        return
+    end = before.get(name)
+    if end is None:
+        raise Broken(f"{name}, which it follows, is missing or broken")
+    if said != [end.count, end.hash]:
+        raise Broken(f"does not follow the end of {name}")

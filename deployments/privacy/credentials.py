@@ -1,0 +1,73 @@
+"""Keys, tokens and passwords: what opens something, in the forms that their issuers document."""
+
+import re
+from collections.abc import Iterator
+
+# What must occur in the text for a pattern to be tried: a search for a word costs a microsecond.
+_ISSUED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (word, re.compile(rf"(?<![A-Za-z0-9]){pattern}"))
+    for word, pattern in (
+        ("sk-", r"sk-[\w-]{20,}"),  # OpenAI, Anthropic and who speaks as they do
+        ("_live_", r"[sr]k_live_[A-Za-z0-9]{16,}"),
+        ("_test_", r"[sr]k_test_[A-Za-z0-9]{16,}"),
+        ("gh", r"gh[pousr]_[A-Za-z0-9]{36,}"),
+        ("github_pat_", r"github_pat_\w{22,}"),
+        ("glpat-", r"glpat-[\w-]{20,}"),
+        ("xox", r"xox[abeoprs]-[\w-]{10,}"),
+        ("hooks.slack.com", r"hooks\.slack\.com/services/[\w/]{20,}"),
+        ("AKIA", r"AKIA[0-9A-Z]{16}(?![0-9A-Z])"),
+        ("ASIA", r"ASIA[0-9A-Z]{16}(?![0-9A-Z])"),
+        ("AIza", r"AIza[\w-]{35}"),
+        ("ya29.", r"ya29\.[\w-]{20,}"),
+        ("GOCSPX-", r"GOCSPX-[\w-]{20,}"),
+        ("hf_", r"hf_[A-Za-z0-9]{30,}"),
+        ("gsk_", r"gsk_[A-Za-z0-9]{30,}"),
+        ("xai-", r"xai-[A-Za-z0-9]{30,}"),
+        ("npm_", r"npm_[A-Za-z0-9]{36}"),
+        ("pypi-", r"pypi-[\w-]{50,}"),
+        ("SG.", r"SG\.[\w-]{16,}\.[\w-]{16,}"),
+        ("shp", r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
+        ("dop_v1_", r"dop_v1_[a-f0-9]{64}"),
+        ("AGE-SECRET-KEY-", r"AGE-SECRET-KEY-1[0-9A-Z]{40,}"),
+        ("eyJ", r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"),  # a JSON web token (RFC 7519)
+        ("PRIVATE KEY", r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"),
+        ("://", r"[a-z][a-z0-9+.-]{1,30}://[^\s/:@\"']{0,64}:[^\s/@\"']{3,128}@[\w.-]+"),
+    )
+)
+NAME_CHARS, VALUE_CHARS = 24, 200
+_NAMES = ("passw", "pwd", "passphrase", "secret", "token", "key", "credential", "bearer")
+# A value given to a name that says what it is; a call or a variable in its place is code.
+_GIVEN = re.compile(
+    r"(?:passw(?:or)?d|passphrase|pwd|secret|token|credentials?"
+    r"|(?:api|access|auth|account|private|signing)[_ -]?key)"
+    r"[\"']?\s{0,4}(?:[:=]{1,2}|\bis\b)\s{0,4}[\"']?"
+    r"(?P<value>[\w!#$%&*+/=?@^~.-]{8,200})(?![\w(\[.])",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"\bBearer\s+(?P<value>[\w\-.~+/]{16,}=*)", re.IGNORECASE)
+
+
+def find_credentials(text: str) -> Iterator[tuple[str, int, int]]:
+    """Kind, start and end of every credential in a folded text."""
+    for word, pattern in _ISSUED:
+        if word in text:
+            for match in pattern.finditer(text):
+                yield "secret", *match.span()
+    lowered = text.lower()
+    for name in _NAMES:
+        at = lowered.find(name)
+        while at >= 0:
+            # A name may begin before the word, and its value ends a while behind it.
+            place = (max(0, at - NAME_CHARS), at + NAME_CHARS + VALUE_CHARS)
+            for named in (_GIVEN, _BEARER):
+                given = named.search(text, *place)
+                if given and _is_random(given["value"]):
+                    yield "secret", *given.span("value")
+            at = lowered.find(name, at + NAME_CHARS)
+
+
+def _is_random(value: str) -> bool:
+    """Whether a value mixes letters with digits, as words and references in code rarely do."""
+    digits = sum(map(str.isdigit, value))
+    letters = sum(map(str.isalpha, value))
+    return digits >= 1 and letters >= 2 and not re.fullmatch(r"[a-z_]+\d?(?:\.[a-z_]+)*", value)

@@ -1,0 +1,146 @@
+"""Everything in a request's body that could say something, wherever in it; and the body again with
+other words in its place.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+# Smaller integers are counts, prices, tokens; every number that identifies someone is longer.
+MIN_NUMBER = 10**6
+# Texts that a model reads as text: a placeholder in one of them breaks nothing.
+MASKABLE = frozenset(
+    {"content", "text", "prompt", "arguments", "description", "reasoning_content", "refusal"}
+    | {"input", "output", "instructions", "suffix"}
+)
+_DATA_URL = re.compile(r"data:([\w.+/-]{0,128})((?:;[\w.=+\"-]{1,128})*),", re.IGNORECASE)
+# Kinds of media whose bytes are text.
+_READABLE = re.compile(
+    r"text/|application/(?:json|xml|yaml|x-ndjson|sql|javascript)", re.IGNORECASE
+)
+# Three bytes in four characters: eighteen bytes are the shortest thing worth hiding.
+_ENCODED = re.compile(r"(?<![\w+/-])[\w+/-]{24,}={0,2}", re.ASCII)
+# A longer stretch that no text comes out of is a file.
+MAX_UNREAD_CHARS = 512
+_MIXED = (re.compile("[a-z]"), re.compile("[A-Z]"), re.compile("[0-9]"))
+_NOT_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufffd]")
+
+
+# Reading as much takes some milliseconds; more is read beside an event loop.
+SHORT_CHARS = 16 * 2**10
+
+
+class Said(NamedTuple):
+    """One text of a body, and whether a placeholder may stand in it."""
+
+    text: str
+    maskable: bool
+
+
+class Read(NamedTuple):
+    """What a body holds: its texts, and what no detector can read."""
+
+    texts: list[Said]
+    # Kinds: `image`, `opaque`.
+    unreadable: set[str]
+
+
+def read(body: Any) -> Read:
+    """All of a body: values and names, numbers, files as far as they are text."""
+    found = Read([], set())
+    for value, maskable in _values(body):
+        if isinstance(value, str):
+            _read_text(value, maskable, found)
+        elif value == int(value) and abs(value) >= MIN_NUMBER:
+            found.texts.append(Said(str(int(value)), False))
+    if _has_token_ids(body):
+        found.unreadable.add("opaque")
+    return found
+
+
+def is_short(body: Any) -> bool:
+    """Whether a body is read at once; counted no further than that."""
+    left, chars = [body], 0
+    while left and chars <= SHORT_CHARS:
+        part = left.pop()
+        chars += 1
+        if isinstance(part, str):
+            chars += len(part)
+        elif isinstance(part, dict):
+            left.extend(part.values())
+        elif isinstance(part, list):
+            left.extend(part)
+    return chars <= SHORT_CHARS
+
+
+def mapped(value: Any, change: Callable[[str], str], maskable: bool = False) -> Any:
+    """The body again, with every text that is maskable changed."""
+    if isinstance(value, str):
+        return change(value) if maskable and not _DATA_URL.match(value) else value
+    if isinstance(value, list):
+        return [mapped(item, change, maskable) for item in value]
+    if isinstance(value, dict):
+        return {key: mapped(item, change, key in MASKABLE) for key, item in value.items()}
+    return value
+
+
+def _values(body: Any) -> Iterator[tuple[str | int | float, bool]]:
+    """Every text and number, and whether it is maskable; in the order of the body."""
+    left: list[tuple[Any, bool]] = [(body, False)]
+    while left:
+        value, maskable = left.pop()
+        if isinstance(value, dict):
+            for key, item in reversed(value.items()):
+                left.append((item, key in MASKABLE))
+                left.append((key, False))
+        elif isinstance(value, list):
+            left.extend((item, maskable) for item in reversed(value))
+        elif isinstance(value, str) or (isinstance(value, int | float) and value == value // 1):
+            yield value, maskable
+
+
+def _read_text(text: str, maskable: bool, found: Read) -> None:
+    url = _DATA_URL.match(text)
+    if url is None:
+        found.texts.append(Said(text, maskable))
+        _read_hidden(text, found)
+        return
+    kind, options = url[1], url[2].lower()
+    if kind.lower().startswith("image/") and "svg" not in kind.lower():
+        found.unreadable.add("image")
+        return
+    data = text[url.end() :]
+    plain = _decoded(data) if "base64" in options else data
+    if plain is None or not (_READABLE.match(kind) or "svg" in kind or not kind):
+        found.unreadable.add("opaque")
+    else:
+        found.texts.append(Said(plain, False))
+
+
+def _read_hidden(text: str, found: Read) -> None:
+    """What stands in a text as base64: one level of it."""
+    for match in _ENCODED.finditer(text):
+        plain = _decoded(match[0])
+        if plain is not None:
+            found.texts.append(Said(plain, False))
+        elif len(match[0]) > MAX_UNREAD_CHARS and all(mark.search(match[0]) for mark in _MIXED):
+            found.unreadable.add("opaque")
+
+
+def _decoded(encoded: str) -> str | None:
+    """The text that was encoded; None where it was none."""
+    plain = "".join(encoded.split()).rstrip("=").translate({45: "+", 95: "/"})
+    try:
+        raw = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+        text = raw.decode()
+    except (binascii.Error, ValueError):
+        return None
+    return None if _NOT_TEXT.search(text) else text
+
+
+def _has_token_ids(body: Any) -> bool:
+    """Whether a prompt is given as numbers."""
+    prompt = body.get("prompt") if isinstance(body, dict) else None
+    return isinstance(prompt, list) and any(not isinstance(part, str) for part in prompt)

@@ -1,0 +1,127 @@
+"""What may leave the cluster, and what becomes of a request that holds what must not."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+# local: the request stays in the cluster. refuse: nobody answers it. mask: what was found leaves as
+# a placeholder, and is put back into the answer. allow: it leaves, and the audit log says so.
+# ignore: it is not looked for.
+Action = Literal["local", "refuse", "mask", "allow", "ignore"]
+Egress = Literal["policy", "none"]
+
+NUMBERS = (
+    "card", "iban", "vat", "us_ssn", "us_itin", "us_ein", "gb_nhs", "gb_nino", "ca_sin", "au_tfn",
+    "in_aadhaar", "br_cpf", "de_idnr", "fr_nir", "es_dni", "es_nie", "it_codicefiscale", "nl_bsn",
+    "be_nn", "pl_pesel", "se_personnummer", "dk_cpr", "fi_hetu", "ch_ssn", "cn_ric", "kr_rrn",
+    "za_idnr", "mx_curp", "tr_tckimlik",
+)  # fmt: skip
+# image: a picture; opaque: whatever else no detector can read (token ids, PDF, audio).
+KINDS = (*NUMBERS, "email", "phone", "secret", "image", "opaque")
+# A placeholder in their place would be no picture and no file.
+UNMASKABLE = frozenset({"image", "opaque"})
+
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class LocalConfig(_Settings):
+    """Whose requests stay in the cluster, whatever they hold."""
+
+    keys: frozenset[Name] = frozenset()
+    """Public ids of API keys."""
+    tenants: frozenset[Name] = frozenset()
+    """Tenants of API keys."""
+    models: frozenset[Name] = frozenset()
+    """Names that a client asks for: an adapter for medical notes, say."""
+
+
+class PrivacyConfig(_Settings):
+    """The policy of the one door out of the cluster."""
+
+    local: LocalConfig = LocalConfig()
+    """Whose requests stay in the cluster, whatever they hold."""
+    default_action: Action = "local"
+    """What a find of a kind does that `actions` does not name."""
+    actions: dict[str, Action] = Field(default_factory=dict)
+    """By kind, as `{email: mask, card: refuse}`. Kinds: `deployments/settings/privacy.py`, and the
+    names in `patterns`. Pictures are not looked into: `image` is `ignore` unless said here."""
+    patterns: dict[str, str] = Field(default_factory=dict)
+    """Kinds of your own, by regular expression: `{medical_record: 'MRN[- ]?\\d{7}'}`. Matched in
+    text whose look-alikes are folded to ASCII, without regard to case."""
+    phone_regions: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = ("US", "GB")
+    """Countries whose telephone numbers are known without `+`. Each costs time for every request;
+    with `+` those of all countries are known."""
+    presidio: tuple[Name, ...] = ()
+    """Entities that Microsoft Presidio is to look for as well (`PERSON`, `LOCATION`), each a kind
+    of that name. Needs `pip install smallfirst[presidio]` and milliseconds to seconds a request."""
+    audit_dir: str | None = None
+    """Folder of the audit log, on every node; null: none. A line for whatever leaves, by hashes, in
+    a hash chain (`smallfirst audit verify`). Where it cannot be written, nothing leaves."""
+    audit_key_env: str | None = None
+    """NAME of the environment variable that holds a secret to sign the log with: without it, who
+    may write the folder can write another chain that fits."""
+
+    def action(self, kind: str) -> Action:
+        """What a find of this kind does."""
+        default = "ignore" if kind == "image" else self.default_action
+        return self.actions.get(kind, default)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Every kind that has a name here."""
+        return frozenset((*KINDS, *self.patterns, *self.presidio))
+
+    @field_validator("patterns")
+    @classmethod
+    def _compile(cls, patterns: dict[str, str]) -> dict[str, str]:
+        for kind, pattern in patterns.items():
+            if kind in KINDS or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", kind):
+                raise ValueError(f"{kind!r}: a kind is a new word of a-z, 0-9 and _")
+            try:
+                empty = re.compile(pattern).search("")
+            except re.error as error:
+                raise ValueError(f"{kind}: no regular expression: {error}") from None
+            if empty:
+                raise ValueError(f"{kind}: matches the empty text, and with it every request")
+        return patterns
+
+    @field_validator("phone_regions")
+    @classmethod
+    def _know(cls, regions: tuple[str, ...]) -> tuple[str, ...]:
+        # Imported here: its tables take a tenth of a second, and most commands need none of them.
+        from phonenumbers import SUPPORTED_REGIONS
+
+        if unknown := sorted(set(regions) - SUPPORTED_REGIONS):
+            raise ValueError(f"{unknown[0]!r} is no country code that telephones know")
+        return regions
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PrivacyConfig":
+        if unknown := sorted(self.actions.keys() - self.kinds):
+            raise ValueError(f"actions.{unknown[0]}: no such kind; add it to patterns?")
+        taken = {kind: self.action(kind) for kind in self.kinds}
+        for kind in sorted(UNMASKABLE):
+            if taken[kind] == "mask":
+                raise ValueError(f"actions.{kind}: cannot be masked: local, refuse or allow")
+        if self.audit_dir is None and (audited := [k for k, a in taken.items() if a == "allow"]):
+            raise ValueError(
+                f"actions.{min(audited)}: allow needs an audit log: set audit_dir, or ignore it"
+            )
+        if self.audit_key_env is not None and self.audit_dir is None:
+            raise ValueError("audit_key_env: there is no audit_dir to sign")
+        return self
+
+
+def check_egress(egress: Egress, tiers: Mapping[Any, Any]) -> None:
+    """Hold tiers to what the application may do. Raises: `ValueError` for a way out of `none`."""
+    for name, tier in tiers.items() if egress == "none" else ():
+        if tier.engine.kind == "upstream":
+            raise ValueError(f"{name}.engine: egress is none, and an upstream is a way out")
+        if tier.media_hosts:
+            raise ValueError(f"{name}.engine.allowed_media_domains: egress is none")
