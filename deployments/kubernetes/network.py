@@ -53,20 +53,25 @@ def _side(policies: list[Manifest], side: str, flow: Flow) -> bool:
     own, other = (flow.source, flow.target) if side == "Egress" else (flow.target, flow.source)
     if not own.own_namespace:
         return True
-    selecting = [
-        one["spec"]
-        for one in policies
-        if side in policy_types(one["spec"])
-        and matches(one["spec"].get("podSelector", {}), own.labels)
-    ]
-    if not selecting:
+    specs = selecting(policies, side, own)
+    if not specs:
         return True
     peers = "to" if side == "Egress" else "from"
     return any(
         _rule_lets(rule, peers, other, flow)
-        for spec in selecting
+        for spec in specs
         for rule in spec.get(side.lower(), ())
     )
+
+
+def selecting(policies: list[Manifest], side: str, pod: Peer) -> list[Manifest]:
+    """The specs of the policies that bind one side of a pod."""
+    return [
+        one["spec"]
+        for one in policies
+        if side in policy_types(one["spec"])
+        and matches(one["spec"].get("podSelector", {}), pod.labels)
+    ]
 
 
 def policy_types(spec: Manifest) -> list[str]:
@@ -96,7 +101,7 @@ def _expression(expression: Manifest, labels: Labels) -> bool:
 def _rule_lets(rule: Manifest, peers: str, other: Peer, flow: Flow) -> bool:
     ports = rule.get("ports")
     return (ports is None or any(_port_is(one, flow) for one in ports)) and (
-        not rule.get(peers) or any(_peer_is(one, other) for one in rule[peers])
+        not rule.get(peers) or any(peer_is(one, other) for one in rule[peers])
     )
 
 
@@ -107,7 +112,8 @@ def _port_is(port: Manifest, flow: Flow) -> bool:
     return first is None or first <= flow.port <= int(port.get("endPort", first))
 
 
-def _peer_is(peer: Manifest, other: Peer) -> bool:
+def peer_is(peer: Manifest, other: Peer) -> bool:
+    """Whether one entry of `from` or `to` means this peer."""
     if "ipBlock" in peer:
         return other.address is not None and _block_has(peer["ipBlock"], other.address)
     if other.address is not None:
