@@ -32,9 +32,11 @@ ENGINE = """
 import json, os, sys
 os.environ.update(VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_CPU_OMP_THREADS_BIND="nobind")
 from vllm import LLM
-for kv_bytes, length, block_size in json.loads(sys.argv[2]):
+for index, (kv_bytes, length, block_size) in enumerate(json.loads(sys.argv[2])):
+    # The cache does not depend on the weights, which take half of a start: they are read once.
     engine = LLM(sys.argv[1], dtype="bfloat16", enforce_eager=True, max_model_len=length,
-                 kv_cache_memory_bytes=kv_bytes, block_size=block_size, max_num_seqs=4)
+                 kv_cache_memory_bytes=kv_bytes, block_size=block_size, max_num_seqs=4,
+                 load_format="dummy" if index else "auto")
     cache = engine.llm_engine.vllm_config.cache_config
     weights = engine.collective_rpc(lambda worker: {
         name: value.numel() * value.element_size()

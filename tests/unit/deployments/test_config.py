@@ -206,10 +206,12 @@ def test_a_replica_reserves_its_share_of_each_gpu_it_spans(
     assert TierConfig.model_validate(tier(engine=engine, gpu_share=share)).num_gpus == gpus
 
 
-def groups(model: type[BaseModel], seen: set[type[BaseModel]]) -> set[type[BaseModel]]:
-    """Every group of settings under this one."""
+def groups(
+    model: type[BaseModel], seen: dict[type[BaseModel], None]
+) -> dict[type[BaseModel], None]:
+    """Every group of settings under this one, in the order of the fields."""
     if model not in seen:
-        seen.add(model)
+        seen[model] = None
         for field in model.model_fields.values():
             for nested in _models(field.annotation):
                 groups(nested, seen)
@@ -224,7 +226,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 FIELDS = [
     (group, name)
-    for group in sorted(groups(AppConfig, set()), key=lambda cls: cls.__name__)
+    for group in sorted(groups(AppConfig, {}), key=lambda cls: cls.__name__)
     for name in group.model_fields
 ]
 
@@ -237,7 +239,7 @@ def test_every_setting_is_explained(group: type[BaseModel], name: str) -> None:
     assert name == "kind" or group.model_fields[name].description
 
 
-@pytest.mark.parametrize("group", groups(AppConfig, set()), ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("group", groups(AppConfig, {}), ids=lambda cls: cls.__name__)
 def test_every_group_is_frozen_and_refuses_unknown_keys(group: type[BaseModel]) -> None:
     assert group.model_config["frozen"] is True
     assert group.model_config["extra"] == "forbid"
@@ -246,4 +248,4 @@ def test_every_group_is_frozen_and_refuses_unknown_keys(group: type[BaseModel]) 
 def test_the_walk_over_the_settings_misses_no_class_of_the_module() -> None:
     source = ast.parse(inspect.getsource(deployments.settings.app))
     classes = {node.name for node in source.body if isinstance(node, ast.ClassDef)}
-    assert classes - {"Settings"} <= {group.__name__ for group in groups(AppConfig, set())}
+    assert classes - {"Settings"} <= {group.__name__ for group in groups(AppConfig, {})}
