@@ -10,10 +10,13 @@ from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.schema import LoggingConfig
 
 from autoscale.packing.plan import utilization_of_share
+from deployments.accounting.owner_replica import AccountsReplica
+from deployments.accounting.price import HOUR_S, NANO_USD
 from deployments.ingress import TIER_DEPLOYMENTS, GatewayIngress
 from deployments.replicas.classify import ClassifierReplica
 from deployments.replicas.tier import ModelTier
 from deployments.settings.app import AppConfig, Scaling, TierConfig, TierName
+from deployments.settings.prices import check_prices, unpriced
 from deployments.settings.upstream import UpstreamConfig
 from deployments.settings.vllm import VllmConfig
 
@@ -29,11 +32,14 @@ UNREAD_BY_REPLICAS = {
     "max_surge_percent",
     "num_cpus",
     "scaling",
+    "usd_per_gpu_hour",
     "usd_per_million_completion_tokens",
     "usd_per_million_prompt_tokens",
 }
 # Serve rounds the surge up: one new replica is ready before an old one leaves.
 ROLL_ONE_AT_A_TIME = 1
+# What Ray's head node alone has.
+HEAD = "node:__internal_head__"
 # The ledger has a line per request; Serve would write another one in each deployment it passes.
 NO_ACCESS_LOG = LoggingConfig(enable_access_log=False)
 
@@ -73,10 +79,36 @@ def build(config: AppConfig) -> Application:
             config.gateway.scaling, plain_policy(config.gateway.max_ongoing_requests)
         ),
     )
+    owner = [accounts_owner(config)] if config.accounts.kept else []
     # What a constructor gets decides whether replicas restart; adapters travel beside it.
     bare = {str(name): without_adapters(tier) for name, tier in config.tiers.items()}
     known = config.model_copy(update=bare)
-    return versioned(gateway, known.model_dump()).bind(known, scorer, *tiers)
+    return versioned(gateway, known.model_dump()).bind(known, scorer, *tiers, *owner)
+
+
+def accounts_owner(config: AppConfig) -> Application:
+    """The one replica that owns the accounts: the old one has ended before a new one starts."""
+    check_prices(config)
+    accounts = config.accounts
+    hourly = {
+        str(name): round(tier.usd_per_gpu_hour * tier.num_gpus * NANO_USD / HOUR_S)
+        for name, tier in config.tiers.items()
+    }
+    head = {"resources": {HEAD: 0.001}} if accounts.on_head else {}
+    deployment = serve.deployment(
+        AccountsReplica,
+        name="Accounts",
+        logging_config=NO_ACCESS_LOG,
+        num_replicas=1,
+        ray_actor_options={"num_cpus": accounts.num_cpus, **head},
+        max_ongoing_requests=1000,
+        max_surge_percent=0,
+        graceful_shutdown_timeout_s=10,
+        health_check_period_s=2.0,
+    )
+    unknown = unpriced(config)
+    settings = [accounts.model_dump(), hourly, unknown]
+    return versioned(deployment, settings).bind(accounts, hourly, unknown)
 
 
 def tier_deployment(name: TierName, config: AppConfig) -> Application:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,29 +14,36 @@ from ray.serve.handle import DeploymentHandle
 from ray.util import get_node_ip_address
 from starlette.applications import Starlette
 
+from deployments.accounting.accounts import Accounts
 from deployments.accounting.exchange import Exchange
 from deployments.accounting.ledger import Ledger
 from deployments.accounting.ledger_file import LedgerFile
 from deployments.accounting.metrics import RequestMetrics
+from deployments.accounting.owner_client import OwnerClient
 from deployments.accounting.rate_gauges import RateGauges
 from deployments.accounting.settlement import Settlement
 from deployments.gateway.answering import Gateway
 from deployments.gateway.ports import Ports
+from deployments.http.admin import Admin
 from deployments.http.api import build_api
-from deployments.http.api_keys import ApiKeys
+from deployments.http.api_keys import ApiKeys, nobody_kept
 from deployments.protocol.errors import HostNotAllowed, InvalidApiKey, OriginNotAllowed
 from deployments.replicas.classify import ClassifierClient
 from deployments.replicas.health import RunningCounts, TierHealth, answering
 from deployments.replicas.relay import RelayPort
 from deployments.replicas.tier_client import TierClient
 from deployments.routing.shared_state import LocalState
-from deployments.settings.access import is_loopback, required_keys
+from deployments.settings.access import is_loopback, keys_due, required_keys
 from deployments.settings.app import AppConfig, TierName
-from deployments.settings.environment import ray_uses_tls
+from deployments.settings.environment import admin_key_source, ray_uses_tls
+
+log = logging.getLogger("ray.serve")
 
 TIER_DEPLOYMENTS: dict[TierName, str] = {"small": "SmallTier", "large": "Escalation"}
 # How often gauges of the gateway's own state are set, seconds: as often as Ray's agents look.
 GAUGES_EVERY_S = 5.0
+# How long a gateway that starts waits for the keys, seconds: as long as their owner takes to start.
+OWNER_ANSWERS_S = 30.0
 STRANGERS = {error.code for error in (InvalidApiKey, HostNotAllowed, OriginNotAllowed)}
 
 
@@ -48,6 +56,7 @@ class GatewayIngress:
         classifier: DeploymentHandle,
         small: DeploymentHandle,
         large: DeploymentHandle,
+        accounts: DeploymentHandle | None = None,
     ) -> None:
         context = serve.get_replica_context()
         self._health = TierHealth(
@@ -58,6 +67,10 @@ class GatewayIngress:
         self._relay = RelayPort(get_node_ip_address())
         self._metrics = RequestMetrics()
         self._ledger = self._open_ledger(config, context.replica_tag)
+        self._owner = None
+        if accounts is not None:
+            tag, running = context.replica_tag, self._health.running
+            self._owner = OwnerClient(config, accounts, tag, running, self._metrics.lines_lost)
         ports = Ports(
             scorer=ClassifierClient(classifier, config.classifier.timeout_s),
             tiers={
@@ -67,8 +80,11 @@ class GatewayIngress:
             health=self._health,
             state=LocalState(config),
             settle=Settlement(
-                [self._keep_line, self._metrics.observe], self._metrics.accounting_failed
+                [self._keep, self._keep_line, self._metrics.observe],
+                self._metrics.accounting_failed,
             ),
+            accounts=self._owner.accounts if self._owner else None,
+            opened=self._owner.open.opened if self._owner else lambda _: None,
         )
         self._gateway = Gateway(config, ports)
 
@@ -78,8 +94,15 @@ class GatewayIngress:
 
     def __serve_build_asgi_app__(self) -> Starlette:
         host = listens_on()
-        self._keys = ApiKeys(required_keys(self._gateway.config.gateway.auth, host))
-        app = build_api(self._gateway, self._keys, self._health.running, is_loopback(host))
+        auth = self._gateway.config.gateway.auth
+        self._admin_keys = None
+        kept, admin = nobody_kept, None
+        if (owner := self._owner) is not None:
+            source = admin_key_source() if self._gateway.config.accounts.admin else None
+            self._admin_keys = ApiKeys(source) if source else None
+            kept, admin = (lambda: owner.accounts.keys), Admin(owner.ask, self._admin_keys)
+        self._keys = ApiKeys(required_keys(auth, host), kept, due=keys_due(auth))
+        app = build_api(self._gateway, self._keys, self._health.running, is_loopback(host), admin)
         app.router.lifespan_context = self._lifespan
         return app
 
@@ -87,6 +110,10 @@ class GatewayIngress:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         self._health.start()
         self._keys.start()
+        if self._admin_keys is not None:
+            self._admin_keys.start()
+        if self._owner is not None:
+            await self._begin(self._owner.accounts)
         # The relay's connections are plain: where Ray's are not, answers stay on them.
         if not ray_uses_tls():
             await self._relay.start()
@@ -99,9 +126,24 @@ class GatewayIngress:
         finally:
             gauges.cancel()
             self._relay.stop()
+            if self._owner is not None:
+                await self._owner.accounts.close()
             if self._ledger is not None:
                 await asyncio.to_thread(self._ledger.close)
             self._metrics.flush()
+
+    async def _begin(self, accounts: Accounts) -> None:
+        """Know the keys before anybody shows one."""
+        accounts.start()
+        try:
+            async with asyncio.timeout(OWNER_ANSWERS_S):
+                await accounts.known.wait()
+        except TimeoutError:
+            log.error("accounts: their owner does not answer; keys that it keeps are refused")
+
+    def _keep(self, exchange: Exchange) -> None:
+        if self._owner is not None:
+            self._owner.settle(exchange)
 
     async def _show(self) -> None:
         gauges = RateGauges()

@@ -5,15 +5,18 @@ seconds, times on `time.perf_counter`'s clock.
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from classifier import Score
 from deployments.accounting.price import Price
+from deployments.accounting.purse import Hold
 from deployments.protocol.chunk import Usage
 from deployments.protocol.errors import EngineDead, ServingError
-from deployments.routing.route import Cause, Route
+from deployments.routing.cause import Cause
+from deployments.routing.route import Route
 from deployments.settings.app import TierName
 
 # The most that JSON's numbers hold everywhere; an engine that says more is wrong.
@@ -48,9 +51,17 @@ class Attempt:
         self.usage = Usage(*map(_tokens, self.usage))
 
     @property
+    def time_nano_usd(self) -> int:
+        """What its time on a replica of our own cost, nano-USD."""
+        seconds = self.total_s
+        return self.price.time_nano_usd(
+            time.perf_counter() - self.started_s if seconds is None else seconds
+        )
+
+    @property
     def cost_nano_usd(self) -> int:
-        """What its tokens cost, nano-USD."""
-        return self.price.cost_nano_usd(self.usage)
+        """What its tokens and its time cost, nano-USD."""
+        return self.price.cost_nano_usd(self.usage) + self.time_nano_usd
 
 
 @dataclass(slots=True)
@@ -62,6 +73,14 @@ class Exchange:
     asked_model: str
     stream: bool
     started_s: float
+    # Whose it is: the public id of a key, and what is held for it.
+    key_id: str = ""
+    tenant: str = ""
+    hold: Hold | None = None
+    # What its answer says of the key's limits.
+    headers: dict[str, str] = field(default_factory=dict)
+    # Unlike `request_id`, which clients choose, no two have it; in the order of their arrival.
+    record_id: str = field(default_factory=lambda: f"{time.time_ns():016x}{secrets.token_hex(8)}")
     score: Score | None = None
     score_s: float | None = None
     # The claim at and above which requests escalated when this one was decided.

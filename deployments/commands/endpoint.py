@@ -70,7 +70,12 @@ class Endpoint:
 
 def endpoint(url: str, key_file: Path | None, ca_file: Path | None) -> Endpoint:
     """The endpoint that a command's options name. Raises: `ConfigError` where a file is unfit."""
-    return Endpoint(url.rstrip("/"), client_key(key_file), _trusted(ca_file))
+    return endpoint_with_key(url, client_key(key_file), ca_file)
+
+
+def endpoint_with_key(url: str, key: str | None, ca_file: Path | None) -> Endpoint:
+    """The endpoint for a caller with this key. Raises: `ConfigError` where the file is unfit."""
+    return Endpoint(url.rstrip("/"), key, _trusted(ca_file))
 
 
 def _trusted(ca_file: Path | None) -> ssl.SSLContext | bool:

@@ -15,6 +15,7 @@ from deployments.accounting.exchange import Exchange
 from deployments.gateway.attempts import Attempts, Job, Opened
 from deployments.gateway.deciding import Case, Deciding
 from deployments.gateway.hints import Hints
+from deployments.gateway.paying import Paid, Paying, not_permitted
 from deployments.gateway.ports import Ports
 from deployments.protocol.errors import DeadlineExceeded, EngineDead, EngineKilled, ServingError
 from deployments.protocol.openai_request import ParsedRequest
@@ -33,7 +34,8 @@ class Gateway:
         self.ports = ports
         self.names = ModelNames(config)
         self.deciding = Deciding(config, self.names, ports)
-        self.attempts = Attempts(config, self.names, ports, self.deciding.tiers)
+        self.paying = Paying(config, ports.accounts)
+        self.attempts = Attempts(self.paying, self.names, ports, self.deciding.tiers)
 
     def admit(self, request: ParsedRequest, hints: Hints, started_s: float) -> "Answering":
         """The request's answer, to be opened inside an `async with`.
@@ -53,6 +55,7 @@ class Gateway:
     async def dry_run(self, request: ParsedRequest, hints: Hints) -> dict[str, Any]:
         """What an answer would come from now, and what would change it."""
         case = await self.deciding.case(request, hints)
+        case = case.barred(not_permitted(hints.key, request.model, case.asked))
         score = await self.deciding.score(case)
         signals, policy = self.deciding.signals(case, score), self.deciding.policy(case)
         route = decide(signals, policy)
@@ -148,13 +151,15 @@ class Answering:
         try:
             async with asyncio.timeout_at(deadline_s):
                 case = await self._deciding.case(self.request, hints)
+                paid = await self._admit(case, deadline_s - loop.time())
+                case = case.barred(paid.barred)
                 await self._score(case)
         except TimeoutError:
             raise DeadlineExceeded("The deadline passed before the request began.") from None
         decided = self._deciding.decided(case, exchange.score)
         exchange.threshold = decided.threshold
         domain = case.domain(exchange.score)
-        job = Job(self.request, case.asked, domain, hints.request_id, deadline_s)
+        job = Job(self.request, case.asked, domain, hints.request_id, deadline_s, paid)
         try:
             opened = await self._gateway.attempts.open(decided.route, job, exchange)
         except EngineKilled:
@@ -164,6 +169,10 @@ class Answering:
             self._deciding.claimed(decided, exchange.attempts)
         self._deciding.answered(case, opened.attempt, exchange.score)
         return opened
+
+    async def _admit(self, case: Case, seconds: float) -> Paid:
+        self._gateway.ports.opened(self.exchange)
+        return await self._gateway.paying.admit(case, self.exchange, seconds)
 
     async def _score(self, case: Case) -> None:
         if self._deciding.judged(case):

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from deployments.accounting.estimate import limited
 from deployments.accounting.exchange import Attempt, Exchange, outcome_of
-from deployments.accounting.price import Price
 from deployments.gateway.answer_check import gave_up, says_nothing
+from deployments.gateway.paying import Paid, Paying
 from deployments.gateway.ports import OpenAnswer, Ports
 from deployments.protocol.chunk import Chunk
 from deployments.protocol.engine import EngineRequest
@@ -15,7 +16,6 @@ from deployments.protocol.openai_request import ParsedRequest
 from deployments.routing.model_names import ModelNames
 from deployments.routing.route import Route, after_answer_check, after_failure
 from deployments.routing.signals import Asked, Policy, Tiers
-from deployments.settings.app import AppConfig
 
 # The claim of an answer that is none.
 SURELY = 1.0
@@ -31,6 +31,7 @@ class Job:
     request_id: str
     # On the event loop's clock.
     deadline_s: float
+    paid: Paid = field(default_factory=Paid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,10 @@ class Attempts:
     """Opens answers, each try of which is an attempt of the exchange."""
 
     def __init__(
-        self, config: AppConfig, names: ModelNames, ports: Ports, state: Callable[[], Tiers]
+        self, paying: Paying, names: ModelNames, ports: Ports, state: Callable[[], Tiers]
     ) -> None:
         self._state = state
-        self._prices = {name: Price.of(tier) for name, tier in config.tiers.items()}
+        self._paying = paying
         self._names = names
         self._ports = ports
 
@@ -77,7 +78,8 @@ class Attempts:
         """
         while True:
             name = self._names.served(job.request.model, route.tier, job.domain)
-            exchange.attempt(route, name, self._prices[route.tier])
+            await self._paying.cover(exchange, route.tier, job.paid, _left_s(job))
+            exchange.attempt(route, name, self._paying.prices[route.tier])
             found = await self._ask(route, job, exchange)
             if isinstance(found, Opened):
                 return found
@@ -110,12 +112,12 @@ class Attempts:
         name = self._names.served(job.request.model, route.tier, job.domain)
         return EngineRequest(
             endpoint=job.request.endpoint,
-            body=job.request.body,
+            body=limited(job.request, job.paid.estimate.limit),
             request_id=job.request_id,
             # Under which name a tier serves its own model is its replicas' business.
             adapter=name if name in self._names.adapters[route.tier] else None,
             local_only=job.asked.local_only,
-            timeout_s=max(0.0, job.deadline_s - asyncio.get_running_loop().time()),
+            timeout_s=_left_s(job),
         )
 
     def _next_after(self, opened: Opened, route: Route, request: ParsedRequest) -> Route | None:
@@ -131,6 +133,10 @@ class Attempts:
         elif says_nothing(opened.held):
             raise EngineFailure("The model gave no answer.")
         return other
+
+
+def _left_s(job: Job) -> float:
+    return max(0.0, job.deadline_s - asyncio.get_running_loop().time())
 
 
 async def _hold(answer: OpenAnswer, attempt: Attempt) -> Opened:

@@ -1,8 +1,8 @@
 """Where a request goes: the pure rules of `routing`, fed with its score and the shared state."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from classifier import Score
 from deployments.accounting.exchange import Attempt
@@ -11,9 +11,10 @@ from deployments.gateway.ports import Ports
 from deployments.gateway.privacy_gate import PrivacyGate
 from deployments.protocol.errors import EngineKilled
 from deployments.protocol.openai_request import ParsedRequest
+from deployments.routing.cause import Cause
 from deployments.routing.killers import prints_of
 from deployments.routing.model_names import ModelNames
-from deployments.routing.route import BY_QUALITY, Cause, Route, decide, is_easy
+from deployments.routing.route import BY_QUALITY, Route, decide, is_easy
 from deployments.routing.sessions import Binding, session_key, turn_key
 from deployments.routing.signals import Asked, Policy, Signals, Tiers, TierState
 from deployments.routing.turn import Turn, turn_of
@@ -36,6 +37,10 @@ class Case:
     bound: Binding | None
     # Why the request must stay in the cluster; empty: it may leave.
     local_by: tuple[str, ...] = ()
+
+    def barred(self, tiers: Mapping[TierName, Cause]) -> "Case":
+        """The same request where these tiers may not answer it."""
+        return replace(self, asked=replace(self.asked, barred=tiers)) if tiers else self
 
     def domain(self, score: Score | None) -> str | None:
         """The domain whose adapter is to answer an `auto` request."""

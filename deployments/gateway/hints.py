@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from deployments.privacy.policy import NOBODY, Subject
+from deployments.settings.api_key import ApiKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,6 @@ class Hints:
     caller: bytes = b""
     # The same as the privacy policy sees it.
     subject: Subject = NOBODY
+    # The key's public id, empty where none is asked for; and what it may have, where that is kept.
+    key_id: str = ""
+    key: ApiKey | None = None

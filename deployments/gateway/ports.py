@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from classifier import Score
+from deployments.accounting.accounts import Accounts
 from deployments.accounting.exchange import Exchange
 from deployments.protocol.chunk import Chunk
 from deployments.protocol.engine import EngineRequest
@@ -102,3 +103,7 @@ class Ports:
     state: SharedState
     # Gets every exchange once, when it is over; must not raise (accounting.settlement).
     settle: Callable[[Exchange], None]
+    # Keys' money and limits; None: there are none.
+    accounts: Accounts | None = None
+    # Gets every exchange once, when it is admitted.
+    opened: Callable[[Exchange], None] = lambda _: None

@@ -11,8 +11,9 @@ from starlette.routing import Route as Path
 
 from deployments.accounting.exchange import Exchange
 from deployments.gateway.answering import Gateway
+from deployments.http.admin import Admin
 from deployments.http.answer import CLIENT_CLOSED_REQUEST, AnswerResponse
-from deployments.http.api_keys import ApiKeys
+from deployments.http.api_keys import ApiKeys, refuse_key_in_url
 from deployments.http.body import parse_body, read_body
 from deployments.http.headers import bare_headers, dry_run_headers, hints, request_id
 from deployments.http.probes import Probes
@@ -35,11 +36,12 @@ def build_api(
     keys: ApiKeys,
     running: Callable[[TierName], int],
     on_loopback: bool,
+    admin: Admin | None = None,
 ) -> Starlette:
     """The ASGI application around a gateway.
 
     `running` counts the replicas of a tier that can answer now; `on_loopback`: only this machine
-    reaches the endpoint.
+    reaches the endpoint; `admin` answers for the accounts, where there are any.
     """
     config = gateway.config
     api = _Api(gateway, keys, WebPages(config.gateway, on_loopback, keys.is_open))
@@ -50,6 +52,7 @@ def build_api(
             Path("/v1/route", api.guarded(api.route), methods=["POST"]),
             Path("/v1/models", api.guarded(api.models), methods=["GET"]),
             Path("/v1/models/{model:path}", api.guarded(api.model), methods=["GET"]),
+            *(admin.routes(api.guarded) if admin else ()),
             *Probes(config.tiers, running).routes(),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _internal_error},
@@ -66,15 +69,20 @@ class _Api:
         self._keys = keys
         self._pages = pages
 
-    def guarded(self, handler: Handler) -> Handler:
-        """The handler behind host, origin and API key, with our errors as OpenAI's envelope."""
+    def guarded(self, handler: Handler, keys: ApiKeys | None = None) -> Handler:
+        """The handler behind host, origin and API key, with our errors as OpenAI's envelope.
+
+        `keys` are asked for instead of the endpoint's own.
+        """
 
         async def guarded(request: Request) -> Response:
             # The head is here; what follows, the body's upload first, is time that a client waits.
             request.state.started_s = time.perf_counter()
             try:
                 self._pages.check(request.headers)
-                self._keys.check(request.headers.getlist("authorization"))
+                refuse_key_in_url(request.url.query)
+                authorization = request.headers.getlist("authorization")
+                request.state.caller = (keys or self._keys).check(authorization)
                 return await handler(request)
             except ServingError as error:
                 return self._refused(handler.__name__, request, error)

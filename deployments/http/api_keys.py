@@ -4,9 +4,14 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Iterable
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+from urllib.parse import parse_qsl
 
-from deployments.protocol.errors import InvalidApiKey
+from deployments.protocol.errors import InvalidApiKey, InvalidRequest
+from deployments.settings.api_key import FORM, ApiKey, parts
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.key_source import KeySource
 
@@ -14,14 +19,41 @@ log = logging.getLogger("ray.serve")
 
 # A changed file is in force at the second look that finds it the same: twice this, seconds.
 LOOK_EVERY_S = 0.5
+# Ours have 59; what is longer than this is none.
+MAX_KEY_CHARACTERS = 1024
+KEY_PARAMETER = re.compile(r"(x[-_])?(api[-_]?)?(key|token)|access[-_]token|authorization", re.I)
+
+
+class Caller(NamedTuple):
+    """Who asks: a key's public id, empty where none is asked for; and what the store says of it."""
+
+    key_id: str = ""
+    key: ApiKey | None = None
+
+
+def nobody_kept() -> Mapping[str, ApiKey]:
+    """The keys of a store that is not there."""
+    return {}
 
 
 class ApiKeys:
-    """The keys that open the endpoint, as digests; without a source of them it is open."""
+    """The keys that open the endpoint, as digests; without any source of them it is open."""
 
-    def __init__(self, source: KeySource | None) -> None:
-        """Raises: `ConfigError` where the source gives no key: a gateway does not start open."""
+    def __init__(
+        self,
+        source: KeySource | None,
+        kept: Callable[[], Mapping[str, ApiKey]] = nobody_kept,
+        *,
+        due: bool | None = None,
+    ) -> None:
+        """`kept` are the store's keys of now; `due`: whether keys are asked for even without any
+        (null: where a source or a kept key is).
+
+        Raises: `ConfigError` where the source gives no key: a gateway does not start open.
+        """
         self._source = source
+        self._kept = kept
+        self._due = due
         self._digests = _digests(source.read()) if source else []
         self._last_seen = self._digests
         self._complained = False
@@ -30,22 +62,44 @@ class ApiKeys:
     @property
     def is_open(self) -> bool:
         """Whether nobody needs a key."""
-        return self._source is None
+        if self._due is not None:
+            return not self._due
+        return self._source is None and not self._kept()
 
-    def check(self, authorizations: list[str]) -> None:
-        """Let a known key pass. Raises: `InvalidApiKey`."""
-        if self._source is None:
-            return
+    def check(self, authorizations: list[str]) -> Caller:
+        """Who a known key belongs to. Raises: `InvalidApiKey`."""
+        if self.is_open:
+            return Caller()
         if len(set(authorizations)) > 1:
             raise InvalidApiKey("More than one Authorization header, and they differ.")
         scheme, _, given = (authorizations or [""])[0].partition(" ")
+        given = given.strip()
         if scheme.lower() != "bearer" or not given:
             raise InvalidApiKey("You didn't provide an API key: send 'Authorization: Bearer KEY'.")
-        digest = _digest(given.strip())
+        if len(given) > MAX_KEY_CHARACTERS:
+            raise InvalidApiKey(f"An API key has at most {MAX_KEY_CHARACTERS} characters.")
+        if (caller := self._kept_caller(given)) is not None:
+            return caller
+        digest = _digest(given)
         # Every key is compared, each in constant time: the answer's time tells nothing of a guess.
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         if not any(matches):
             raise InvalidApiKey("Incorrect API key provided.")
+        return Caller(f"file-{digest.hex()[:12]}")
+
+    def _kept_caller(self, given: str) -> Caller | None:
+        """Whose kept key it is; None: nobody's. Raises: `InvalidApiKey` where it has ended."""
+        if (known := parts(given)) is None:
+            return None
+        key = self._kept().get(known[0])
+        if key is None:
+            return None
+        now_s = time.time()
+        if key.opens(known[1], now_s):
+            return Caller(key.key_id, key)
+        if (why := key.ended(now_s)) and key.holds(known[1]):
+            raise InvalidApiKey(f"This API key is {why}.")
+        return None
 
     def start(self) -> None:
         """Begin to watch a file of keys, on the running event loop."""
@@ -78,6 +132,16 @@ class ApiKeys:
                 log.info("API keys changed: %d now", len(found))
                 self._digests = found
         self._last_seen = found
+
+
+def refuse_key_in_url(query: str) -> None:
+    """Refuse a key where proxies and browsers write it down. Raises: `InvalidRequest`."""
+    for name, value in parse_qsl(query, keep_blank_values=True) if query else ():
+        if KEY_PARAMETER.fullmatch(name) or FORM.search(value):
+            raise InvalidRequest(
+                "An API key in a URL ends up in logs: send 'Authorization: Bearer KEY', and "
+                "replace this key where it was a real one."
+            )
 
 
 def _digests(keys: Iterable[str]) -> list[bytes]:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from deployments.accounting.exchange import Exchange
 from deployments.gateway.hints import Hints
+from deployments.privacy.policy import Subject
 from deployments.protocol.errors import InvalidRequest
 from deployments.protocol.openai_request import ParsedRequest
 
@@ -40,13 +41,24 @@ def hints(request: Request) -> Hints:
     more care wins, whoever sent it.
     """
     headers = request.headers
+    key_id, key = getattr(request.state, "caller", ("", None))
     return Hints(
         request_id=request_id(request),
         min_tier_large="large" in _words(headers, "x-smallfirst-min-tier", ("small", "large")),
         local_only="true" in _words(headers, "x-smallfirst-local-only", ("true", "false")),
         session=_session(headers.getlist("x-smallfirst-session")),
         timeout_s=_timeout_s(_listed(headers, "x-request-timeout-seconds")),
-        caller=_caller(headers.getlist("authorization")),
+        # A key's id outlives its secrets: a session does not end when they are replaced.
+        caller=hashlib.sha256(key_id.encode()).digest()
+        if key is not None
+        else _caller(headers.getlist("authorization")),
+        subject=Subject(
+            key=key_id or None,
+            tenant=key.limits.tenant if key else None,
+            local_only=key is not None and key.limits.local_only,
+        ),
+        key_id=key_id,
+        key=key,
     )
 
 
@@ -125,7 +137,7 @@ def dry_run_headers(request_id: str, decision: dict[str, Any]) -> dict[str, str]
 def response_headers(exchange: Exchange, parsed: ParsedRequest, debug: bool) -> dict[str, str]:
     """The headers of every answer; more of them where the client asks for debug."""
     last, score = exchange.last, exchange.score
-    headers = bare_headers(exchange.request_id)
+    headers = bare_headers(exchange.request_id) | exchange.headers
     if last:
         headers["x-smallfirst-tier"] = last.tier
         # The replica's own word for itself; a header that cannot be sent would lose the answer.

@@ -75,6 +75,14 @@ class InvalidApiKey(ServingError):
     code = "invalid_api_key"
 
 
+class NotPermitted(ServingError):
+    """The API key may not have what is asked for."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "not_permitted"
+
+
 class HostNotAllowed(ServingError):
     """The request names a host that this endpoint does not answer for."""
 
@@ -139,6 +147,30 @@ class Overloaded(ServingError):
     code = "overloaded"
     retryable = True
     retry_after_s = 1
+
+
+class RateLimited(ServingError):
+    """The API key's requests or tokens of this minute are used, or too many of its run."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class InsufficientQuota(ServingError):
+    """A cap on what may be spent has no room for the request."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+
+class AccountsUnavailable(ServingError):
+    """Budgets cannot be checked, and the API key is not to be used unchecked."""
+
+    status = 503
+    code = "accounts_unavailable"
+    retry_after_s = 5
 
 
 class EngineFailure(ServingError):

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from deployments.routing.route import Cause, decide
+from deployments.routing.cause import Cause
+from deployments.routing.route import decide
 from deployments.routing.signals import Policy, Signals
 
 

@@ -5,38 +5,20 @@ Both are total: every combination of inputs gives a `Route` or one of our errors
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from deployments.protocol.errors import (
     ContextLengthExceeded,
     EngineDead,
     EngineKilled,
+    InsufficientQuota,
     InvalidRequest,
     LocalOnlyConflict,
     Overloaded,
     ServingError,
 )
+from deployments.routing.cause import Cause
 from deployments.routing.signals import SESSION_MARGIN, Asked, Policy, Signals, Tiers, TierState
 from deployments.settings.app import Need, TierName
-
-
-class Cause(StrEnum):
-    """Why a request was answered where it was answered."""
-
-    CLASSIFIER = "classifier"
-    CLIENT_MODEL = "client_model"
-    CLIENT_HINT = "client_hint"
-    LOCAL_ONLY = "local_only"
-    BUDGET_EXHAUSTED = "budget_exhausted"
-    LARGE_UNAVAILABLE = "large_unavailable"
-    SMALL_UNAVAILABLE = "small_unavailable"
-    SMALL_SATURATED = "small_saturated"
-    ANSWER_CHECK = "answer_check"
-    CONTEXT_WINDOW = "context_window"
-    CAPABILITY = "capability"
-    SESSION = "session"
-    TOOL_LOOP = "tool_loop"
-
 
 # The causes that count against the escalation target: what quality asks for. The others are the
 # client's or a tier's doing.
@@ -71,6 +53,8 @@ def decide(signals: Signals, policy: Policy) -> Route:
         )
     if asked.tier is not None:
         return _named(asked, tiers, asked.tier)
+    if asked.barred:
+        return _only(asked, tiers)
     small_permitted = not (asked.local_only and tiers.small.remote)
     large_permitted = not (asked.local_only and tiers.large.remote)
     small_able = tiers.small.able(asked)
@@ -100,6 +84,21 @@ def _named(asked: Asked, tiers: Tiers, tier: TierName) -> Route:
     if not state.able(asked):
         raise _unsupported(asked, state)
     return Route(tier, Cause.CLIENT_MODEL, may_fall_back=False)
+
+
+def _only(asked: Asked, tiers: Tiers) -> Route:
+    """The one tier that the key's rights, or what is left of its budget, leave."""
+    tier: TierName = "small" if "large" in asked.barred else "large"
+    cause, state = next(iter(asked.barred.values())), tiers.state(tier)
+    if asked.local_only and state.remote:
+        raise LocalOnlyConflict("This request must stay in the cluster, but its key may not.")
+    if state.able(asked):
+        return Route(tier, cause, may_fall_back=False)
+    if cause is Cause.BUDGET_EXHAUSTED:
+        raise InsufficientQuota(
+            "You exceeded your current quota, and the small tier cannot do what is asked for."
+        )
+    raise _unsupported(asked, state)
 
 
 def _beyond_small(asked: Asked, tiers: Tiers, large_permitted: bool, cause: Cause) -> Route:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from deployments.routing.cause import Cause
 from deployments.settings.app import Need, TierName
 
 # A session that went large stays there for scores this far under the threshold: what is near it
@@ -25,6 +26,8 @@ class Asked:
     needs: Mapping[Need, str] = field(default_factory=dict)
     # Hosts that somebody would have to fetch images from.
     media_hosts: frozenset[str] = frozenset()
+    # Tiers that the caller's key or budget does not let answer, and which of the two.
+    barred: Mapping[TierName, Cause] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Signals:
         """Whether quality decides: the client leaves it open, and both tiers could answer."""
         asked, tiers = self.asked, self.tiers
         left_open = asked.tier is None and asked.turn_tier is None and not asked.min_tier_large
+        left_open = left_open and not asked.barred
         return left_open and all(
             tier.up and tier.able(asked) and not (asked.local_only and tier.remote)
             for tier in (tiers.small, tiers.large)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from deployments.settings.config_mistake import ConfigError
-from deployments.settings.environment import key_source, said_auth
+from deployments.settings.environment import admin_key_source, key_source, said_auth
 from deployments.settings.key_source import KeySource
 
 Auth = Literal["keys", "open"]
@@ -34,8 +34,17 @@ HostPattern = Annotated[str, AfterValidator(_host_pattern)]
 Origin = Annotated[str, AfterValidator(_origin)]
 
 
+def keys_due(auth: Auth | None) -> bool | None:
+    """Whether keys are asked for even where there are none; None: where there are some."""
+    auth = auth or said_auth()
+    if auth == "open":
+        return False
+    return True if auth == "keys" or admin_key_source() is not None else None
+
+
 def required_keys(auth: Auth | None, host: str | None) -> KeySource | None:
-    """The keys that an endpoint listening on `host` asks for; None: it is open.
+    """Where the keys come from that an endpoint listening on `host` asks for; None: it is open, or
+    only an administrator makes them (`keys_due`).
 
     Open is what says so, or what only this machine reaches. `auth` is the config's word, before
     the environment's.
@@ -44,11 +53,15 @@ def required_keys(auth: Auth | None, host: str | None) -> KeySource | None:
     auth, source = auth or said_auth(), key_source()
     if auth == "open" and source is not None:
         raise ConfigError(f"auth is open, but {source.variable} is set: drop one of the two")
+    if admin_key_source() is not None and source is None and auth != "open":
+        # An administrator makes the keys that are asked for.
+        return None
     if source is None and auth != "open" and (auth == "keys" or not is_loopback(host)):
         why = "gateway.auth is keys" if auth == "keys" else f"host {host} can be reached by others"
         raise ConfigError(
             f"{why} and there are no API keys: set SMALLFIRST_API_KEYS_FILE or "
-            "SMALLFIRST_API_KEYS, or say --open (gateway.auth: open)"
+            "SMALLFIRST_API_KEYS, or SMALLFIRST_ADMIN_KEYS_FILE to make keys with "
+            "`smallfirst keys create`, or say --open (gateway.auth: open)"
         )
     return source
 

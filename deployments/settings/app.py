@@ -11,8 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from autoscale.packing.plan import gpu_share
 from autoscale.parameters import Parameters
 from deployments.settings.access import Auth, HostPattern, Origin
+from deployments.settings.accounts import AccountsConfig
+from deployments.settings.api_key import Usd
 from deployments.settings.config_mistake import ConfigError, first_mistake
 from deployments.settings.escalation import Escalation
+from deployments.settings.prices import check_pair
 from deployments.settings.privacy import Egress, PrivacyConfig, check_egress
 from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.settings.upstream import UpstreamConfig
@@ -93,10 +96,13 @@ class TierConfig(Settings):
     """Requests one gateway replica lets wait for this tier before the tier counts as saturated."""
     capabilities: frozenset[Capability] = frozenset({"tools", "json_schema", "logprobs"})
     """What the model can do; a request that needs more goes to the other tier."""
-    usd_per_million_prompt_tokens: float = Field(0.0, ge=0)
-    """Price for the ledger, USD. 0 for own GPUs until you put your cost in."""
-    usd_per_million_completion_tokens: float = Field(0.0, ge=0)
-    """Price for the ledger, USD."""
+    usd_per_million_prompt_tokens: Usd | None = None
+    """Price of tokens, USD. Null: an upstream's is looked up in `genai-prices`, and must be there
+    where accounts are kept; an own model's tokens cost nothing."""
+    usd_per_million_completion_tokens: Usd | None = None
+    """Price of tokens, USD; given with the other one or not at all."""
+    usd_per_gpu_hour: Usd = 0.0
+    """Cost of a GPU for an hour, USD: a request is charged its slot's time, the rest is idle."""
     stand_in: bool = False
     """True marks a model that only stands in for a real one; said in `/v1/models` and the log."""
     max_surge_percent: int = Field(1, ge=0, le=100)
@@ -138,8 +144,9 @@ class TierConfig(Settings):
         return self.gpu_share * tensor_parallel
 
     @model_validator(mode="after")
-    def _gpu_share_divides(self) -> "TierConfig":
+    def _fits_together(self) -> "TierConfig":
         share = self.gpu_share
+        check_pair(self.usd_per_million_prompt_tokens, self.usd_per_million_completion_tokens)
         # Rounded down to Ray's ten-thousandths: 7 shares of 0.1429 are more than one GPU.
         if share and abs(share - (whole := gpu_share(round(1 / share)))) > 1e-6:
             raise ValueError(f"gpu_share {share} is not 1/k rounded down: use {whole}")
@@ -216,6 +223,8 @@ class AppConfig(Settings):
     """The score."""
     escalation: Escalation = Escalation()
     """The share of large answers."""
+    accounts: AccountsConfig = AccountsConfig()
+    """Keys, budgets, ledger."""
     local_only: bool = False
     """True: no request may leave the cluster, whatever its headers say."""
     egress: Egress = "policy"

@@ -23,11 +23,23 @@ def key_source() -> KeySource | None:
     Source: `SMALLFIRST_API_KEYS_FILE` (one key a line, `#` comments), else `SMALLFIRST_API_KEYS`
     (comma-separated).
     """
-    file = os.environ.get("SMALLFIRST_API_KEYS_FILE")
+    return _key_source("SMALLFIRST_API_KEYS")
+
+
+def admin_key_source() -> KeySource | None:
+    """Where the keys that administer the accounts come from; None: nobody does.
+
+    Source: `SMALLFIRST_ADMIN_KEYS_FILE`, else `SMALLFIRST_ADMIN_KEYS`, in the same form.
+    """
+    return _key_source("SMALLFIRST_ADMIN_KEYS")
+
+
+def _key_source(variable: str) -> KeySource | None:
+    file = os.environ.get(f"{variable}_FILE")
     if file is not None:
-        return KeySource("SMALLFIRST_API_KEYS_FILE", file=Path(file))
-    listed = os.environ.get("SMALLFIRST_API_KEYS")
-    return None if listed is None else KeySource("SMALLFIRST_API_KEYS", listed=listed)
+        return KeySource(f"{variable}_FILE", file=Path(file))
+    listed = os.environ.get(variable)
+    return None if listed is None else KeySource(variable, listed=listed)
 
 
 def said_auth() -> Literal["keys", "open"] | None:
@@ -107,6 +119,21 @@ def client_key(file: Path | None) -> str | None:
     if file is None:
         return secret("SMALLFIRST_API_KEY")
     return KeySource("--key-file", file=file).in_order()[0]
+
+
+def admin_key(file: Path | None) -> str:
+    """The key that our own commands administer with: the first in `file`, else of what the server
+    reads its own from.
+
+    Raises: `ConfigError` where there is none, or it cannot be read.
+    """
+    source = KeySource("--admin-key-file", file=file) if file else admin_key_source()
+    if source is None:
+        raise ConfigError(
+            "no administrator's key: name a file of it with --admin-key-file, or in "
+            "SMALLFIRST_ADMIN_KEYS_FILE"
+        )
+    return source.in_order()[0]
 
 
 def cluster_mark() -> str | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +13,24 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 
+from deployments.accounting.booking import OpenExchanges
 from deployments.accounting.exchange import Exchange
+from deployments.accounting.key_desk import KeyDesk, Refusal
+from deployments.accounting.price import Price
 from deployments.gateway.answering import Gateway
 from deployments.gateway.ports import Ports
+from deployments.http.admin import Admin
 from deployments.http.api import build_api
-from deployments.http.api_keys import ApiKeys
+from deployments.http.api_keys import ApiKeys, nobody_kept
 from deployments.replicas.health import TierHealth
 from deployments.replicas.relay import RelayPort
 from deployments.replicas.tier_client import TierClient
 from deployments.routing.shared_state import LocalState
+from deployments.settings.api_key import ApiKey
 from deployments.settings.app import AppConfig, TierName
 from deployments.settings.key_source import KeySource
+from deployments.settings.prices import unpriced
+from tests.accounts import World
 from tests.fakes import FakeHandle, FakeScorer, LocalTier, local_tier
 
 # Fast enough for hundreds of requests, slow enough for a client to leave in the middle.
@@ -82,6 +89,7 @@ async def in_process(
     score: float | None = 0.1,
     keys: frozenset[str] = frozenset(),
     on_loopback: bool = False,
+    accounts: World | None = None,
     **args: Any,
 ) -> AsyncIterator[Service]:
     """The service without a socket; `small` and `large` are changes to an engine's settings."""
@@ -98,10 +106,14 @@ async def in_process(
     relay = RelayPort("127.0.0.1")
     await relay.start()
     clients = {name: TierClient(name, h, health, relay) for name, h in handles.items()}
-    ports = Ports(scorer, clients, health, LocalState(config), records.append)
+    kept, admin, more = nobody_kept, None, dict[str, Any]()
+    settle: Callable[[Exchange], None] = records.append
+    if accounts is not None:
+        kept, admin, settle, more = accounted(accounts, config, records)
+    ports = Ports(scorer, clients, health, LocalState(config), settle, **more)
     gateway = Gateway(config, ports)
     source = KeySource("TEST_KEYS", listed=",".join(keys)) if keys else None
-    app = build_api(gateway, ApiKeys(source), health.running, on_loopback)
+    app = build_api(gateway, ApiKeys(source, kept), health.running, on_loopback, admin)
     try:
         yield Service(app, scorer, replicas, handles, health, records)
     finally:
@@ -109,6 +121,28 @@ async def in_process(
             await replica.end()
         relay.stop()
         await asyncio.sleep(0)
+
+
+def accounted(
+    world: World, config: AppConfig, records: list[Exchange]
+) -> tuple[Callable[[], Mapping[str, ApiKey]], Admin, Callable[[Exchange], None], dict[str, Any]]:
+    """A gateway's side of accounts whose owner is in this process."""
+    accounts = world.gateway("gateway")
+    running = OpenExchanges(Price.of(config.large), "config")
+
+    async def ask(question: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        try:
+            return 200, KeyDesk(world.owner, unpriced(config)).ask(question)
+        except Refusal as refusal:
+            return refusal.status, {"error": {"message": refusal.message}}
+
+    def settle(exchange: Exchange) -> None:
+        records.append(exchange)
+        accounts.settle(exchange.hold, running.settled(exchange))
+
+    admin = Admin(ask, ApiKeys(KeySource("TEST_ADMIN_KEYS", listed="the-admin")))
+    more = {"accounts": accounts, "opened": running.opened}
+    return lambda: accounts.keys, admin, settle, more
 
 
 @asynccontextmanager

@@ -120,7 +120,10 @@ def changed(config: AppConfig, old: AppConfig) -> set[str]:
         ({"model": "newer"}, {"SmallTier", "Gateway"}),
         ({"stall_timeout_s": 5}, {"SmallTier", "Gateway"}),
         ({"scaling": {"max_replicas": 3}}, {"Gateway"}),
-        ({"usd_per_million_prompt_tokens": 1}, {"Gateway"}),
+        (
+            {"usd_per_million_prompt_tokens": 1, "usd_per_million_completion_tokens": 1},
+            {"Gateway"},
+        ),
         ({"capabilities": ["vision", "tools", "logprobs"]}, {"Gateway"}),
     ],
     ids=["nothing", "model", "stall", "bounds", "price", "capabilities"],

@@ -12,7 +12,8 @@ from deployments.accounting.price import Price
 from deployments.accounting.settlement import Settlement
 from deployments.protocol.chunk import Usage
 from deployments.protocol.errors import Overloaded
-from deployments.routing.route import Cause, Route
+from deployments.routing.cause import Cause
+from deployments.routing.route import Route
 from deployments.settings.app import TierConfig
 
 PRICED = TierConfig.model_validate(

@@ -18,7 +18,8 @@ from deployments.accounting.metrics import RequestMetrics
 from deployments.accounting.price import Price
 from deployments.protocol.chunk import Usage
 from deployments.protocol.errors import Overloaded
-from deployments.routing.route import Cause, Route
+from deployments.routing.cause import Cause
+from deployments.routing.route import Route
 from tests.fakes import score_of
 
 MIB = 1024**2

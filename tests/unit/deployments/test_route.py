@@ -20,8 +20,9 @@ from deployments.protocol.errors import (
     TierUnavailable,
     all_errors,
 )
+from deployments.routing.cause import Cause
 from deployments.routing.explain import would_change
-from deployments.routing.route import Cause, Route, after_answer_check, after_failure, decide
+from deployments.routing.route import Route, after_answer_check, after_failure, decide
 from deployments.routing.signals import Asked, Policy, Signals, Tiers, TierState
 from deployments.settings.app import Capability, Need, TierName
 

@@ -19,7 +19,11 @@ from deployments.routing.shared_state import LocalState
 from deployments.settings.app import AppConfig
 from tests.fakes import FakeHealth, FakeTier, chat, chunks_of, score_of
 
-TIER = {"engine": {"kind": "simulated"}, "usd_per_million_completion_tokens": 1.0}
+TIER = {
+    "engine": {"kind": "simulated"},
+    "usd_per_million_prompt_tokens": 0.0,
+    "usd_per_million_completion_tokens": 1.0,
+}
 CONFIG = AppConfig.model_validate({n: {"model": n[0], **TIER} for n in ("small", "large")})
 SCORES: dict[str, Any] = {"easy": score_of(0.1), "hard": score_of(0.9), "breaks": KeyError("x")}
 

@@ -1,0 +1,261 @@
+"""A gateway's side of the accounts: admits, settles, and reports to the owner beside the requests.
+
+Most requests are admitted from what the gateway holds; others wait for one report. A request never
+waits for the disk: its record goes with the next report, and again until it is confirmed.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
+
+from deployments.accounting.owner import SILENT_S
+from deployments.accounting.purse import Hold, Need, Purse
+from deployments.accounting.turns import (
+    Draw,
+    Granted,
+    Refused,
+    Reply,
+    Report,
+    decode_reply,
+    encode_report,
+)
+from deployments.protocol.errors import AccountsUnavailable
+from deployments.settings.api_key import ApiKey, Limits
+from deployments.store.balances import hour_of
+from deployments.store.leases import Lease
+from deployments.store.records import Record
+
+log = logging.getLogger("ray.serve")
+
+REPORT_EVERY_S = 0.25
+# What is open is said less often: it is only read when this gateway dies.
+OPEN_EVERY_S = 1.0
+REPLY_S = 2.0
+RECORDS_PER_REPORT = 2000
+# About 20 MB, and minutes of a gateway's most.
+WAITING_RECORDS = 20_000
+# Before the owner takes back what a silent gateway holds, the gateway has stopped using it.
+LEASED_S = SILENT_S * 0.7
+OPEN = Limits()
+
+
+class Sources(NamedTuple):
+    """What the accounts read of their gateway for each report."""
+
+    open: Callable[[], list[Record]]
+    running: Callable[[], dict[str, int]]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    limits: Limits
+    draw: Draw
+    hold: asyncio.Future[Hold | Refused | None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class Accounts:
+    """Holds a purse for each key that asks here."""
+
+    def __init__(
+        self,
+        gateway: str,
+        say: Callable[[bytes], Awaitable[bytes]],
+        sources: Sources,
+        lost: Callable[[int], None],
+        capped: bool,
+    ) -> None:
+        """`say` hands a report to the owner; `capped`: there are caps on all keys together."""
+        self._gateway = gateway
+        self._say = say
+        self._sources = sources
+        self._lost = lost
+        self._capped = capped
+        self._purses: dict[str, Purse] = {}
+        self._records = deque[Record]()
+        self._waiting: list[_Waiting] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._leased_until_s = self._open_said_s = float("-inf")
+        self._down = False
+        self._version = ""
+        self.keys: Mapping[str, ApiKey] = {}
+        """All keys of the store, by public id, as of the last report."""
+        self.known = asyncio.Event()
+        """Set once the owner has answered."""
+
+    def start(self) -> None:
+        """Begin to report, on the running event loop."""
+        self._task = self._task or asyncio.create_task(self._report_on())
+
+    async def close(self) -> None:
+        """Say the last word: nothing is held any more."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        for _ in range(1 + len(self._records) // RECORDS_PER_REPORT):
+            await self.report(last=True)
+        if self._records:
+            self._lost(len(self._records))
+
+    def purse(self, key_id: str) -> Purse:
+        """What is held of a key here."""
+        return self._purses.setdefault(key_id, Purse(key_id))
+
+    def free_of_caps(self, key: ApiKey | None) -> bool:
+        """Whether no cap binds requests of this key."""
+        return not self._capped and not (key and any(key.limits.usd.nano_usd()))
+
+    async def admit(self, key_id: str, key: ApiKey | None, need: Need) -> Hold | Refused:
+        """What is held for a request, or why it may not run now.
+
+        Raises: `AccountsUnavailable` where nobody can be asked and the key wants it so.
+        """
+        limits, purse = key.limits if key else OPEN, self.purse(key_id)
+        if self.free_of_caps(key):
+            need = need._replace(nano_usd=0)
+        if purse.covers(need, limits, _steady_s(), self._leased_until_s):
+            return purse.take(need, limits, hour_of(time.time()))
+        answer = await self._ask(Draw(key_id, *need), limits)
+        if answer is not None:
+            return answer
+        if limits.unaccounted == "refuse":
+            raise AccountsUnavailable("Budgets cannot be checked now; this key wants them to be.")
+        return purse.take(need._replace(nano_usd=0), limits, hour_of(time.time()))
+
+    async def cover(self, hold: Hold, nano_usd: int) -> Refused | None:
+        """Hold so much for a request that runs, more or less than before; None: it is held."""
+        purse = self.purse(hold.key_id)
+        while not purse.extend(hold, nano_usd, self._leased_until_s, _steady_s()):
+            answer = await self._ask(Draw(hold.key_id, nano_usd - hold.nano_usd, 0, 0), OPEN)
+            if not isinstance(answer, Hold):
+                return answer
+            if not purse.merge(hold, answer):
+                # The hour has changed: it counts there, like a request that begins now.
+                purse.extend(hold, 0, self._leased_until_s, _steady_s())
+                hold.hour = answer.hour
+        return None
+
+    async def _ask(self, draw: Draw, limits: Limits) -> Hold | Refused | None:
+        """What the owner says with the next report; None where it cannot be asked."""
+        if self._down or self._task is None:
+            return None
+        waiting = _Waiting(limits, draw)
+        self._waiting.append(waiting)
+        self._wake.set()
+        return await waiting.hold
+
+    def settle(self, hold: Hold | None, record: Record) -> None:
+        """End a request: its record is kept, and what it did not cost is free again."""
+        if hold is not None:
+            purse = self.purse(hold.key_id)
+            purse.settle(
+                hold, record.cost_nano_usd, record.prompt_tokens + record.completion_tokens
+            )
+            if record.completion_tokens:
+                purse.lengths.append(record.completion_tokens)
+        if len(self._records) >= WAITING_RECORDS:
+            self._lost(1)
+            return
+        self._records.append(record)
+
+    async def report(self, last: bool = False) -> None:
+        """Say what there is to say once, and take the answer."""
+        waiting, self._waiting = self._waiting, []
+        said_s, report = _steady_s(), self._report(waiting, last)
+        try:
+            async with asyncio.timeout(REPLY_S):
+                data = await self._say(encode_report(report))
+            self._take(report, decode_reply(data), waiting, said_s)
+        except Exception as error:
+            # Whatever it was: the next report says it all again.
+            if not self._down:
+                log.error("accounts: no answer of their owner: %s", type(error).__name__)
+            self._down = True
+        finally:
+            for one in waiting:
+                _answer(one, None)
+
+    async def _report_on(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REPORT_EVERY_S):
+                    await self._wake.wait()
+            self._wake.clear()
+            await self.report()
+
+    def _report(self, waiting: list[_Waiting], last: bool) -> Report:
+        now_s = _steady_s()
+        fully = last or now_s - self._open_said_s >= OPEN_EVERY_S
+        if fully:
+            self._open_said_s = now_s
+        # Money whose record does not go with this report is not spent yet for the owner.
+        unsaid = Counter[tuple[str, int]]()
+        for record in islice(self._records, RECORDS_PER_REPORT, None):
+            unsaid[record.key_id, record.hour] += record.cost_nano_usd
+        leases = [
+            lease._replace(nano_usd=lease.nano_usd + unsaid[lease.key_id, lease.hour])
+            for purse in self._purses.values()
+            for lease in purse.say()
+        ]
+        return Report(
+            gateway=self._gateway,
+            records=list(islice(self._records, RECORDS_PER_REPORT)),
+            open=([] if last else self._sources.open()) if fully else None,
+            leases=[] if last else leases,
+            parallel={p.key_id: p.open for p in self._purses.values() if p.open and not last},
+            draws=[one.draw for one in waiting],
+            running=self._sources.running() if fully else {},
+            keys_version=self._version,
+        )
+
+    def _take(self, report: Report, reply: Reply, waiting: list[_Waiting], said_s: float) -> None:
+        self._down = False
+        self._leased_until_s = said_s + LEASED_S
+        for _ in report.records:
+            self._records.popleft()
+        self._keep(report.leases, reply.leases)
+        self._version = reply.keys_version
+        if reply.keys is not None:
+            self.keys = reply.keys
+        self.known.set()
+        for one, answer in zip(waiting, reply.answers, strict=True):
+            self._granted(one, answer, said_s)
+
+    def _keep(self, said: Sequence[Lease], kept: Sequence[Lease]) -> None:
+        may = {(lease.key_id, lease.hour): lease.nano_usd for lease in kept}
+        for lease in said:
+            less = may.get((lease.key_id, lease.hour), 0) - lease.nano_usd
+            if less:
+                self.purse(lease.key_id).corrected(lease.hour, less)
+
+    def _granted(self, one: _Waiting, answer: Granted | Refused, said_s: float) -> None:
+        if isinstance(answer, Refused):
+            _answer(one, answer)
+            return
+        purse = self.purse(one.draw.key_id)
+        # From when the question was asked: an hour never lasts longer here than there.
+        purse.granted(answer, said_s, one.limits)
+        hold = purse.take(Need(*one.draw[1:3]), one.limits, answer.hour)
+        if not _answer(one, hold):
+            purse.settle(hold, 0, 0)
+
+
+def _answer(one: _Waiting, answer: Hold | Refused | None) -> bool:
+    """Whether anybody still waits for the answer."""
+    if one.hold.done():
+        return False
+    one.hold.set_result(answer)
+    return True
+
+
+def _steady_s() -> float:
+    return time.monotonic()

@@ -1,0 +1,93 @@
+"""The Accounts deployment: one replica, which owns the store."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+from ray.serve import metrics
+
+from deployments.accounting.key_desk import KeyDesk, Refusal
+from deployments.accounting.owner import Owner, Rules
+from deployments.accounting.turns import decode_report, encode_reply
+from deployments.settings.accounts import AccountsConfig
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.environment import secret
+from deployments.store.database import Database
+from deployments.store.postgres import Postgres
+from deployments.store.sqlite import Sqlite
+
+log = logging.getLogger("ray.serve")
+
+
+def store_of(config: AccountsConfig) -> Callable[[bool], Database]:
+    """What opens the configured store, to own it or to read it.
+
+    Raises: `ConfigError` where the variable that should hold its address is empty.
+    """
+    if config.postgres_env is None:
+        path = config.store or ":memory:"
+        return lambda owns: Sqlite(path, owns=owns)
+    address = secret(config.postgres_env)
+    if address is None:
+        raise ConfigError(f"accounts.postgres_env: {config.postgres_env} is not set")
+    return lambda owns: Postgres(address, owns=owns)
+
+
+class AccountsReplica:
+    """Takes reports and questions in turn, on one thread beside a free event loop."""
+
+    def __init__(
+        self, config: AccountsConfig, replica_nano_usd_per_s: dict[str, int], unpriced: list[str]
+    ) -> None:
+        self._thread = ThreadPoolExecutor(1, "accounts")
+        self._lost = metrics.Counter(
+            "smallfirst_ledger_lines_lost_total", "Ledger lines that are not in the file."
+        )
+        self._down = metrics.Gauge(
+            "smallfirst_accounts_down", "1 while the store of the accounts fails, else 0."
+        )
+        self._waiting = metrics.Gauge(
+            "smallfirst_accounts_waiting", "Records that wait for the store."
+        )
+        rules = Rules(config.usd, config.ledger_days, replica_nano_usd_per_s)
+        self._owner = Owner(store_of(config), rules, self._count)
+        self._desk = KeyDesk(self._owner, unpriced)
+
+    async def turn(self, data: bytes) -> bytes:
+        """A gateway's report; its reply."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._turn, data)
+
+    async def ask(self, data: bytes) -> bytes:
+        """An administrator's question as JSON; the answer, with its HTTP status."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, data)
+
+    async def __del__(self) -> None:
+        """End the store; Serve calls it when the replica is to stop."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._owner.books.close)
+        self._thread.shutdown()
+
+    def _turn(self, data: bytes) -> bytes:
+        reply = self._owner.turn(decode_report(data))
+        self._down.set(float(bool(reply.trouble)))
+        self._waiting.set(float(self._owner.books.waiting))
+        return encode_reply(reply)
+
+    def _ask(self, data: bytes) -> bytes:
+        try:
+            status, body = 200, self._desk.ask(orjson.loads(data))
+        except Refusal as refusal:
+            status, body = refusal.status, _error(refusal)
+        return orjson.dumps({"status": status, "body": body})
+
+    def _count(self, records: int) -> None:
+        if records > 0:
+            self._lost.inc(records)
+
+
+def _error(refusal: Refusal) -> dict[str, Any]:
+    kind = "server_error" if refusal.status >= 500 else "invalid_request_error"
+    return {"error": {"message": refusal.message, "type": kind, "param": None, "code": None}}

@@ -1,0 +1,1 @@
+"""What is kept of money, keys and requests: one database, which one process writes."""
