@@ -10,7 +10,7 @@ completion: each event costs O(log busy). The same model with one process a requ
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,87 +27,123 @@ except ImportError:  # the same source runs uncompiled, some 50 times slower
         return lambda function: function
 
 
-# Positions in the state vector of `run_until`.
-TIME, VIRTUAL, BUSY, KV_USED, NEXT_ARRIVAL, NEXT_START, COMPLETED, BUSY_AREA = range(8)
+class Pool(NamedTuple):
+    """What serves: all running replicas together."""
+
+    slots: int
+    kv_tokens: float
+    batch_slowdown: float
+    """Part of a token's time that comes from the batch: an empty batch is 1 / (1 - this) faster."""
+    full_speed: float
+    """Seconds of work done in a second at a full batch; above 1 on part-filled GPUs."""
+
+
+class Requests(NamedTuple):
+    """What is to be served, one entry a request, in the order of arrival."""
+
+    arrival_s: Floats
+    work_s: Floats
+    kv_tokens: Floats
+    start_s: Floats
+    """When each got its slot; written by `run_until`, infinite until then."""
+
+
+class Batch(NamedTuple):
+    """The requests in a slot as a binary heap: the first is the next to be done."""
+
+    done_at_work_s: Floats
+    """The value of `Progress.work_s` at which each is done."""
+    kv_tokens: Floats
+
+
+class Progress(NamedTuple):
+    """How far the run has come."""
+
+    time_s: float = 0.0
+    work_s: float = 0.0
+    """Virtual time: work that a request which had its slot from the start would have got done."""
+    busy: int = 0
+    """Requests in a slot: the used length of `Batch`."""
+    kv_tokens: float = 0.0
+    arrived: int = 0
+    started: int = 0
+    completed: int = 0
+    busy_slot_s: float = 0.0
+    """Sum over time of `busy`."""
+
+
+def waiting(arrival_s: Floats, work_s: Floats, kv_tokens: Floats) -> tuple[Requests, Batch]:
+    """Requests of which none has started, and an empty batch that holds them all if need be."""
+    count = len(arrival_s)
+    requests = Requests(arrival_s, work_s, kv_tokens, np.full(count, np.inf))
+    return requests, Batch(np.empty(count + 1), np.empty(count + 1))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]  # numba has no types
-def _push(heap: Floats, tokens: Floats, size: int, key: float, kv: float) -> None:
-    child = size
+def _push(batch: Batch, busy: int, done_at_work_s: float, kv_tokens: float) -> None:
+    """Add a request to a heap of `busy`."""
+    heap, tokens = batch.done_at_work_s, batch.kv_tokens
+    child = busy
     while child > 0:
         parent = (child - 1) >> 1
-        if heap[parent] <= key:
+        if heap[parent] <= done_at_work_s:
             break
         heap[child], tokens[child] = heap[parent], tokens[parent]
         child = parent
-    heap[child], tokens[child] = key, kv
+    heap[child], tokens[child] = done_at_work_s, kv_tokens
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]  # numba has no types
-def _pop(heap: Floats, tokens: Floats, size: int) -> float:
-    """Remove the smallest key of `size`; returns its KV tokens."""
+def _pop(batch: Batch, busy: int) -> float:
+    """Remove the first of a heap of `busy`; returns its KV tokens."""
+    heap, tokens = batch.done_at_work_s, batch.kv_tokens
     freed: float = tokens[0]
-    last = size - 1
-    key, kv = heap[last], tokens[last]
+    last = busy - 1
+    moved, kv_tokens = heap[last], tokens[last]
     parent, child = 0, 1
     while child < last:
         if child + 1 < last and heap[child + 1] < heap[child]:
             child += 1
-        if heap[child] >= key:
+        if heap[child] >= moved:
             break
         heap[parent], tokens[parent] = heap[child], tokens[child]
         parent, child = child, 2 * child + 1
-    heap[parent], tokens[parent] = key, kv
+    heap[parent], tokens[parent] = moved, kv_tokens
     return freed
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]  # numba has no types
 def run_until(
-    end_s: float,
-    pool: Floats,
-    requests: Floats,
-    heap: Floats,
-    state: Floats,
-) -> None:
-    """Advance to `end_s`. `pool` is (slots, kv_tokens, batch_slowdown, speed).
-
-    `requests` has rows arrival_s, work_s, kv_tokens, start_s (written here); `heap` has rows
-    virtual finish, KV tokens; `state` is the vector above.
-    """
-    slots, kv_limit, slowdown, speed_full = pool[0], pool[1], pool[2], pool[3]
-    arrivals, works, kvs, starts = requests[0], requests[1], requests[2], requests[3]
-    keys, tokens = heap[0], heap[1]
-    now, virtual, kv_used = state[TIME], state[VIRTUAL], state[KV_USED]
-    busy, arrived, started = int(state[BUSY]), int(state[NEXT_ARRIVAL]), int(state[NEXT_START])
-    completed, area = state[COMPLETED], state[BUSY_AREA]
-    count = arrivals.shape[0]
+    end_s: float, pool: Pool, requests: Requests, batch: Batch, progress: Progress
+) -> Progress:
+    """The progress at `end_s`; writes `requests.start_s` and keeps `batch`."""
+    now_s, work_s, busy, kv_used, arrived, started, completed, busy_slot_s = progress
+    count = requests.arrival_s.shape[0]
     while True:
-        while started < arrived and busy < slots:
-            kv = kvs[started]
-            if busy > 0 and kv_used + kv > kv_limit:
+        while started < arrived and busy < pool.slots:
+            kv_tokens = requests.kv_tokens[started]
+            if busy > 0 and kv_used + kv_tokens > pool.kv_tokens:
                 break
-            _push(keys, tokens, busy, virtual + works[started], kv)
-            starts[started] = now
-            kv_used += kv
+            _push(batch, busy, work_s + requests.work_s[started], kv_tokens)
+            requests.start_s[started] = now_s
+            kv_used += kv_tokens
             busy += 1
             started += 1
-        filled = min(1.0, busy / slots) if slots > 0 else 1.0
-        speed = speed_full / (1.0 - slowdown + slowdown * filled)
-        finish = now + (keys[0] - virtual) / speed if busy > 0 else np.inf
-        arrival = arrivals[arrived] if arrived < count else np.inf
-        event = min(finish, arrival, end_s)
-        virtual += (event - now) * speed
-        area += (event - now) * busy
-        now = event
-        if event >= end_s:
+        filled = min(1.0, busy / pool.slots) if pool.slots > 0 else 1.0
+        speed = pool.full_speed / (1.0 - pool.batch_slowdown + pool.batch_slowdown * filled)
+        done_s = now_s + (batch.done_at_work_s[0] - work_s) / speed if busy > 0 else np.inf
+        arrival_s = requests.arrival_s[arrived] if arrived < count else np.inf
+        event_s = min(done_s, arrival_s, end_s)
+        work_s += (event_s - now_s) * speed
+        busy_slot_s += (event_s - now_s) * busy
+        now_s = event_s
+        if event_s >= end_s:
             break
-        if finish <= arrival:
-            virtual = keys[0]
-            kv_used -= _pop(keys, tokens, busy)
+        if done_s <= arrival_s:
+            work_s = batch.done_at_work_s[0]
+            kv_used -= _pop(batch, busy)
             busy -= 1
-            completed += 1.0
+            completed += 1
         else:
             arrived += 1
-    state[TIME], state[VIRTUAL], state[BUSY], state[KV_USED] = now, virtual, busy, kv_used
-    state[NEXT_ARRIVAL], state[NEXT_START] = arrived, started
-    state[COMPLETED], state[BUSY_AREA] = completed, area
+    return Progress(now_s, work_s, busy, kv_used, arrived, started, completed, busy_slot_s)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from autoscale.simulation.plant import COMPLETED, NEXT_ARRIVAL, NEXT_START, TIME, run_until
+from autoscale.simulation.plant import Pool, Progress, run_until, waiting
 from autoscale.simulation.workload import Floats, Profile, Workload
 
 
@@ -134,7 +134,7 @@ class Fleet:
         """Replicas that occupy GPU memory: starting, running, draining."""
         return self.target + sum(n for _, n in self._draining)
 
-    def pool(self) -> Floats:
+    def pool(self) -> Pool:
         """What `run_until` needs to know of the running replicas."""
         profile, quantum = self._profile, self._profile.replicas_per_gpu
         speed = 1.0
@@ -143,8 +143,8 @@ class Fleet:
         if curve and rest and self.running:
             part = curve[rest - 1] * quantum / curve[-1]
             speed = (full * quantum + part) / self.running
-        slots = self.running * profile.slots
-        return np.array((slots, self.running * profile.kv_tokens, profile.batch_slowdown, speed))
+        slots, kv_tokens = self.running * profile.slots, self.running * profile.kv_tokens
+        return Pool(slots, kv_tokens, profile.batch_slowdown, speed)
 
 
 def simulate(
@@ -153,20 +153,19 @@ def simulate(
     """One run of a policy over a workload."""
     name, choose = policy
     count, ticks = len(workload.arrival_s), math.ceil(workload.end_s / limits.tick_s)
-    requests = np.full((4, count), math.inf)
     held_s = workload.work_s + profile.handover_s
-    requests[:3] = workload.arrival_s, held_s, workload.kv_tokens
-    heap, state = np.empty((2, count + 1)), np.zeros(8)
+    requests, batch = waiting(workload.arrival_s, held_s, workload.kv_tokens)
+    progress = Progress()
     fleet = Fleet(profile, limits.initial_replicas or first_replicas(workload, profile), seed)
     history = History(np.zeros(ticks), np.zeros(ticks), np.zeros(ticks), tick_s=limits.tick_s)
     targets, gpu_s, replica_s = np.zeros(ticks, dtype=np.int64), 0.0, 0.0
     pool, pooled = fleet.pool(), fleet.running
     for tick in range(ticks):
         now_s = (tick + 1) * limits.tick_s
-        run_until(now_s, pool, requests, heap, state)
-        history.in_system[tick] = state[NEXT_ARRIVAL] - state[COMPLETED]
-        history.queued[tick] = state[NEXT_ARRIVAL] - state[NEXT_START]
-        history.completed[tick] = state[COMPLETED]
+        progress = run_until(now_s, pool, requests, batch, progress)
+        history.in_system[tick] = progress.arrived - progress.completed
+        history.queued[tick] = progress.arrived - progress.started
+        history.completed[tick] = progress.completed
         history.ticks = tick + 1
         fleet.step(now_s)
         wanted = choose(
@@ -179,8 +178,8 @@ def simulate(
         gpu_s += -(-held // profile.replicas_per_gpu) * limits.tick_s
         if fleet.running != pooled:
             pool, pooled = fleet.pool(), fleet.running
-    assert state[TIME] >= workload.end_s
-    waits_s = np.minimum(requests[3], workload.end_s) - workload.arrival_s
+    assert progress.time_s >= workload.end_s
+    waits_s = np.minimum(requests.start_s, workload.end_s) - workload.arrival_s
     median, p99 = np.quantile(waits_s, (0.5, 0.99)) if count else (0.0, 0.0)
     return Run(
         policy=name,

@@ -42,10 +42,9 @@ def choose_unit(
 ) -> UnitChoice:
     """The unit of numeric times, one a request, of a format whose published unit is given.
 
-    `named`: the column's name says the unit, so that no rate makes it unclear.
+    `named`: the column's name says the unit, so that no rate makes it unclear. Raises: UnclearUnit.
     >>> choose_unit(np.array([61.114, 61.5]), "ms", None).unit
     's'
-    Raises: UnclearUnit.
     """
     if asked is not None:
         return UnitChoice(asked)

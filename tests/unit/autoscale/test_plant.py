@@ -9,7 +9,7 @@ import ciw
 import numpy as np
 import pytest
 
-from autoscale.simulation.plant import run_until
+from autoscale.simulation.plant import Pool, Progress, run_until, waiting
 from autoscale.simulation.simpy_reference import Reference
 from autoscale.simulation.workload import Floats, Profile, Workload
 
@@ -34,22 +34,14 @@ def poisson_workload(rate_rps: float, end_s: float, seed: int = 1) -> Workload:
 def fast_waits(
     workload: Workload, profile: Profile, changes: tuple[tuple[float, int], ...]
 ) -> Floats:
-    requests = np.stack(
-        (
-            workload.arrival_s,
-            workload.work_s,
-            workload.kv_tokens,
-            np.full(len(workload.arrival_s), math.inf),
-        )
-    )
-    heap, state = np.empty((2, len(workload.arrival_s) + 1)), np.zeros(8)
+    requests, batch = waiting(workload.arrival_s, workload.work_s, workload.kv_tokens)
+    progress = Progress()
     ends = [at for at, _ in changes[1:]] + [workload.end_s]
     for (_, replicas), end_s in zip(changes, ends, strict=True):
-        pool = np.array(
-            (replicas * profile.slots, replicas * profile.kv_tokens, profile.batch_slowdown, 1.0)
-        )
-        run_until(end_s, pool, requests, heap, state)
-    return np.asarray(np.minimum(requests[3], workload.end_s) - workload.arrival_s)
+        slots, kv_tokens = replicas * profile.slots, replicas * profile.kv_tokens
+        pool = Pool(slots, kv_tokens, profile.batch_slowdown, 1.0)
+        progress = run_until(end_s, pool, requests, batch, progress)
+    return np.asarray(np.minimum(requests.start_s, workload.end_s) - workload.arrival_s)
 
 
 @pytest.mark.parametrize("load", [8.0, 10.0, 11.0])

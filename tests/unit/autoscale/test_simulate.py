@@ -69,8 +69,8 @@ def test_starting_replicas_join_after_their_start_up_and_are_cancelled_first() -
 
 def test_a_lone_replica_on_a_gpu_is_faster_by_the_colocation_curve() -> None:
     profile = replace(PROFILE, colocation_curve=(1.0, 1.6))
-    assert Fleet(profile, 2, 1).pool()[3] == pytest.approx(1.0)
-    assert Fleet(profile, 1, 1).pool()[3] == pytest.approx(1.25)
+    assert Fleet(profile, 2, 1).pool().full_speed == pytest.approx(1.0)
+    assert Fleet(profile, 1, 1).pool().full_speed == pytest.approx(1.25)
 
 
 def test_reversals_count_changes_of_direction() -> None:
