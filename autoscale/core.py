@@ -6,44 +6,20 @@ policy, the simulator, shadow mode and replay all call this one function.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from autoscale.calm import Calm, Wish, calm_down
 from autoscale.capacity import Capacity, Priors, Service, first_capacity, learn
-from autoscale.demand import Demand, Flow, advance, first_demand, planned_rps, seen_rps
+from autoscale.demand import Demand, Flow, advance, first_demand
 from autoscale.observation import Observation, clean
 from autoscale.parameters import Parameters
 from autoscale.quantum import capacity_slots, replicas_for, whole_gpus
 from autoscale.schedule import scheduled_bounds
-from autoscale.staffing import required_slots
+from autoscale.sizing import IDLE_REQUESTS, Terms, size
 from autoscale.state import State, is_break, is_settled, rebased, resumed
 
-_EMPTY_SLOTS = 1e-9
-_LINDY = 2.0  # an overload that has lasted t is expected to last at most so many t more
-_IDLE_REQUESTS = 1e-3  # a mean over a window may leave dust of the last request
 _SANE = 100.0  # times the completions that all slots make at the learnt service time
 _ODD_S = 10.0  # counters that claim so much for so long are believed: the prior was wrong
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The parts of one decision, in the order of the computation."""
-
-    rate_rps: float = 0.0
-    service_s: float = 0.0
-    startup_s: float = 0.0
-    burstiness: float = 1.0
-    offered_load: float = 0.0
-    seen_load: float = 0.0
-    backlog: float = 0.0
-    staffing_slots: float = 0.0
-    drain_slots: float = 0.0
-    kv_replicas: int = 0
-    needed_replicas: int = 0
-    wanted_replicas: int = 0
-    low: int = 0
-    high: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +47,7 @@ def decide(seen: Observation, parameters: Parameters, state: State | None) -> De
     if state is not None and is_break(state.demand, observation.time_s):
         state = resumed(state, observation)
     state = _observe(observation, parameters, state)
-    terms = _size(observation, parameters, state, (low, high))
+    terms = size(observation, parameters, state, (low, high))
     wish = _wish(observation, parameters, terms, faults)
     replicas, constraint, calm = calm_down(wish, parameters, state.calm)
     remembered = State(state.demand, state.capacity, calm)
@@ -155,79 +131,6 @@ def _completions(
     return (done if observation.time_s - odd_since_s >= _ODD_S else expected), odd_since_s
 
 
-def _size(
-    observation: Observation, parameters: Parameters, state: State, bounds: tuple[int, int]
-) -> Terms:
-    """Slots for the planned rate, plus slots to drain the backlog, and the KV floor."""
-    demand, capacity = state.demand, state.capacity
-    service_s = capacity.service_s
-    rates_rps = planned_rps(demand, capacity.startup_s), seen_rps(demand)
-    load = rates_rps[0] * service_s
-    backlog = observation.queued + (observation.engine_waiting or 0.0)
-    staffing = required_slots(
-        load, parameters.late_fraction, parameters.slo_wait_s / service_s, demand.z
-    )
-    drain = _drain_slots(observation, parameters, capacity, rates_rps, backlog)
-    kv_replicas = 0
-    if observation.kv_cache_usage is not None and backlog > 0.0:
-        pressure = observation.kv_cache_usage / parameters.kv_ceiling_fraction
-        if pressure > 1.0:
-            kv_replicas = math.ceil(observation.current_replicas * pressure)
-    needed = max(replicas_for(max(staffing, load + drain), parameters), kv_replicas)
-    if demand.in_system > _IDLE_REQUESTS:
-        needed = max(needed, 1)
-    return Terms(
-        rate_rps=rates_rps[0],
-        service_s=service_s,
-        startup_s=capacity.startup_s,
-        burstiness=demand.z,
-        offered_load=load,
-        seen_load=rates_rps[1] * service_s,
-        backlog=backlog,
-        staffing_slots=staffing,
-        drain_slots=drain,
-        kv_replicas=kv_replicas,
-        needed_replicas=needed,
-        wanted_replicas=needed,
-        low=bounds[0],
-        high=bounds[1],
-    )
-
-
-def _drain_slots(
-    observation: Observation,
-    parameters: Parameters,
-    capacity: Capacity,
-    rates_rps: tuple[float, float],
-    backlog: float,
-) -> float:
-    """Extra slots that work off in `drain_s` the backlog there will be when replicas can help.
-
-    It grows for one start-up by the overload of what runs, but no more than `_LINDY` times what
-    it is: a burst of seconds leaves little, a spike that lasts is answered before it is felt. None
-    if the SLO allows the backlog, or if what is already asked for drains it before another replica
-    could start: more replicas would then arrive to an empty queue.
-
-    Where more arrives than what runs can serve, at least the next GPU: the planned rate, at most
-    twice the forecast, may not even fill a tier that was larger than its need when a step hit it.
-    """
-    plan_rps, now_rps = rates_rps
-    service_s, startup_s = capacity.service_s, capacity.startup_s
-    running_rps = capacity_slots(observation.current_replicas, parameters) / service_s
-    backlog += min(_LINDY * backlog, startup_s * max(0.0, plan_rps - running_rps))
-    if backlog <= max(1.0, plan_rps * parameters.slo_wait_s):
-        return 0.0
-    drain = backlog * service_s / parameters.drain_s
-    asked_rps = capacity_slots(observation.target_replicas, parameters) / service_s
-    spare_rps = asked_rps - plan_rps
-    if spare_rps > _EMPTY_SLOTS and backlog / spare_rps <= startup_s:
-        drain = 0.0
-    if now_rps <= running_rps:
-        return drain
-    more = observation.current_replicas + parameters.replicas_per_gpu
-    return max(drain, capacity_slots(more, parameters) - plan_rps * service_s)
-
-
 def _wish(
     observation: Observation, parameters: Parameters, terms: Terms, faults: tuple[str, ...]
 ) -> Wish:
@@ -256,6 +159,6 @@ def _wish(
         target=observation.target_replicas,
         low=terms.low,
         high=terms.high,
-        busy=_in_system(observation) > _IDLE_REQUESTS,
+        busy=_in_system(observation) > IDLE_REQUESTS,
         blind=bool(faults) or unseen,
     )

@@ -1,6 +1,36 @@
-"""Demand as a rate: arrivals in 5 s buckets, a forecast over the lead time, and its error.
+"""Demand as rates: what was forecast, what arrives now, and what is staffed for.
 
 Arrivals are not measured but conserved: arrived = completed + growth of the number in the system.
+They are counted in buckets of 5 s. From the closed buckets comes the *forecast* for one lead time
+ahead; the *arriving* rate is the forecast unless the last seconds clearly exceed it; the *staffed*
+rate is the arriving one, at most a few times the forecast, and the only one that sizing turns into
+slots. *Burstiness* is how far forecasts were exceeded before, and widens the margin over it.
+
+One worked surprise. 20 requests a second for 15 minutes, 10 of them in the system, then 60:
+
+>>> demand, done = first_demand(0.0, in_system=10.0, completed=0.0), 0.0
+>>> for second in range(1, 903):
+...     done += 20.0 if second <= 900 else 60.0
+...     demand = advance(demand, Flow(float(second), 10.0, done), service_s=6.0, lead_s=90.0)
+
+Two seconds of 60 are in the open bucket. Poisson arrivals at 20 rps would exceed 20 + 4 x
+sqrt(20 / 2 s) = 32.6 rps once a day; 60 is more, and no burst like it has come and gone before. So
+60 arrive; but a surprise at most doubles the forecast, so 40 are staffed for:
+
+>>> demand.forecast_rps, demand.open_arrivals, demand.past_bursts_rps
+(20.0, 120.0, (0.0, 0.0))
+>>> arriving_rps(demand), staffed_rps(demand, lead_s=90.0)
+(60.0, 40.0)
+
+At 6 s a request 40 rps keep 240 slots busy, and `autoscale.staffing.required_slots` adds the margin
+for burstiness 1 (Poisson). Five seconds later the bucket is closed and the level has begun to rise:
+
+>>> for second in range(903, 908):
+...     done += 60.0
+...     demand = advance(demand, Flow(float(second), 10.0, done), service_s=6.0, lead_s=90.0)
+>>> round(demand.forecast_rps, 1), round(staffed_rps(demand, lead_s=90.0), 1)
+(22.2, 44.3)
+
 Pure: states go in and come out.
 """
 
@@ -8,26 +38,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from operator import mul
 
-BUCKET_S = 5.0
-"""Seconds a bucket: one long enough to hold tens of requests at 5 rps, short enough to react."""
+from autoscale.forecast import BUCKET_S, LEVEL_BUCKETS, LONG_BUCKETS, forecast, level_rps, mean_rps
 
-LONG_BUCKETS = 120  # 600 s: the trend of a diurnal ramp stands out of Poisson noise at 5 rps
-_LEVEL_BUCKETS = 24  # 120 s: level of the forecast
-_CONFIRM_BUCKETS = 6  # 30 s: what a falling trend must agree with
-_TREND_MAX = 0.5  # of the level: a steeper rise is a step, and surprise answers steps
-_SHORT_BUCKETS = (1, 6)  # 5 s and 30 s: windows that may overrule the forecast upwards
+_BURST_BUCKETS = (1, 6)  # 5 s and 30 s: windows that may overrule the forecast upwards
 _SURPRISE = 4.0  # standard deviations; 4 gives about 1 false alarm a day at 5 s buckets
 _GROWTH = 2.0  # a surprise at most doubles the forecast, which itself follows within seconds
 _GROWTH_FAST = 4.0  # the same where replicas start in half a minute or less
 _SLOW_START_S = 60.0  # bursts are often over before such a start: 4 instead of 2 costs 4% there
-_OPEN_MIN_S = 1.0  # an open bucket younger than this says nothing
-_ERROR_MEMORY_S = 1800.0  # burstiness is remembered half an hour
-_Z_PRIOR = 12  # judged buckets that weigh as much as the belief in Poisson arrivals: a minute
-_SURGE_MEMORY_S = 86_400.0  # bursty clients come back: 4 h has half as many reversals again there
-_Z_MIN, _Z_MAX = 1.0, 200.0
-_Z_JUMP = 16.0  # a sample counts at most so many times the memory: one spike is no burstiness
+_OPEN_MIN_S = 1.0  # an open bucket younger than this says nothing: metrics come each second
+_ERROR_MEMORY_S = 1800.0  # burstiness is remembered half an hour: clients change by the hour
+_BELIEF_FORECASTS = 12  # judged forecasts that weigh as much as the belief in Poisson: a minute
+_BURST_MEMORY_S = 86_400.0  # bursty clients come back: 4 h has half as many reversals again there
+_BURSTINESS_MIN = 1.0  # Poisson: traffic smoother than that is not to be counted on
+_BURSTINESS_MAX = 200.0  # a sample beyond says that traffic began, not how bursty it is
+_BURSTINESS_JUMP = 16.0  # a sample counts at most so many times the memory: one spike is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +66,16 @@ class Demand:
     open_arrivals: float = 0.0
     arrivals: tuple[float, ...] = ()
     """Arrivals in closed buckets, oldest first, at most LONG_BUCKETS."""
-    plans_rps: tuple[float, ...] = ()
+    forecasts_rps: tuple[float, ...] = ()
     """The forecast made at each bucket, to be judged when its time comes."""
-    plan_rps: float = 0.0
-    """Forecast for one lead time ahead, from closed buckets."""
-    z: float = 1.0
-    """Burstiness: upward forecast-error variance over the mean, in slots; 1 is Poisson."""
-    judged: int = 0
-    """Forecasts judged so far: the first half hour is averaged evenly, then it fades."""
-    surges_rps: tuple[float, ...] = (0.0, 0.0)
-    """The largest excess of bursts that came and went, in each of _SHORT_BUCKETS."""
+    forecast_rps: float = 0.0
+    """For one lead time ahead, from closed buckets."""
+    burstiness: float = _BURSTINESS_MIN
+    """Upward forecast-error variance over the mean, in slots; 1 is Poisson."""
+    judged_forecasts: int = 0
+    """The first half hour of them is averaged evenly, then the memory fades."""
+    past_bursts_rps: tuple[float, ...] = (0.0, 0.0)
+    """The largest excess of bursts that came and went, in each of _BURST_BUCKETS."""
     counted: float | None = None
     """The completion counter at the last tick that had one; `completed` also counts estimates."""
     settling_since_s: float | None = None
@@ -91,7 +116,7 @@ def advance(demand: Demand, flow: Flow, service_s: float, lead_s: float) -> Dema
     rate_rps = arrived / (flow.time_s - booked_s) if flow.time_s > booked_s else 0.0
     while flow.time_s >= end_s:
         demand = _close_bucket(demand, rate_rps * (end_s - booked_s))
-        demand = _judge(demand, service_s, lead_s)
+        demand = _renew_forecast(_judge_forecast(demand, service_s, lead_s), lead_s)
         booked_s, end_s = end_s, end_s + BUCKET_S
     return replace(
         demand,
@@ -118,106 +143,87 @@ def _close_bucket(demand: Demand, arrived: float) -> Demand:
     )
 
 
-def _judge(demand: Demand, service_s: float, lead_s: float) -> Demand:
-    """Compare what came with what was forecast one lead time ago; forecast anew.
+def _lead_buckets(lead_s: float) -> int:
+    return max(1, math.ceil(lead_s / BUCKET_S))
+
+
+def _judge_forecast(demand: Demand, service_s: float, lead_s: float) -> Demand:
+    """Burstiness after comparing what came with what was forecast one lead time ago.
 
     The error is averaged over about one service time, because slots feel nothing faster. Only
     too-low forecasts count, twice: the upper half variance, so that a falling night does not look
     bursty. Forecasts from less than 120 s of arrivals are not judged: traffic that begins is not
     bursty either.
     """
-    window = max(1, min(_LEVEL_BUCKETS, round(service_s / BUCKET_S)))
-    ahead = max(1, math.ceil(lead_s / BUCKET_S))
-    z, judged = demand.z, demand.judged
-    known = len(demand.arrivals) >= min(LONG_BUCKETS, ahead + _LEVEL_BUCKETS)
-    if known and len(demand.plans_rps) >= ahead:
-        planned = demand.plans_rps[-ahead]
-        came = sum(demand.arrivals[-window:]) / (window * BUCKET_S)
-        missed = max(0.0, came - planned)
-        sample = 2.0 * missed * missed * service_s / max(planned, 1.0 / BUCKET_S)
-        judged += 1
-        gain = max(BUCKET_S / _ERROR_MEMORY_S, 1.0 / (_Z_PRIOR + judged))
-        z += (min(sample, _Z_MAX, _Z_JUMP * z) - z) * gain
-    z = max(_Z_MIN, z)
-    plan = forecast_rps(demand.arrivals, lead_s)
-    surges = _surges(demand, plan)
-    plans = (*demand.plans_rps, plan)[-ahead:]
-    return replace(demand, z=z, judged=judged, surges_rps=surges, plan_rps=plan, plans_rps=plans)
+    ahead = _lead_buckets(lead_s)
+    window = max(1, min(LEVEL_BUCKETS, round(service_s / BUCKET_S)))
+    known = len(demand.arrivals) >= min(LONG_BUCKETS, ahead + LEVEL_BUCKETS)
+    if not known or len(demand.forecasts_rps) < ahead:
+        return demand
+    expected_rps = demand.forecasts_rps[-ahead]
+    missed_rps = max(0.0, mean_rps(demand.arrivals[-window:]) - expected_rps)
+    sample = 2.0 * missed_rps * missed_rps * service_s / max(expected_rps, 1.0 / BUCKET_S)
+    judged = demand.judged_forecasts + 1
+    gain = max(BUCKET_S / _ERROR_MEMORY_S, 1.0 / (_BELIEF_FORECASTS + judged))
+    before = demand.burstiness
+    after = before + (min(sample, _BURSTINESS_MAX, _BURSTINESS_JUMP * before) - before) * gain
+    return replace(demand, burstiness=max(_BURSTINESS_MIN, after), judged_forecasts=judged)
 
 
-def _surges(demand: Demand, plan_rps: float) -> tuple[float, ...]:
+def _renew_forecast(demand: Demand, lead_s: float) -> Demand:
+    """Forecast anew, and look for a burst that has ended meanwhile."""
+    rate_rps = forecast(demand.arrivals, lead_s)
+    return replace(
+        demand,
+        forecast_rps=rate_rps,
+        forecasts_rps=(*demand.forecasts_rps, rate_rps)[-_lead_buckets(lead_s) :],
+        past_bursts_rps=_past_bursts(demand, rate_rps),
+    )
+
+
+def _past_bursts(demand: Demand, forecast_rps: float) -> tuple[float, ...]:
     """The largest excess of short windows that came and went, fading over hours.
 
     A window 120 s ago is compared with the forecast of now and with the level before it: a step,
     up or down, is in one of the two and leaves nothing; a burst is in neither. A burst no larger
     than an earlier one is no news, because replicas asked for it would start after it has ended.
     """
-    faded = 1.0 - BUCKET_S / _SURGE_MEMORY_S
-    past = demand.arrivals[:-_LEVEL_BUCKETS]
-    surges = []
-    for n, surge in zip(_SHORT_BUCKETS, demand.surges_rps, strict=True):
+    faded = 1.0 - BUCKET_S / _BURST_MEMORY_S
+    past = demand.arrivals[:-LEVEL_BUCKETS]
+    bursts_rps = []
+    for n, burst_rps in zip(_BURST_BUCKETS, demand.past_bursts_rps, strict=True):
         if len(past) >= n:
-            around = max(plan_rps, _level_rps(past[:-n]))
-            surge = max(surge * faded, _level_rps(past[-n:]) - around)
-        surges.append(surge)
-    return tuple(surges)
+            around_rps = max(forecast_rps, level_rps(past[:-n]))
+            burst_rps = max(burst_rps * faded, level_rps(past[-n:]) - around_rps)
+        bursts_rps.append(burst_rps)
+    return tuple(bursts_rps)
 
 
-def _level_rps(arrivals: tuple[float, ...]) -> float:
-    """Mean rate of the last 120 s of buckets, or of all if there are fewer."""
-    recent = arrivals[-_LEVEL_BUCKETS:]
-    return sum(recent) / (len(recent) * BUCKET_S) if recent else 0.0
-
-
-def forecast_rps(arrivals: tuple[float, ...], lead_s: float) -> float:
-    """Expected rate one lead time after the last bucket: level of 120 s plus the 600 s trend.
-
-    The trend is used only from a full 600 s on. It adds at most half the level, and takes away no
-    more than the last 30 s confirm: after a step down the slope lives on when the fall has ended.
-    """
-    if not arrivals:
-        return 0.0
-    level = _level_rps(arrivals)
-    if len(arrivals) < LONG_BUCKETS:
-        return level
-    slope = math.fsum(map(mul, _TREND_WEIGHTS, arrivals))
-    change = slope * (lead_s + 0.5 * _LEVEL_BUCKETS * BUCKET_S)
-    confirmed = sum(arrivals[-_CONFIRM_BUCKETS:]) / (_CONFIRM_BUCKETS * BUCKET_S) - level
-    return level + max(min(0.0, confirmed), min(_TREND_MAX * level, change))
-
-
-def planned_rps(demand: Demand, lead_s: float) -> float:
-    """The rate to staff for: the rate seen, at most twice the forecast.
+def staffed_rps(demand: Demand, lead_s: float) -> float:
+    """The rate that sizing turns into slots: the arriving one, at most twice the forecast.
 
     Up to four times where replicas start fast: they still meet the burst that asked for them.
     """
     growth = _GROWTH * min(max(1.0, _SLOW_START_S / max(lead_s, 1.0)), _GROWTH_FAST / _GROWTH)
-    return min(seen_rps(demand), growth * max(demand.plan_rps, 1.0))
+    return min(arriving_rps(demand), growth * max(demand.forecast_rps, 1.0))
 
 
-def seen_rps(demand: Demand) -> float:
-    """The rate of now: the forecast, unless the last seconds clearly exceed it."""
-    plan = demand.plan_rps
-    open_s = demand.time_s - demand.open_since_s
+def arriving_rps(demand: Demand) -> float:
+    """The rate of now: the forecast, unless the last seconds clearly exceed it.
+
+    They do if chance does not explain it, and no burst that came and went was as large.
+    """
+    forecast_rps, open_s = demand.forecast_rps, demand.time_s - demand.open_since_s
     windows = [
-        (sum(demand.arrivals[-n:]) / (n * BUCKET_S), n * BUCKET_S, surge)
-        for n, surge in zip(_SHORT_BUCKETS, demand.surges_rps, strict=True)
+        (mean_rps(demand.arrivals[-n:]), n * BUCKET_S, burst_rps)
+        for n, burst_rps in zip(_BURST_BUCKETS, demand.past_bursts_rps, strict=True)
         if len(demand.arrivals) >= n
     ]
     if open_s >= _OPEN_MIN_S:
-        windows.append((demand.open_arrivals / open_s, open_s, demand.surges_rps[0]))
-    for rate, window_s, surge in windows:
-        noise = _SURPRISE * math.sqrt(demand.z * max(plan, 1.0 / window_s) / window_s)
-        if rate > demand.plan_rps + max(noise, surge):
-            plan = max(plan, rate)
-    return plan
-
-
-def _trend_weights() -> tuple[float, ...]:
-    """Weights of a least-squares slope (rps per second) over LONG_BUCKETS counts."""
-    middle = (LONG_BUCKETS - 1) / 2.0
-    total = sum((index - middle) ** 2 for index in range(LONG_BUCKETS))
-    return tuple((i - middle) / (total * BUCKET_S * BUCKET_S) for i in range(LONG_BUCKETS))
-
-
-_TREND_WEIGHTS = _trend_weights()
+        windows.append((demand.open_arrivals / open_s, open_s, demand.past_bursts_rps[0]))
+    arriving = forecast_rps
+    for rate_rps, window_s, burst_rps in windows:
+        variance = demand.burstiness * max(arriving, 1.0 / window_s) / window_s
+        if rate_rps > forecast_rps + max(_SURPRISE * math.sqrt(variance), burst_rps):
+            arriving = max(arriving, rate_rps)
+    return arriving

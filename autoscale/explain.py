@@ -116,8 +116,8 @@ def _scaled(entry: Entry, factor: float) -> Decision:
     scaled = replace(
         demand,
         arrivals=tuple(count * factor for count in demand.arrivals),
-        plans_rps=tuple(rate * factor for rate in demand.plans_rps),
-        plan_rps=demand.plan_rps * factor,
+        forecasts_rps=tuple(rate * factor for rate in demand.forecasts_rps),
+        forecast_rps=demand.forecast_rps * factor,
         open_arrivals=demand.open_arrivals * factor,
     )
     observation = replace(seen, queued=seen.queued * factor)

@@ -105,8 +105,8 @@ def _entry(record: dict[str, Any]) -> Entry:
 def _state(record: dict[str, Any]) -> State:
     demand, capacity, calm = dict(record["demand"]), dict(record["capacity"]), dict(record["calm"])
     demand["arrivals"] = tuple(demand["arrivals"])
-    demand["plans_rps"] = tuple(demand["plans_rps"])
-    demand["surges_rps"] = tuple(demand["surges_rps"])
+    demand["forecasts_rps"] = tuple(demand["forecasts_rps"])
+    demand["past_bursts_rps"] = tuple(demand["past_bursts_rps"])
     capacity["starts"] = tuple((at, n) for at, n in capacity["starts"])
     calm["peaks"] = tuple((at, n) for at, n in calm["peaks"])
     return State(Demand(**demand), Capacity(**capacity), Calm(**calm))

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from autoscale.calm import Calm
 from autoscale.capacity import Capacity, learnt_startup
-from autoscale.demand import BUCKET_S, LONG_BUCKETS, Demand
+from autoscale.demand import Demand
+from autoscale.forecast import BUCKET_S, LONG_BUCKETS
 from autoscale.observation import Observation
 
 GAP_S = 60.0
@@ -47,7 +48,7 @@ def resumed(state: State, observation: Observation) -> State:
     gap_s = observation.time_s - demand.time_s
     back_s = min(0.0, gap_s)
     if gap_s > LONG_BUCKETS * BUCKET_S:
-        demand = replace(demand, arrivals=(), plans_rps=(), plan_rps=0.0)
+        demand = replace(demand, arrivals=(), forecasts_rps=(), forecast_rps=0.0)
     demand = replace(demand, settling_since_s=observation.time_s, restored=False)
     capacity = replace(
         capacity,

@@ -333,7 +333,7 @@ def test_survivors_of_a_downscale_keep_twice_the_margin_of_bursty_traffic() -> N
         plant.low = 10
         plant.run(rate_rps=8.0, for_s=700)
         assert plant.state is not None
-        demand = replace(plant.state.demand, z=burstiness)
+        demand = replace(plant.state.demand, burstiness=burstiness)
         plant.state, plant.low = replace(plant.state, demand=demand), 1
         terms = plant.run(rate_rps=8.0, for_s=1).terms
         margin = terms.staffing_slots - terms.offered_load
