@@ -28,7 +28,7 @@ from models.weight_files import (
     weight_map,
     why_no_weights,
 )
-from models.weight_scheme import INT4, linear_bytes, quantization_of
+from models.weight_scheme import Scheme, linear_bytes, quantization_of
 
 ELEMENT_BYTES = {"bfloat16": 2, "float16": 2, "float32": 2, "fp8": 1}
 # Embeddings in the layout of transformers and in Mistral's: held with a padded vocabulary.
@@ -65,11 +65,13 @@ class CheckpointFacts:
         return sum(kind.layers * kind.bytes_per_token for kind in self.kv_layers)
 
 
-def read_checkpoint(path: Path, kv_dtype: str = "auto", as_int4: bool = False) -> CheckpointFacts:
+def read_checkpoint(
+    path: Path, kv_dtype: str = "auto", as_if: Scheme | None = None
+) -> CheckpointFacts:
     """The facts of a model folder, or of a lone `config.json` (then estimated).
 
-    `kv_dtype`: `auto` (the model's own) or `fp8`. `as_int4`: estimate the weights as if they had
-    been quantised to W4A16 in groups of 128.
+    `kv_dtype`: `auto` (the model's own) or `fp8`. `as_if`: estimate the weights as if every layer's
+    matrices were stored like this, whatever the checkpoint says.
     Raises: `CheckpointError`, one line that names the file or key.
     """
     config_path = path / "config.json" if path.is_dir() else path
@@ -77,19 +79,19 @@ def read_checkpoint(path: Path, kv_dtype: str = "auto", as_int4: bool = False) -
     text = text_config(config)
     folder = config_path.parent
     weights_files = loaded_files(folder) if path.is_dir() else []
-    if path.is_dir() and not weights_files and not as_int4:
+    if path.is_dir() and not weights_files and not as_if:
         raise CheckpointError(why_no_weights(path))
     counted = _count_or_none(config)
-    if weights_files and not as_int4:
+    if weights_files and not as_if:
         weights_bytes, elements = stored_weights(folder, weights_files, config)
     else:
         counted = counted or count_parameters(config)
-        weights_bytes = _estimated_bytes(config, counted, as_int4)
+        weights_bytes = _estimated_bytes(config, counted, as_if)
         elements = counted.linear + counted.other
     return CheckpointFacts(
         name=path.resolve().name if path.is_dir() else folder.resolve().name,
         weights_bytes=weights_bytes,
-        estimated=as_int4 or not weights_files,
+        estimated=as_if is not None or not weights_files,
         active_weights_bytes=_active_bytes(weights_bytes, counted),
         expert_fraction=counted.expert_fraction if counted else 1.0,
         parameters=elements,
@@ -171,9 +173,9 @@ def _loaded_bytes(name: str, tensor: TensorFacts) -> int:
     return tensor.stored_bytes
 
 
-def _estimated_bytes(config: dict[str, Any], counted: Parameters, as_int4: bool) -> int:
-    if as_int4:
-        linear = sum(INT4.stored_bytes(layer.weights) * layer.copies for layer in counted.layers)
+def _estimated_bytes(config: dict[str, Any], counted: Parameters, as_if: Scheme | None) -> int:
+    if as_if is not None:
+        linear = sum(as_if.stored_bytes(layer.weights) * layer.copies for layer in counted.layers)
     else:
         linear = linear_bytes(config, counted.layers)
     return linear + 2 * counted.other

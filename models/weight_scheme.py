@@ -45,6 +45,8 @@ class Scheme(NamedTuple):
 PLAIN = Scheme(16)
 # W4A16 as `smallfirst quantize` writes it: 16-bit scales, 4-bit zero points.
 INT4 = Scheme(4, 128, 16 + 4)
+# W8A16 with a scale a row.
+INT8 = Scheme(8)
 Fits = Callable[[str], bool]
 
 

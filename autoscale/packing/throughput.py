@@ -7,6 +7,7 @@ reach part of the bandwidth.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from autoscale.packing.gpus import Gpu
 from autoscale.packing.kv import Demand, KvLayers
@@ -15,6 +16,7 @@ from autoscale.packing.plan import Footprint, GpuPlan, Overheads
 # One engine with a bigger batch must win by this much before it is recommended over isolation.
 # Below it the difference is within the error of the assumptions above.
 WORTHWHILE_GAIN = 1.05
+RoofBinds = Literal["bandwidth", "arithmetic", "host"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,9 @@ class Throughput:
     batch_per_replica: int
     tokens_per_s: float
     tokens_per_s_per_request: float
+    binds: RoofBinds
+    """What decoding waits for: reading weights and KV cache, multiplying, or, for more than half of
+    the time, the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +64,37 @@ def weights_read_bytes(footprint: Footprint, batch: int) -> float:
     return footprint.weights_bytes - idle_bytes * (1 - footprint.expert_fraction) ** (batch - 1)
 
 
-def gpu_step_s(footprint: Footprint, gpu: Gpu, batch: int, context_tokens: int) -> float:
-    """Least seconds of one decode step of one engine: the slower of reading and multiplying."""
+def _step_parts_s(
+    footprint: Footprint, gpu: Gpu, batch: int, context_tokens: int
+) -> tuple[float, float]:
+    """Least seconds for which one decode step of one engine reads memory, and multiplies."""
     kv_bytes = batch * kv_read_bytes(footprint.kv_layers, context_tokens)
     read_s = (weights_read_bytes(footprint, batch) + kv_bytes) / (gpu.bandwidth_gb_per_s * 1e9)
     # Two operations for each weight and token.
     share = footprint.active_weights_bytes / footprint.weights_bytes
-    multiply_s = 2 * footprint.parameters * share * batch / (gpu.tflops * 1e12)
-    return max(read_s, multiply_s)
+    return read_s, 2 * footprint.parameters * share * batch / (gpu.tflops * 1e12)
+
+
+def gpu_step_s(footprint: Footprint, gpu: Gpu, batch: int, context_tokens: int) -> float:
+    """Least seconds of one decode step of one engine: the slower of reading and multiplying."""
+    return max(_step_parts_s(footprint, gpu, batch, context_tokens))
 
 
 def throughput(
     footprint: Footprint, gpu: Gpu, plan: GpuPlan, overheads: Overheads, demand: Demand
 ) -> Throughput:
     """The plan's decode rate with every replica's batch as full as its KV cache allows."""
-    context_tokens = demand.max_model_len
     batch = max(1, min(demand.max_num_seqs, int(plan.max_concurrency)))
     k = plan.replicas_per_gpu
-    step_s = gpu_step_s(footprint, gpu, batch, context_tokens)
+    read_s, multiply_s = _step_parts_s(footprint, gpu, batch, demand.max_model_len)
+    step_s = max(read_s, multiply_s)
     # k engines share the GPU: a round lasts k steps, or one step and the host's part if longer.
     gpu_round_s = k * step_s / (overheads.colocation_efficiency if k > 1 else 1)
     round_s = max(gpu_round_s, step_s + overheads.host_step_s)
-    return Throughput(k, batch, k * batch / round_s, 1 / round_s)
+    binds: RoofBinds = "bandwidth" if read_s >= multiply_s else "arithmetic"
+    if 2 * gpu_round_s < round_s:
+        binds = "host"
+    return Throughput(k, batch, k * batch / round_s, 1 / round_s, binds)
 
 
 def recommend(packed: Throughput, single: Throughput) -> Recommendation:

@@ -34,10 +34,13 @@ from deployments.commands.plan_output import (
     print_quality,
     tier_settings,
 )
+from deployments.commands.plan_table import MAX_MODEL_LEN as TABLE_MAX_MODEL_LEN
+from deployments.commands.plan_table import table_page
 from deployments.settings.config_mistake import ConfigError
 from models.adapter import AdapterSet, is_adapter, read_adapters
 from models.checkpoint import CheckpointFacts, read_checkpoint
 from models.text_lines import DEFAULT_EVALUATION, read_text_lines
+from models.weight_scheme import INT4
 
 # vLLM's default is the model's whole context, which for a 128k model leaves room for one request.
 DEFAULT_MAX_MODEL_LEN = 8192
@@ -61,9 +64,12 @@ def _above_zero(**sizes: int | None) -> None:
 @app.command()
 def plan(
     model: Annotated[
-        list[Path], typer.Option(help="Model folder, config.json or LoRA adapter; repeatable.")
-    ],
-    gpu: Annotated[str, typer.Option(help="GPU name (a10g, l4, h100, ...) or its GiB.")],
+        list[Path] | None,
+        typer.Option(help="Model folder, config.json or LoRA adapter; repeatable."),
+    ] = None,
+    gpu: Annotated[
+        str | None, typer.Option(help="GPU name (a10g, l4, h100, ...) or its GiB.")
+    ] = None,
     gpus: Annotated[int | None, typer.Option(help="How many of that GPU.")] = None,
     max_model_len: Annotated[int | None, typer.Option(help="Context in tokens.")] = None,
     concurrency: Annotated[int, typer.Option(help="Full requests in each replica.")] = 8,
@@ -73,6 +79,10 @@ def plan(
     int4: Annotated[bool, typer.Option(help="Estimate the weights as if W4A16.")] = False,
     calibration: Annotated[Path | None, typer.Option(help="Measured overheads, JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="An object for programs.")] = False,
+    table: Annotated[
+        bool,
+        typer.Option(help="A page: FP16, INT8 and INT4 on every GPU; without --model a 7B model."),
+    ] = False,
     emit: Annotated[
         Literal["serve_config"] | None, typer.Option(help="Only the YAML block of the small tier.")
     ] = None,
@@ -86,8 +96,15 @@ def plan(
             replicas_per_gpu=replicas_per_gpu,
             block_size=block_size,
         )
-        card = find_gpu(gpu)
         measured = read_calibration(calibration)
+        if table:
+            _refuse_beside_table(gpus=gpus, replicas_per_gpu=replicas_per_gpu, int4=int4, emit=emit)
+            demand = Demand(max_model_len or TABLE_MAX_MODEL_LEN, concurrency, block_size)
+            typer.echo(table_page(model or [], gpu, demand, (kv_dtype, measured), as_json))
+            return
+        if not model or gpu is None:
+            raise ConfigError("--model and --gpu are needed; only --table does without")
+        card = find_gpu(gpu)
         facts, adapters = _read_models(model, kv_dtype, int4)
         length = max_model_len or min(DEFAULT_MAX_MODEL_LEN, *(f.max_context_tokens for f in facts))
         demand = Demand(length, concurrency, block_size, replicas_per_gpu=replicas_per_gpu)
@@ -99,15 +116,21 @@ def plan(
         result = make_plan(facts[0], card, gpus or 1, demand, measured)
         if emit:
             result = _as_recommended(result, measured)
+            base = next(path for path in model if not is_adapter(path))
+            typer.echo(as_yaml(tier_settings(result, base, adapters), int4), nl=False)
+            return
     except ValueError as error:
         fail(error)
-    if emit:
-        base = next(path for path in model if not is_adapter(path))
-        typer.echo(as_yaml(tier_settings(result, base, adapters), int4), nl=False)
-    elif as_json:
+    if as_json:
         typer.echo(json.dumps(result.as_json(), indent=2))
     else:
         print_plan(result, Console())
+
+
+def _refuse_beside_table(**options: object) -> None:
+    for name, value in options.items():
+        if value:
+            raise ConfigError(f"--{name.replace('_', '-')} has no meaning beside --table")
 
 
 def _as_recommended(plan: Plan, calibration: Calibration) -> Plan:
@@ -126,7 +149,7 @@ def _read_models(
     if len(bases) < len(paths) and len(bases) != 1:
         raise ConfigError("LoRA adapters are planned with exactly one base model beside them")
     adapters = read_adapters([path for path in paths if is_adapter(path)], bases[0])
-    facts = [read_checkpoint(path, kv_dtype, int4) for path in bases]
+    facts = [read_checkpoint(path, kv_dtype, INT4 if int4 else None) for path in bases]
     first = replace(facts[0], beside_bytes=facts[0].beside_bytes + adapters.slots_bytes)
     return [first, *facts[1:]], adapters
 

@@ -11,6 +11,7 @@ from autoscale.packing.kv import Demand
 from autoscale.packing.plan import GIB
 from deployments.commands.plan_model import Calibration, make_plan
 from models.checkpoint import read_checkpoint
+from models.weight_scheme import INT4
 from tests.unit.models.published_configs import MISTRAL_7B
 
 RUNBOOK = Path(__file__).parents[3] / "docs" / "runbooks" / "how-many-replicas-fit.md"
@@ -26,7 +27,7 @@ def test_a_row_of_the_table_is_what_plan_says(row: tuple[str, ...], tmp_path: Pa
     config = tmp_path / "config.json"
     config.write_text(json.dumps(MISTRAL_7B))
     gpu, _, usable, requests, replicas, kv_cache, kv_tokens = row
-    facts = read_checkpoint(config, as_int4=True)
+    facts = read_checkpoint(config, as_if=INT4)
     packed = make_plan(facts, find_gpu(gpu), 1, Demand(8192, int(requests)), Calibration()).packed
     assert usable == f"{packed.usable_bytes / GIB:.2f} GiB"
     assert int(replicas) == packed.replicas_per_gpu

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from models.checkpoint import read_checkpoint
 from models.errors import CheckpointError
+from models.weight_scheme import INT4
 from tests.unit.models.published_configs import (
     DEEPSEEK_V2_LITE,
     GEMMA_2_9B,
@@ -126,7 +127,7 @@ def test_int4_is_estimated_with_its_scales_and_zero_points(tmp_path: Path) -> No
     linear = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
     rest = 2 * 32768 * 4096 + 32 * 2 * 4096 + 4096
     expected = linear // 2 + linear // 128 * 20 // 8 + 2 * rest
-    facts = read_checkpoint(path, as_int4=True)
+    facts = read_checkpoint(path, as_if=INT4)
     assert (facts.weights_bytes, facts.estimated) == (expected, True)
     assert 3.8 < expected / 2**30 < 3.9  # what "a 7B model in 4 bits" comes to
 

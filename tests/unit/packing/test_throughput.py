@@ -87,3 +87,13 @@ def test_measured_contention_counts_against_packing() -> None:
         rate(4, Demand(8192), host_step_s=0.0, colocation_efficiency=c) for c in (1.0, 0.5)
     )
     assert half.tokens_per_s == pytest.approx(whole.tokens_per_s / 2)
+
+
+@pytest.mark.parametrize(
+    ("host_step_s", "tflops", "binds"),
+    [(0.0, 100, "bandwidth"), (0.0, 0.1, "arithmetic"), (1.0, 100, "host")],
+)
+def test_a_step_names_what_it_waits_for(host_step_s: float, tflops: float, binds: str) -> None:
+    costs, demand = Overheads(0, 0, 0, 0.0, host_step_s=host_step_s), Demand(8192)
+    plan = pack(MODEL, 80 * GIB, costs, demand)
+    assert throughput(MODEL, GPU._replace(tflops=tflops), plan, costs, demand).binds == binds
