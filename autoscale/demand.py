@@ -9,23 +9,24 @@ slots. *Burstiness* is how far forecasts were exceeded before, and widens the ma
 One worked surprise. 20 requests a second for 15 minutes, 10 of them in the system, then 60:
 
 >>> demand, done = first_demand(0.0, in_system=10.0, completed=0.0), 0.0
->>> for second in range(1, 903):
+>>> for second in range(1, 904):
 ...     done += 20.0 if second <= 900 else 60.0
 ...     demand = advance(demand, Flow(float(second), 10.0, done), service_s=6.0, lead_s=90.0)
 
-Two seconds of 60 are in the open bucket. Poisson arrivals at 20 rps would exceed 20 + 4 x
-sqrt(20 / 2 s) = 32.6 rps once a day; 60 is more, and no burst like it has come and gone before. So
-60 arrive; but a surprise at most doubles the forecast, so 40 are staffed for:
+Three seconds of 60 are in the open bucket. A report may have come late, so one second's worth of
+the forecast may be older: (180 - 20) / 3 s = 53 rps. Poisson arrivals at 20 rps would exceed 20 +
+4 x sqrt(20 / 3 s) = 30.3 rps once a day; 53 is more, and no burst like it has come and gone before.
+So 53 arrive; but a surprise at most doubles the forecast, so 40 are staffed for:
 
 >>> demand.forecast_rps, demand.open_arrivals, demand.past_bursts_rps
-(20.0, 120.0, (0.0, 0.0))
->>> arriving_rps(demand), staffed_rps(demand, lead_s=90.0)
-(60.0, 40.0)
+(20.0, 180.0, (0.0, 0.0))
+>>> round(arriving_rps(demand), 1), staffed_rps(demand, lead_s=90.0)
+(53.3, 40.0)
 
 At 6 s a request 40 rps keep 240 slots busy, and `autoscale.staffing.required_slots` adds the margin
-for burstiness 1 (Poisson). Five seconds later the bucket is closed and the level has begun to rise:
+for burstiness 1 (Poisson). Four seconds later the bucket is closed and the level begins to rise:
 
->>> for second in range(903, 908):
+>>> for second in range(904, 908):
 ...     done += 60.0
 ...     demand = advance(demand, Flow(float(second), 10.0, done), service_s=6.0, lead_s=90.0)
 >>> round(demand.forecast_rps, 1), round(staffed_rps(demand, lead_s=90.0), 1)
@@ -47,6 +48,7 @@ _GROWTH = 2.0  # a surprise at most doubles the forecast, which itself follows w
 _GROWTH_FAST = 4.0  # the same where replicas start in half a minute or less
 _SLOW_START_S = 60.0  # bursts are often over before such a start: 4 instead of 2 costs 4% there
 _OPEN_MIN_S = 1.0  # an open bucket younger than this says nothing: metrics come each second
+_LATE_S = 1.0  # a report may come late: the open bucket then holds so much of the time before
 _ERROR_MEMORY_S = 1800.0  # burstiness is remembered half an hour: clients change by the hour
 _BELIEF_FORECASTS = 12  # judged forecasts that weigh as much as the belief in Poisson: a minute
 _BURST_MEMORY_S = 86_400.0  # bursty clients come back: 4 h has half as many reversals again there
@@ -220,7 +222,8 @@ def arriving_rps(demand: Demand) -> float:
         if len(demand.arrivals) >= n
     ]
     if open_s >= _OPEN_MIN_S:
-        windows.append((demand.open_arrivals / open_s, open_s, demand.past_bursts_rps[0]))
+        open_rps = (demand.open_arrivals - _LATE_S * forecast_rps) / open_s
+        windows.append((open_rps, open_s, demand.past_bursts_rps[0]))
     arriving = forecast_rps
     for rate_rps, window_s, burst_rps in windows:
         variance = demand.burstiness * max(arriving, 1.0 / window_s) / window_s

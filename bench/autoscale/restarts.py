@@ -216,6 +216,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         policies = Restarted(folder)
         found = list(excursions(policies.make, policies.forget, chosen.events, chosen.seed))
+        policies.forget(False)
     for kind in KINDS:
         of = [each for each in found if each.kind == kind]
         low = min((each.least - each.needed for each in of), default=0)

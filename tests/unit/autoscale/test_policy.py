@@ -16,7 +16,6 @@ import pytest
 
 import autoscale.policy as policy_module
 from autoscale import memory
-from autoscale.engine_reports import EngineReports
 from autoscale.journal import Journal
 from autoscale.journal_entries import read_journal
 from autoscale.policy import QueueDepthPolicy
@@ -146,42 +145,6 @@ def test_shadow_mode_leaves_the_number_alone() -> None:
     assert policy(context(**busy))[0] == 3
     default = QueueDepthPolicy(shadow=True, shadow_target_ongoing_requests=50)
     assert default(context(**busy))[0] == 10
-
-
-def counted(reports: EngineReports, time_s: float, **counts: float) -> float:
-    """Completions in all, with as many replicas running as speak or should."""
-    return reports.completed(counts, 2, time_s)
-
-
-def test_the_first_sight_of_a_replica_is_a_baseline() -> None:
-    """A controller that restarts sees one replica after the other, each with all its past."""
-    reports = EngineReports()
-    assert counted(reports, 0.0, a=200_000.0) == 0.0
-    assert counted(reports, 1.0, a=200_010.0, b=50_000.0) == 10.0
-    assert counted(reports, 2.0, a=200_012.0, b=50_003.0) == 15.0
-
-
-def test_completions_survive_replicas_that_come_go_and_restart() -> None:
-    reports = EngineReports()
-    counted(reports, 0.0, a=100.0, b=5.0)
-    assert counted(reports, 1.0, a=110.0, b=7.0) == 12.0
-    # b is silent for two ticks: a stands for both; b's return is a baseline.
-    assert counted(reports, 2.0, a=113.0) == 18.0
-    assert counted(reports, 3.0, a=113.0, b=float("nan")) == 18.0
-    assert counted(reports, 4.0, a=114.0, b=40.0) == 20.0
-    # a's engine was restarted; then a is gone for good.
-    assert counted(reports, 5.0, a=1.0, b=41.0) == 21.0
-    assert reports.completed({"b": 44.0}, 1, 6.0) == 24.0
-
-
-def test_a_silent_replica_is_taken_for_an_average_one() -> None:
-    reports = EngineReports()
-    counted(reports, 0.0, a=1.0, b=1.0)
-    assert reports.whole({"a": 4.0}, 2, 1.0) == 8.0
-    assert reports.whole({"a": 4.0}, 1, 1.0) == 4.0  # one runs: b has gone
-    assert reports.whole({"a": 4.0}, 2, 100.0) == 4.0  # nobody remembers b
-    assert reports.whole({"a": 4.0, "c": 0.0}, 2, 1.0) == 4.0
-    assert reports.whole({}, 2, 1.0) is None
 
 
 def test_a_new_object_remembers_what_the_old_one_learnt(tmp_path: Path) -> None:
