@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscale.simulation.plant import Pool, Progress, run_until, waiting
-from autoscale.simulation.workload import Floats, Profile, Workload
+from autoscale.simulation.workload import Floats, Profile, Workload, longest_left_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ class Run:
 class Fleet:
     """Replicas that start, run and drain; counts the GPUs they hold."""
 
-    def __init__(self, profile: Profile, running: int, seed: int) -> None:
-        self._profile = profile
+    def __init__(self, profile: Profile, running: int, seed: int, drain_s: float) -> None:
+        self._profile, self._drain_s = profile, drain_s
         self._rng = np.random.default_rng((seed, 0xF1EE7))
         self.running = running
         self._starting: list[float] = []
@@ -121,7 +121,7 @@ class Fleet:
             surplus -= 1
         if surplus > 0:
             self.running -= surplus
-            self._draining.append((now_s + self._profile.service_s, surplus))
+            self._draining.append((now_s + self._drain_s, surplus))
 
     def _startup_s(self) -> float:
         cv = self._profile.startup_cv
@@ -156,7 +156,8 @@ def simulate(
     held_s = workload.work_s + profile.handover_s
     requests, batch = waiting(workload.arrival_s, held_s, workload.kv_tokens)
     progress = Progress()
-    fleet = Fleet(profile, limits.initial_replicas or first_replicas(workload, profile), seed)
+    replicas = limits.initial_replicas or first_replicas(workload, profile)
+    fleet = Fleet(profile, replicas, seed, longest_left_s(workload.work_s, profile.slots))
     history = History(np.zeros(ticks), np.zeros(ticks), np.zeros(ticks), tick_s=limits.tick_s)
     targets, gpu_s, replica_s = np.zeros(ticks, dtype=np.int64), 0.0, 0.0
     pool, pooled = fleet.pool(), fleet.running

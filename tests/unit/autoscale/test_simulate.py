@@ -27,7 +27,7 @@ from autoscale.simulation.search import HOLDS_S, LATE_FRACTIONS, cheapest
 from autoscale.simulation.simulate import Fleet, History, Limits, Tick, reversals, simulate
 from autoscale.simulation.trace_files import read_trace
 from autoscale.simulation.traces import RateTrace, TraceError
-from autoscale.simulation.workload import Profile, Workload
+from autoscale.simulation.workload import Profile, Workload, longest_left_s
 
 PROFILE = Profile(slots=8, service_s=3.0, startup_s=30.0, replicas_per_gpu=2)
 LIMITS = Limits(max_replicas=60)
@@ -53,7 +53,7 @@ def workload() -> Workload:
 
 
 def test_starting_replicas_join_after_their_start_up_and_are_cancelled_first() -> None:
-    fleet = Fleet(replace(PROFILE, startup_cv=0.0), running=4, seed=1)
+    fleet = Fleet(replace(PROFILE, startup_cv=0.0), running=4, seed=1, drain_s=3.0)
     fleet.scale(0.0, 10)
     fleet.step(29.0)
     assert (fleet.running, fleet.target, fleet.held()) == (4, 10, 10)
@@ -69,8 +69,16 @@ def test_starting_replicas_join_after_their_start_up_and_are_cancelled_first() -
 
 def test_a_lone_replica_on_a_gpu_is_faster_by_the_colocation_curve() -> None:
     profile = replace(PROFILE, colocation_curve=(1.0, 1.6))
-    assert Fleet(profile, 2, 1).pool().full_speed == pytest.approx(1.0)
-    assert Fleet(profile, 1, 1).pool().full_speed == pytest.approx(1.25)
+    assert Fleet(profile, 2, 1, 3.0).pool().full_speed == pytest.approx(1.0)
+    assert Fleet(profile, 1, 1, 3.0).pool().full_speed == pytest.approx(1.25)
+
+
+def test_a_replica_drains_until_its_longest_request_is_done() -> None:
+    rng = np.random.default_rng(1)
+    assert longest_left_s(np.full(1000, 6.0), 5) == pytest.approx(6.0, rel=0.2)
+    expected = 6.0 * np.log(17.0)  # of exponential work what is left is exponential
+    assert longest_left_s(rng.exponential(6.0, 200_000), 16) == pytest.approx(expected, rel=0.03)
+    assert longest_left_s(np.empty(0), 16) == 0.0
 
 
 def test_reversals_count_changes_of_direction() -> None:
