@@ -47,10 +47,10 @@ def decide(seen: Observation, parameters: Parameters, state: State | None) -> De
     if state is not None and is_break(state.demand, observation.time_s):
         state = resumed(state, observation)
     state = _observe(observation, parameters, state)
-    terms = size(observation, parameters, state, (low, high))
+    terms, drained_by_s = size(observation, parameters, state, (low, high))
     wish = _wish(observation, parameters, terms, faults)
     replicas, constraint, calm = calm_down(wish, parameters, state.calm)
-    remembered = State(state.demand, state.capacity, calm)
+    remembered = State(state.demand, state.capacity, calm, drained_by_s)
     return Decision(replicas, constraint, terms, faults, remembered)
 
 
@@ -100,7 +100,7 @@ def _observe(observation: Observation, parameters: Parameters, state: State | No
     flow = Flow(time_s, in_system, completed)
     demand = advance(demand, flow, capacity.service_s, capacity.startup_s)
     demand = replace(demand, counted=observation.completed_total, odd_since_s=odd_since_s)
-    return State(demand, capacity, state.calm)
+    return State(demand, capacity, state.calm, state.drained_by_s)
 
 
 def _settled(demand: Demand, observation: Observation, parameters: Parameters) -> Demand:

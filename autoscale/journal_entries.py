@@ -109,4 +109,5 @@ def _state(record: dict[str, Any]) -> State:
     demand["past_bursts_rps"] = tuple(demand["past_bursts_rps"])
     capacity["starts"] = tuple((at, n) for at, n in capacity["starts"])
     calm["peaks"] = tuple((at, n) for at, n in calm["peaks"])
-    return State(Demand(**demand), Capacity(**capacity), Calm(**calm))
+    parts = Demand(**demand), Capacity(**capacity), Calm(**calm)
+    return State(*parts, record.get("drained_by_s"))

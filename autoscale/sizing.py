@@ -20,6 +20,7 @@ IDLE_REQUESTS = 1e-3
 """Fewer in the system are none: a mean over a window may leave dust of the last request."""
 
 _EMPTY_RPS = 1e-9  # spare capacity below is rounding, and drains nothing
+_OVERDUE = 2.0  # a backlog that stands for so many times the time that it should need has no end
 _LINDY = 2.0  # an overload that has lasted t is expected to last at most so many t more
 
 
@@ -60,19 +61,22 @@ class Pressure:
 
 def size(
     observation: Observation, parameters: Parameters, state: State, bounds: tuple[int, int]
-) -> Terms:
-    """Slots for the staffed rate, plus slots to drain the backlog, and the KV floor."""
+) -> tuple[Terms, float | None]:
+    """Slots for the staffed rate, plus slots to drain the backlog, and the KV floor.
+
+    The second value is the next `State.drained_by_s`.
+    """
     demand, capacity = state.demand, state.capacity
     pressure = _pressure(observation, demand, capacity)
     load = pressure.staffed_rps * capacity.service_s
     wait_services = parameters.slo_wait_s / capacity.service_s
     staffing = required_slots(load, parameters.late_fraction, wait_services, demand.burstiness)
-    drain = drain_slots(observation, parameters, pressure)
+    drain, due_s = _drain(observation, parameters, pressure, state.drained_by_s)
     kv_replicas = _kv_replicas(observation, parameters, pressure.backlog)
     needed = max(replicas_for(max(staffing, load + drain), parameters), kv_replicas)
     if demand.in_system > IDLE_REQUESTS:
         needed = max(needed, 1)
-    return Terms(
+    terms = Terms(
         rate_rps=pressure.staffed_rps,
         service_s=capacity.service_s,
         startup_s=capacity.startup_s,
@@ -88,6 +92,7 @@ def size(
         low=bounds[0],
         high=bounds[1],
     )
+    return terms, due_s
 
 
 def _pressure(observation: Observation, demand: Demand, capacity: Capacity) -> Pressure:
@@ -108,7 +113,9 @@ def _kv_replicas(observation: Observation, parameters: Parameters, backlog: floa
     return math.ceil(observation.current_replicas * overfull) if overfull > 1.0 else 0
 
 
-def drain_slots(observation: Observation, parameters: Parameters, pressure: Pressure) -> float:
+def _drain(
+    observation: Observation, parameters: Parameters, pressure: Pressure, due_s: float | None
+) -> tuple[float, float | None]:
     """Extra slots that work off in `drain_s` the backlog there will be when replicas can help.
 
     It grows for one start-up by the overload of what runs, but no more than `_LINDY` times what
@@ -116,22 +123,28 @@ def drain_slots(observation: Observation, parameters: Parameters, pressure: Pres
     if the SLO allows the backlog, or if what is already asked for drains it before another replica
     could start: more replicas would then arrive to an empty queue.
 
-    Where more arrives than what runs can serve, at least the next GPU: the staffed rate, at most
-    twice the forecast, may not even fill a tier that was larger than its need when a step hit it.
+    The second value is when a backlog that was waited out should be gone. One that stands longer
+    proves that less is spare than was believed: clients that wait for their answers before they
+    ask again send, once all slots are full, no faster than they are served, and surprise nobody.
+
+    Then, and where more arrives than what runs can serve, at least the next GPU: the staffed rate
+    may not even fill a tier that was larger than its need when a step hit it.
     """
-    staffed, service_s = pressure.staffed_rps, pressure.service_s
+    staffed, service_s, now_s = pressure.staffed_rps, pressure.service_s, observation.time_s
     running_rps = capacity_slots(observation.current_replicas, parameters) / service_s
     overload_rps = max(0.0, staffed - running_rps)
     backlog = pressure.backlog
     backlog += min(_LINDY * backlog, pressure.startup_s * overload_rps)
     if backlog <= max(1.0, staffed * parameters.slo_wait_s):
-        return 0.0
+        return 0.0, None
     drain = backlog * service_s / parameters.drain_s
     asked_rps = capacity_slots(observation.target_replicas, parameters) / service_s
     spare_rps = asked_rps - staffed
-    if spare_rps > _EMPTY_RPS and backlog / spare_rps <= pressure.startup_s:
+    stands = due_s is not None and now_s > due_s
+    if not stands and spare_rps > _EMPTY_RPS and backlog / spare_rps <= pressure.startup_s:
         drain = 0.0
-    if pressure.arriving_rps <= running_rps:
-        return drain
+        due_s = due_s or now_s + _OVERDUE * backlog / spare_rps
+    if pressure.arriving_rps <= running_rps and not stands:
+        return drain, due_s
     more = observation.current_replicas + parameters.replicas_per_gpu
-    return max(drain, capacity_slots(more, parameters) - staffed * service_s)
+    return max(drain, capacity_slots(more, parameters) - staffed * service_s), due_s

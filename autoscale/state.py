@@ -31,6 +31,8 @@ class State:
     demand: Demand
     capacity: Capacity
     calm: Calm
+    drained_by_s: float | None = None
+    """When the backlog that is waited out should be gone; None while there is none."""
 
 
 def is_break(demand: Demand, time_s: float) -> bool:
