@@ -75,7 +75,13 @@ def cluster() -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def deploy(name: str, startup_s: float, policy: str, kwargs: dict[str, Any]) -> Any:
+def deploy(
+    name: str,
+    startup_s: float,
+    policy: str,
+    kwargs: dict[str, Any],
+    max_replicas: int = LIMITS.max_replicas,
+) -> Any:
     """A handle to `Slots` under a policy, with the autoscaling fields of `serve_config.yaml`."""
     from ray import serve
 
@@ -86,7 +92,7 @@ def deploy(name: str, startup_s: float, policy: str, kwargs: dict[str, Any]) -> 
         graceful_shutdown_timeout_s=30,
         autoscaling_config={
             "min_replicas": LIMITS.min_replicas,
-            "max_replicas": LIMITS.max_replicas,
+            "max_replicas": max_replicas,
             "metrics_interval_s": 1.0,
             "look_back_period_s": 3.0,
             "upscale_delay_s": 0.0,

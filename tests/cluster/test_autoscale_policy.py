@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from bench.autoscale import drills
-from bench.autoscale.live_cluster import cluster, deploy, policy_kwargs
+from bench.autoscale.live_cluster import PROFILE, cluster, deploy, policy_kwargs
 
 pytestmark = pytest.mark.live
 
 HOLD_S = 8.0
+MOST = 10
 
 
 class Traffic:
@@ -105,6 +106,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path, 
             0.0,
             "bench.autoscale.drills:DrillPolicy",
             kwargs | {"drill_file": str(drill)},
+            max_replicas=MOST,
         )
         yield handle, drill, journal
 
@@ -164,6 +166,8 @@ def test_another_application_scales_while_one_policy_is_faulty(
 
 # Ten minutes is the claim; a shorter watch still passes the hold, in which the tier once collapsed.
 WATCH_S = 600.0
+# 15 clients keep 15 slots busy, and P(wait > 0.1 s) <= 0.05 takes 20.7: six replicas of four.
+CLIENTS, NEEDED = 15, 6
 
 
 def test_a_killed_controller_neither_loses_nor_asks_for_a_replica(
@@ -171,16 +175,22 @@ def test_a_killed_controller_neither_loses_nor_asks_for_a_replica(
 ) -> None:
     import ray
 
-    _load(traffic)
+    traffic.clients = CLIENTS
+    time.sleep(HOLD_S + 2.0)
+    until(lambda: target("drill") >= NEEDED and _settled(), 120.0)
     kept = target("drill")
     controller = ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
     ray.kill(controller, no_restart=False)
-    begun = time.monotonic()
+    begun, seen = time.monotonic(), set()
     until(lambda: target("drill") > 0, 60.0)
     while time.monotonic() - begun < WATCH_S:
-        assert kept <= target("drill") <= kept + 1
+        seen.add(target("drill"))
         time.sleep(0.5)
-    assert traffic.answered > 0
+    print(f"targets in {WATCH_S:.0f} s after the controller was killed: {sorted(seen)}")
+    # One GPU more is two replicas, and one beyond that is allowed, so that the claim can fail.
+    assert kept <= min(seen)
+    assert max(seen) <= NEEDED + PROFILE.replicas_per_gpu
+    assert traffic.answered > 0.9 * CLIENTS * WATCH_S / 1.2
     assert traffic.failed == 0
 
 
@@ -195,6 +205,7 @@ def test_a_redeploy_with_new_settings_does_not_scale_down_under_load(
         0.0,
         "bench.autoscale.drills:DrillPolicy",
         kwargs | {"drill_file": str(live[1]), "late_fraction": 0.02},
+        max_replicas=MOST,
     )
     until_s = time.monotonic() + 10.0
     while time.monotonic() < until_s:
