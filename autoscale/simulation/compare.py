@@ -54,7 +54,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Means over seeds with 95% intervals (Student's t); waits average the seeds' quantiles."""
+    """Means with 95% intervals (Student's t); waits average the quantiles of runs.
+
+    The interval is over days, a day's seeds averaged first. Of one day alone it is over seeds: the
+    luck of arrivals and start-ups, which says nothing about other days.
+    """
 
     policy: str
     trace: str
@@ -131,28 +135,35 @@ def student_t(freedom: int) -> float:
 
 
 def summarise(results: Sequence[tuple[Job, Run]]) -> Summary:
-    """The summary of one policy's runs over seeds."""
+    """The summary of one policy's runs over days and seeds."""
     job, first = results[0]
-    runs = [run for _, run in sorted(results, key=lambda result: result[0].seed)]
+    days: dict[float, list[Run]] = {}
+    for job_of_run, run in sorted(results, key=lambda result: result[0].seed):
+        days.setdefault(job_of_run.cut.start_s, []).append(run)
+    one_day = len(days) == 1
+
+    def samples(name: str) -> list[float]:
+        values = [[float(getattr(run, name)) for run in runs] for runs in days.values()]
+        return values[0] if one_day else [float(np.mean(seeds)) for seeds in values]
 
     def mean(name: str) -> float:
-        return float(np.mean([getattr(run, name) for run in runs]))
+        return float(np.mean(samples(name)))
 
-    low, high = interval([run.attainment for run in runs])
+    low, high = interval(samples("attainment"))
     return Summary(
         policy=job.policy,
         trace=first.trace,
         attainment=mean("attainment"),
         attainment_ci=(max(0.0, low), min(1.0, high)),
         gpu_hours=mean("gpu_hours"),
-        gpu_hours_ci=interval([run.gpu_hours for run in runs]),
+        gpu_hours_ci=interval(samples("gpu_hours")),
         reversals=mean("reversals"),
         wait_p50_s=mean("wait_p50_s"),
         wait_p99_s=mean("wait_p99_s"),
         requests=first.requests,
         starts=mean("starts"),
         cancelled_starts=mean("cancelled_starts"),
-        seeds=tuple(sorted(job.seed for job, _ in results)),
+        seeds=tuple(sorted({job.seed for job, _ in results})),
         knobs=job.knobs,
     )
 

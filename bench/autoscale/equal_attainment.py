@@ -52,56 +52,63 @@ def points(judged: Judged, policy: str, where: World) -> list[tuple[float, float
     ]
 
 
-def at_targets(judged: Judged, targets: Iterable[float]) -> dict[str, dict[str, Any]]:
-    """Per policy and target: GPU-hours with the interval over days and seeds; paired ratios.
+def day_means(values: Iterable[tuple[World, float]]) -> list[float]:
+    """One value a day: a day's seeds are averaged, because they are no samples of other days."""
+    days: dict[float, list[float]] = {}
+    for (day_s, _), value in values:
+        days.setdefault(day_s, []).append(value)
+    return [float(np.mean(seeds)) for seeds in days.values()]
 
-    A policy that was run with fewer seeds than ours is compared on its own worlds only.
-    """
+
+def verdict(ratios_by_day: list[float], bar: float) -> str:
+    """Whether the mean ratio is at most the bar, as far as the interval over days decides it."""
+    if len(ratios_by_day) < 2:
+        return "one period: no interval"
+    low, high = interval(ratios_by_day)
+    if high <= bar:
+        return "met"
+    return "missed" if low > bar else "undecided"
+
+
+def at_targets(judged: Judged, targets: Iterable[float]) -> dict[str, dict[str, Any]]:
+    """Per policy and target: GPU-hours a day, and the ratio of ours to it, paired by world."""
     table: dict[str, dict[str, Any]] = {}
     for policy in _policies(judged):
-        worlds = [where for where in _worlds(judged) if points(judged, policy, where)]
         table[policy] = {
             str(target): _cell(
-                [at_target(points(judged, policy, where), target) for where in worlds],
-                [at_target(points(judged, "smallfirst", where), target) for where in worlds],
+                {where: at_target(points(judged, policy, where), target) for where in worlds},
+                {where: at_target(points(judged, "smallfirst", where), target) for where in worlds},
             )
             for target in targets
+            if (worlds := [where for where in _worlds(judged) if points(judged, policy, where)])
         }
     return table
 
 
 def at_their_attainment(judged: Judged) -> list[dict[str, Any]]:
-    """Every setting of every rival, and what we need for the attainment that it had.
-
-    Compared are only days and seeds in which all of our settings were run.
-    """
-    most = max(len(points(judged, "smallfirst", where)) for where in _worlds(judged))
+    """Every setting of every rival, and what we need for the attainment that it had."""
     groups: dict[Setting, Judged] = {}
     for job, run in judged:
         if job.policy not in {"smallfirst", "clairvoyant"}:
             groups.setdefault((job.policy, tuple(job.knobs.items())), []).append((job, run))
     rows = []
     for (policy, knobs), runs in groups.items():
-        ratios = []
+        ratios: dict[World, float] = {}
         for job, run in runs:
-            if len(points(judged, "smallfirst", world(job))) < most:
-                continue
             ours = at_target(points(judged, "smallfirst", world(job)), run.attainment)
-            ratios.append(math.nan if ours is None else ours / run.gpu_hours)
-        reached = [ratio for ratio in ratios if not math.isnan(ratio)]
+            if ours is not None:
+                ratios[world(job)] = ours / run.gpu_hours
+        attainments = day_means((world(job), run.attainment) for job, run in runs)
         rows.append(
             {
                 "policy": policy,
                 "knobs": dict(knobs),
                 "worlds": len(runs),
-                "attainment": float(np.mean([run.attainment for _, run in runs])),
-                "attainment_ci": interval([run.attainment for _, run in runs]),
-                "gpu_hours": float(np.mean([run.gpu_hours for _, run in runs])),
-                "compared": len(ratios),
-                "ours_reached": len(reached),
-                "ours_over_this": float(np.mean(reached)) if reached else None,
-                "ratio_ci": interval(reached) if reached else None,
+                "attainment": float(np.mean(attainments)),
+                "attainment_ci": interval(attainments),
+                "gpu_hours": float(np.mean(day_means((world(j), r.gpu_hours) for j, r in runs))),
             }
+            | _ratio(ratios, len(runs))
         )
     return rows
 
@@ -114,12 +121,28 @@ def _worlds(judged: Judged) -> list[World]:
     return sorted({world(job) for job, _ in judged})
 
 
-def _cell(theirs: list[float | None], ours: list[float | None]) -> dict[str, Any]:
-    if any(value is None for value in theirs):
-        return {"gpu_hours": None, "reached": sum(v is not None for v in theirs), "of": len(theirs)}
-    values = [value for value in theirs if value is not None]
-    cell: dict[str, Any] = {"gpu_hours": float(np.mean(values)), "ci": interval(values)}
-    if all(value is not None for value in ours):
-        ratios = [o / t for o, t in zip(ours, values, strict=True) if o is not None]
-        cell |= {"ours_over_this": float(np.mean(ratios)), "ratio_ci": interval(ratios)}
-    return cell
+def _cell(theirs: dict[World, float | None], ours: dict[World, float | None]) -> dict[str, Any]:
+    """GPU-hours where all worlds reach the target, and the ratio where both policies do."""
+    reached = {where: hours for where, hours in theirs.items() if hours is not None}
+    cell: dict[str, Any] = {"gpu_hours": None, "reached": len(reached), "of": len(theirs)}
+    if len(reached) == len(theirs):
+        by_day = day_means(reached.items())
+        cell |= {"gpu_hours": float(np.mean(by_day)), "ci": interval(by_day)}
+    ratios = {
+        where: mine / reached[where]
+        for where, mine in ours.items()
+        if mine is not None and where in reached
+    }
+    return cell | _ratio(ratios, len(theirs))
+
+
+def _ratio(ratios: dict[World, float], of: int) -> dict[str, Any]:
+    """Ours over theirs: the mean of days, its interval, and in how many worlds it exists."""
+    by_day = day_means(ratios.items())
+    return {
+        "ours_over_this": float(np.mean(by_day)) if by_day else None,
+        "ratio_ci": interval(by_day) if by_day else None,
+        "ratio_by_day": by_day,
+        "ours_reached": len(ratios),
+        "compared": of,
+    }

@@ -1,13 +1,13 @@
-"""GPU-hours at equal attainment, every policy, on days not tuned on.
+"""GPU-hours at equal attainment, every policy, on every day of a week.
 
-    python -m bench.autoscale.frontier --trace azure-code          # one trace, some 10 minutes
+    python -m bench.autoscale.frontier --trace azure-code          # one trace, 10 to 40 minutes
     python -m bench.autoscale.frontier_report                      # tables and plots of all results
 
 Ours runs as shipped, with its one knob `late_fraction` swept. Ray tuned has the delays, look-back
-and target that were best of 24 on the first day of the trace; of every rival one knob is swept.
-Each setting meets every held-out day with every seed. GPU-hours at exactly a goal are read off the
-lower frontier of each day and seed by interpolation. Results go to
-bench/autoscale/results/frontier-<trace>.json, with seeds.
+and target that were best of 24 on the first day of the trace, which is then judged too; of every
+rival one knob is swept. GPU-hours at exactly a goal are read off the lower frontier of each day by
+interpolation; intervals are over days. Results go to bench/autoscale/results/frontier-<trace>.json.
+A bench that was stopped goes on where it was, unless the code has changed meanwhile.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from bench.autoscale.traffic import (
     DATA,
     HARDWARE,
     RESULTS,
-    SEEDS,
     TARGETS,
     TICK_S,
     TRACES,
+    Source,
     load,
     ray_grid,
     sweeps,
@@ -94,26 +94,34 @@ def main(
         result = _measure(name)
         path = RESULTS / f"frontier-{name}.json"
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        for part in ("tuning", "held-out"):
+        for part in ("tuning", "judged"):
             (RESULTS / f"partial-{name}-{part}.jsonl").unlink()
         screen.print(f"wrote {path}")
         print_one(result)
 
 
 def _measure(name: str) -> dict[str, Any]:
-    trace, scale, days, spikes = load(name)
+    source = TRACES[name]
+    trace, scale = load(name)
     began = time.monotonic()
-    cut = Cut(0.0, min(DAY_S, days[1] * DAY_S), scale)
-    base = Job("", cut, Profile(), Limits(tick_s=TICK_S), SEEDS[0], {}, spikes)
+    base = Job(
+        "",
+        Cut(0.0, source.length_s, scale),
+        Profile(),
+        Limits(tick_s=TICK_S),
+        source.seeds[0],
+        {},
+        source.spikes_s,
+    )
     ray_tuned = tune_ray(trace, name, base)
-    judged = execute(trace, held_out(base, days[1:], ray_tuned), f"{name}-held-out")
+    judged = execute(trace, judged_jobs(base, source, ray_tuned), f"{name}-judged")
     return {
         "trace": name,
-        "days_tuned": list(days[:1]),
-        "days_held_out": list(days[1:]),
-        "seeds": SEEDS,
+        "days_tuned": [0.0],
+        "days": list(source.days),
+        "seeds": source.seeds,
         "scale": scale,
-        "spikes_s": spikes,
+        "spikes_s": source.spikes_s,
         "profile": asdict(base.profile) | {"kv_tokens": "unlimited"},
         "hardware": HARDWARE,
         "date": time.strftime("%Y-%m-%d"),
@@ -131,7 +139,7 @@ def tune_ray(trace: Trace, name: str, base: Job) -> Knobs:
     return cheapest(execute(trace, jobs, f"{name}-tuning"), TARGETS[0])[0].knobs
 
 
-def held_out(base: Job, days: tuple[float, ...], ray_tuned: Knobs) -> list[Job]:
+def judged_jobs(base: Job, source: Source, ray_tuned: Knobs) -> list[Job]:
     """Every setting on every day with every seed; jobs of one day and seed are adjacent."""
     return [
         replace(
@@ -141,8 +149,8 @@ def held_out(base: Job, days: tuple[float, ...], ray_tuned: Knobs) -> list[Job]:
             seed=seed,
             cut=replace(base.cut, start_s=day * DAY_S),
         )
-        for day in days
-        for seed in SEEDS
+        for day in source.days
+        for seed in source.seeds
         for policy, knobs in sweeps(ray_tuned)
     ]
 

@@ -47,7 +47,7 @@ def main(
 
 def measure(name: str) -> dict[str, Any]:
     """One recommendation for a trace, judged on the part that it has not seen."""
-    source, scale, _, _ = load(name)
+    source, scale = load(name)
     began, spent_s = time.monotonic(), sum(os.times()[:4])
     result = recommend(source, split(source, scale), Profile(), Objective(GOAL), lambda *_: None)
     wall_s, cpu_s = time.monotonic() - began, sum(os.times()[:4]) - spent_s

@@ -21,7 +21,7 @@ from autoscale.simulation.compare import Job, summarise_all
 from autoscale.simulation.simulate import Limits
 from autoscale.simulation.workload import Profile
 from bench.autoscale.frontier import execute
-from bench.autoscale.traffic import HARDWARE, RESULTS, SEEDS, TICK_S, TRACES, load
+from bench.autoscale.traffic import HARDWARE, RESULTS, TICK_S, TRACES, load
 
 SPARE_GPUS = (1, 2, 3, 4)
 LATE_FRACTION = 0.03
@@ -29,10 +29,9 @@ LATE_FRACTION = 0.03
 
 def main(trace: Annotated[str, typer.Option(help=f"one of {', '.join(TRACES)}")]) -> None:
     """Measure, write, print."""
-    source, scale, days, spikes = load(trace)
-    profile = Profile()
-    cut = Cut(0.0, min(DAY_S, days[1] * DAY_S), scale)
-    base = Job("smallfirst", cut, profile, Limits(tick_s=TICK_S), SEEDS[0], {}, spikes)
+    judged, (source, scale) = TRACES[trace], load(trace)
+    profile, cut = Profile(), Cut(0.0, judged.length_s, scale)
+    base = Job("smallfirst", cut, profile, Limits(tick_s=TICK_S), 0, {}, judged.spikes_s)
     jobs = [
         replace(
             base,
@@ -43,13 +42,13 @@ def main(trace: Annotated[str, typer.Option(help=f"one of {', '.join(TRACES)}")]
                 "warm_spare_replicas": gpus * profile.replicas_per_gpu,
             },
         )
-        for day, seed, gpus in itertools.product(days[1:], SEEDS, SPARE_GPUS)
+        for day, seed, gpus in itertools.product(judged.days, judged.seeds, SPARE_GPUS)
     ]
     summaries = summarise_all(execute(source, jobs, f"{trace}-spares"))
     result = {
         "trace": trace,
-        "days_held_out": days[1:],
-        "seeds": SEEDS,
+        "days": judged.days,
+        "seeds": judged.seeds,
         "hardware": HARDWARE,
         "date": time.strftime("%Y-%m-%d"),
         "summaries": [summary.as_json() for summary in summaries],
