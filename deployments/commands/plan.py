@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NamedTuple, NoReturn
 
 import typer
 from rich.console import Console
@@ -88,6 +88,7 @@ def plan(
     ] = None,
 ) -> None:
     """How many replicas fit on a GPU, what each may hold, and the exact settings."""
+    options = _Options(gpus, kv_dtype, int4, as_json, emit)
     try:
         _above_zero(
             gpus=gpus,
@@ -96,41 +97,64 @@ def plan(
             replicas_per_gpu=replicas_per_gpu,
             block_size=block_size,
         )
+        demand = Demand(max_model_len or 0, concurrency, block_size)
+        demand = replace(demand, replicas_per_gpu=replicas_per_gpu)
         measured = read_calibration(calibration)
         if table:
-            _refuse_beside_table(gpus=gpus, replicas_per_gpu=replicas_per_gpu, int4=int4, emit=emit)
-            demand = Demand(max_model_len or TABLE_MAX_MODEL_LEN, concurrency, block_size)
-            typer.echo(table_page(model or [], gpu, demand, (kv_dtype, measured), as_json))
-            return
-        if not model or gpu is None:
+            _print_table(model or [], gpu, demand, measured, options)
+        elif model and gpu:
+            _plan_models(model, find_gpu(gpu), demand, measured, options)
+        else:
             raise ConfigError("--model and --gpu are needed; only --table does without")
-        card = find_gpu(gpu)
-        facts, adapters = _read_models(model, kv_dtype, int4)
-        length = max_model_len or min(DEFAULT_MAX_MODEL_LEN, *(f.max_context_tokens for f in facts))
-        demand = Demand(length, concurrency, block_size, replicas_per_gpu=replicas_per_gpu)
-        if len(facts) > 1:
-            if emit:
-                raise ConfigError("--emit serve_config takes one model")
-            _plan_fleet(facts, card, demand, measured, gpus, as_json)
-            return
-        result = make_plan(facts[0], card, gpus or 1, demand, measured)
-        if emit:
-            result = _as_recommended(result, measured)
-            base = next(path for path in model if not is_adapter(path))
-            typer.echo(as_yaml(tier_settings(result, base, adapters), int4), nl=False)
-            return
     except ValueError as error:
         fail(error)
-    if as_json:
+
+
+class _Options(NamedTuple):
+    gpus: int | None
+    kv_dtype: str
+    int4: bool
+    as_json: bool
+    emit: Literal["serve_config"] | None
+
+
+def _plan_models(
+    paths: list[Path], gpu: Gpu, demand: Demand, measured: Calibration, options: _Options
+) -> None:
+    """The plan of one model, or the placement of several; a context of 0 is the models' own."""
+    facts, adapters = _read_models(paths, options.kv_dtype, options.int4)
+    own = min(DEFAULT_MAX_MODEL_LEN, *(fact.max_context_tokens for fact in facts))
+    demand = replace(demand, max_model_len=demand.max_model_len or own)
+    if len(facts) > 1:
+        if options.emit:
+            raise ConfigError("--emit serve_config takes one model")
+        _plan_fleet(facts, gpu, demand, measured, options.gpus, options.as_json)
+        return
+    result = make_plan(facts[0], gpu, options.gpus or 1, demand, measured)
+    if options.emit:
+        base = next(path for path in paths if not is_adapter(path))
+        settings = tier_settings(_as_recommended(result, measured), base, adapters)
+        typer.echo(as_yaml(settings, options.int4), nl=False)
+    elif options.as_json:
         typer.echo(json.dumps(result.as_json(), indent=2))
     else:
         print_plan(result, Console())
 
 
-def _refuse_beside_table(**options: object) -> None:
-    for name, value in options.items():
-        if value:
-            raise ConfigError(f"--{name.replace('_', '-')} has no meaning beside --table")
+def _print_table(
+    paths: list[Path], gpu: str | None, demand: Demand, measured: Calibration, options: _Options
+) -> None:
+    """The page of `--table`; a context of 0 is a chat's."""
+    one_plan_only = {
+        "--gpus": options.gpus,
+        "--replicas-per-gpu": demand.replicas_per_gpu,
+        "--int4": options.int4,
+        "--emit": options.emit,
+    }
+    if given := [name for name, value in one_plan_only.items() if value]:
+        raise ConfigError(f"{given[0]} has no meaning beside --table")
+    demand = replace(demand, max_model_len=demand.max_model_len or TABLE_MAX_MODEL_LEN)
+    typer.echo(table_page(paths, gpu, demand, (options.kv_dtype, measured), options.as_json))
 
 
 def _as_recommended(plan: Plan, calibration: Calibration) -> Plan:
