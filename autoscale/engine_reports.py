@@ -16,7 +16,7 @@ from typing import Any
 
 _REMEMBERED_S = 60.0  # a replica silent for longer has gone, or is the health check's concern
 _RATE_MEMORY_S = 30.0  # a silent replica is taken to do what the mean one did for so long
-_RESTARTED = 0.5  # a count below this part of the highest is no late report but an engine's restart
+_LATEST_S = 10.0  # a count that falls by more than so long makes is no late report but a new one
 
 
 def is_count(value: object) -> bool:
@@ -40,10 +40,11 @@ class EngineReports:
         usable = {replica: float(n) for replica, n in counts.items() if is_count(n)}
         known = {replica: self._counts[replica] for replica in usable if replica in self._counts}
         steps = [max(0.0, usable[replica] - count) for replica, count in known.items()]
+        late = _LATEST_S * self._mean_rps
         self._counts = usable | {
             replica: count
             for replica, count in known.items()
-            if count * _RESTARTED <= usable[replica] < count
+            if count - late <= usable[replica] < count
         }
         elapsed_s = self._elapsed_s(time_s)
         if steps:

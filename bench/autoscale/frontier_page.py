@@ -6,6 +6,7 @@ python -m bench.autoscale.frontier_page azure-code
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -63,7 +64,10 @@ def _line(cells: list[str]) -> str:
 def main(trace: Annotated[str, typer.Argument(help=f"of {', '.join(TRACES)}")]) -> None:
     """Print the table and the bars of a trace."""
     path = RESULTS / f"frontier-{trace}.json"
-    typer.echo(table(json.loads(path.read_text(encoding="utf-8"))))
+    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if "days" not in result:
+        sys.exit(f"{path.name} is missing or older than intervals over days; run the bench again")
+    typer.echo(table(result))
 
 
 if __name__ == "__main__":

@@ -108,6 +108,9 @@ def _chosen(result: dict[str, Any], policy: str) -> dict[str, Any]:
 def report_all() -> None:
     for path in sorted(RESULTS.glob("frontier-*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
+        if "days" not in result:
+            screen.print(f"{path.name}: of 2026-11-24, intervals over runs; measure it again")
+            continue
         print_one(result)
         groups: dict[str, list[Summary]] = {}
         for summary in result["summaries"]:

@@ -56,7 +56,7 @@ TRACES = {
 
 def sweeps(ray_tuned: Knobs) -> list[tuple[str, Knobs]]:
     """Every policy with each value of its one knob."""
-    late = (0.3, 0.1, 0.03, 0.01, 1e-3)
+    late = (0.3, 0.1, 0.03, 0.01, 1e-3, 1e-6)
     jobs: list[tuple[str, Knobs]] = [("smallfirst", {"late_fraction": value}) for value in late]
     jobs += [("ray-default", {"utilization": u}) for u in UTILIZATIONS]
     jobs += [("ray-tuned", ray_tuned | {"utilization": u}) for u in (0.7, 0.8, 0.9)]

@@ -43,6 +43,15 @@ def test_a_report_that_comes_late_is_counted_once() -> None:
     assert counted(reports, 3.0, a=1020.0, b=1030.0) == 50.0
 
 
+def test_a_count_that_begins_anew_is_counted_from_there() -> None:
+    """Far below the highest, but not near zero: nobody waits until it is reached again."""
+    reports = EngineReports()
+    counted(reports, 0.0, a=216_000.0, b=216_000.0)
+    assert counted(reports, 1.0, a=216_002.0, b=216_002.0) == 4.0
+    assert counted(reports, 2.0, a=200_000.0, b=216_004.0) == 6.0
+    assert counted(reports, 3.0, a=200_002.0, b=216_006.0) == 10.0
+
+
 def test_what_stands_for_silent_replicas_is_a_mean_and_not_the_chance_of_a_second() -> None:
     """Five of six are silent: the one that speaks does 0, 2 or 4 a second, twice in the mean."""
     chance, reports, a = random.Random(1), EngineReports(), 0.0

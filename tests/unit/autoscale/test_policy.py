@@ -183,7 +183,7 @@ def test_the_journal_s_thread_ends_with_its_policy(tmp_path: Path) -> None:
     deadline = time.monotonic() + 30.0
     while writers() > before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert writers() == before
+    assert writers() <= before
 
 
 def test_importing_the_policy_pulls_in_nothing_heavy() -> None:
