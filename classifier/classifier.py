@@ -80,9 +80,12 @@ class Classifier:
         return DriftMonitor(dequantise(found["traffic"]), scores, window)
 
     def check_threshold(self, threshold: float) -> None:
-        """Raise ``ArtifactError`` for a threshold that no traffic could reach or all would pass."""
+        """Raise ``ArtifactError`` for a threshold that no traffic could reach or all would pass.
+
+        Not at ``THRESHOLD``: the budget has put it where it is, be it above or below everything.
+        """
         low, high = self.reachable
-        if not low < threshold <= high:
+        if threshold != THRESHOLD and not low < threshold <= high:
             raise ArtifactError(
                 f"threshold {threshold} lies outside the reachable scores "
                 f"{low:.3f} to {high:.3f} of artefact {self.artifact_id}; "

@@ -50,6 +50,7 @@ def train(  # a command's options are its parameters
     seed: int = 0,
     rungs: Annotated[str, typer.Option(help="Rungs to try.")] = "lexical,neighbours,neural",
     unfamiliar: Annotated[str, typer.Option(help="small, large or score.")] = "score",
+    max_rows: Annotated[int, typer.Option(min=1, help="Distinct prompts used.")] = 50_000,
     show_prompts: Annotated[bool, typer.Option(help="Excerpts in the report's misses.")] = False,
     force: Annotated[bool, typer.Option(help="Write it although a baseline is as good.")] = False,
 ) -> None:
@@ -70,7 +71,7 @@ def train(  # a command's options are its parameters
             _among(name, "--rungs", ("lexical", "neighbours", "neural"))
         if out_dir.exists() and not out_dir.is_dir():  # before minutes of training
             raise DataError(f"--out {out_dir} is not a folder")
-        rows = read_rows(_paths(data))
+        rows = read_rows(_paths(data), max_rows)
         with _progress() as advance:
             options: Any = {"budget": budget, "seed": seed, "rungs": wanted, "progress": advance}
             try:

@@ -2,17 +2,19 @@
 
 import csv
 import gzip
-import io
 import json
+import logging
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from classifier.data.prompts import Prompts
 from classifier.data.rows import Row
 from classifier.errors import DataError
-from classifier.text import Conversation, flatten
+from classifier.text import Conversation
 
 Located = tuple[str, Mapping[str, Any]]
 
@@ -20,25 +22,34 @@ _FORMATS = ".jsonl, .jsonl.gz, .csv or .parquet"
 #: A prompt of 200,000 characters is 800 kB at most; a longer line is not a prompt.
 _LINE_CHARS = 20_000_000
 csv.field_size_limit(_LINE_CHARS)
+#: Parquet rows read at a time.
+_PARQUET_ROWS = 250
+
+log = logging.getLogger(__name__)
 
 
-def read_rows(paths: Iterable[Path]) -> list[Row]:
+def read_rows(paths: Sequence[Path], most: int | None = None) -> list[Row]:
     """Return the labelled rows of the files; raises ``DataError`` at the first fault.
 
     A row is ``prompt`` or ``messages``, ``small`` in [0, 1], and optionally ``large``, ``group``,
-    ``domain``, ``weight`` and ``ts``. Equal rows are kept once; equal prompts with different
-    labels are refused, since one of the two must be wrong.
+    ``domain``, ``weight`` and ``ts``. Equal prompts become one row with their mean outcome; of more
+    than ``most`` distinct prompts an even sample is kept. Both are logged.
     """
-    rows: dict[str, tuple[str, Row]] = {}
+    found = Prompts(most)
     for where, record in records(paths):
-        row = _row(where, record)
-        key = flatten(row.conversation).lower()
-        if key in rows and _outcome(rows[key][1]) != _outcome(row):
-            raise DataError(f"{where}: same prompt as {rows[key][0]} with other labels; keep one")
-        rows.setdefault(key, (where, row))
-    if not rows:
-        raise DataError(f"{', '.join(map(str, paths))}: no rows")
-    return [row for _, row in rows.values()]
+        found.add(_row(where, record))
+    files = ", ".join(map(str, paths))
+    if not found.read:
+        raise DataError(f"{files}: no rows")
+    if found.left_out:
+        log.warning("%s: %d rows; a sample of %d prompts is used", files, found.read, most)
+    if found.repeats:
+        log.warning(
+            "%s: %d rows repeat a prompt; each counts once, with its mean outcome",
+            files,
+            found.repeats,
+        )
+    return found.rows()
 
 
 def read_traffic(path: Path) -> list[Conversation]:
@@ -47,10 +58,6 @@ def read_traffic(path: Path) -> list[Conversation]:
     if not conversations:
         raise DataError(f"{path}: no rows")
     return conversations
-
-
-def _outcome(row: Row) -> tuple[float, float]:
-    return row.small, -1.0 if math.isnan(row.large) else row.large
 
 
 def records(paths: Iterable[Path], broken: list[str] | None = None) -> Iterator[Located]:
@@ -73,16 +80,18 @@ def records(paths: Iterable[Path], broken: list[str] | None = None) -> Iterator[
             raise DataError(f"{path}: unknown format; give {_FORMATS}")
 
 
-def _text(path: Path) -> str:
+def _lines(path: Path, newline: str) -> Iterator[str]:
+    """Yield the lines of a file, one held at a time: a file may be larger than the memory."""
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
     try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
+        with opened(path, "rt", encoding="utf-8-sig", newline=newline) as lines:
+            yield from lines
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as fault:
         raise DataError(f"{path}: not readable as UTF-8 text ({type(fault).__name__})") from None
 
 
 def _jsonl(path: Path, broken: list[str] | None) -> Iterator[Located]:
-    for number, line in enumerate(_text(path).split("\n"), 1):
+    for number, line in enumerate(_lines(path, "\n"), 1):
         if not line.strip():
             continue
         try:
@@ -98,7 +107,7 @@ def _jsonl(path: Path, broken: list[str] | None) -> Iterator[Located]:
 
 
 def _csv(path: Path) -> Iterator[Located]:
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+    reader = csv.DictReader(_lines(path, ""))
     try:
         for record in reader:
             yield (
@@ -114,11 +123,12 @@ def _parquet(path: Path) -> Iterator[Located]:
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path)
+        with parquet.ParquetFile(path) as file:
+            batches = (batch.to_pylist() for batch in file.iter_batches(_PARQUET_ROWS))
+            for number, record in enumerate(chain.from_iterable(batches), 1):
+                yield f"{path}:{number}", {k: v for k, v in record.items() if v is not None}
     except (pyarrow.ArrowException, OSError) as fault:
         raise DataError(f"{path}: not readable as Parquet ({type(fault).__name__})") from None
-    for number, record in enumerate(table.to_pylist(), 1):
-        yield f"{path}:{number}", {k: v for k, v in record.items() if v is not None}
 
 
 def _row(where: str, record: Mapping[str, Any]) -> Row:

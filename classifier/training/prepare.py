@@ -11,7 +11,7 @@ from classifier.artifact import SHIPPED, Artifact, open_artifact
 from classifier.calibration import Floats
 from classifier.classifier import static_embedding
 from classifier.data.rows import Objective, Row, labels, weights
-from classifier.data.splits import duplicate_clusters, split_by_cluster
+from classifier.data.splits import LEAST_PROMPTS, duplicate_clusters, split_by_cluster
 from classifier.errors import DataError
 from classifier.familiarity import Policy
 from classifier.judging.candidates import Outcomes
@@ -23,8 +23,6 @@ Indices = NDArray[np.int64]
 
 #: Train, calibrate and test. Few rows give the last two more, or their intervals say nothing.
 SHARES, FEW_SHARES, FEW = (0.70, 0.15, 0.15), (0.5, 0.25, 0.25), 400
-#: Fewer distinct prompts than this cannot be split three ways and judged.
-LEAST_PROMPTS = 40
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,10 @@ def prepare(rows: Sequence[Row], options: Options) -> Prepared:
     clusters = duplicate_clusters(texts)
     count = int(clusters.max()) + 1
     if count < LEAST_PROMPTS:
-        raise DataError(f"{count} distinct prompts; at least {LEAST_PROMPTS} are needed to judge")
+        raise DataError(
+            f"{count} distinct prompts, near copies counted once; "
+            f"at least {LEAST_PROMPTS} are needed to judge"
+        )
     shares = SHARES if count >= FEW else FEW_SHARES
     parts = split_by_cluster(clusters, shares, options.seed)
     fit_on, calibrate_on, test_on = _teach_only(parts, clusters, rows)

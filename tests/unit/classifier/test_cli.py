@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from classifier import THRESHOLD, load
 from classifier.cli import app
+from classifier.data.reading import read_traffic
 from classifier.data.rows import Row
 from tests.unit.classifier.made import learnable
 
@@ -99,6 +101,23 @@ def test_explain_names_the_words_that_count(folder: Path) -> None:
     found = json.loads(done.stdout)
     parts = dict(found["parts"])
     assert parts["prove"] > parts["winter"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "sent"), [("0", 0.0), ("0.0005", 0.0), ("1", 1.0)], ids=["none", "under one", "all"]
+)
+def test_a_budget_at_the_ends_makes_an_artefact_that_serves(
+    folder: Path, tmp_path: Path, budget: str, sent: float
+) -> None:
+    asked = ("--traffic", folder / "fresh.jsonl", "--model", folder / "m", "--budget", budget)
+    done = _run("calibrate", *asked, "--out", tmp_path / "moved", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["rate"] == sent
+    moved = load(tmp_path / "moved")
+    moved.check_threshold(THRESHOLD)
+    prompts = read_traffic(folder / "fresh.jsonl")
+    large = [score.complexity >= THRESHOLD for score in moved.score_batch(prompts)]
+    assert sum(large) / len(large) == sent
 
 
 def test_drift_flags_foreign_prompts_and_leaves_home_alone(folder: Path) -> None:
