@@ -102,6 +102,28 @@ def test_the_largest_products_are_exact_on_this_machine(exported: tuple[Any, byt
     assert np.array_equal(found, highest.astype(np.int32) @ worst.astype(np.int32))
 
 
+def test_the_shipped_encoder_gives_the_same_logits_with_and_without_vnni() -> None:
+    from bench.classifier.cpus import emulated
+
+    shipped = open_artifact(SHIPPED)
+    graph = shipped.read("encoder.onnx")
+    exact, clipped = (emulated(graph, TEXTS[1:3], clipped) for clipped in (False, True))
+    assert np.array_equal(exact, clipped)
+    ours = Encoding(graph, shipped.read("tokenizer.json"))(TEXTS[1:3])
+    assert ours == pytest.approx(exact, abs=0.01)  # a rounding that falls the other way moves it
+
+
+def test_the_emulation_clips_where_a_pair_of_products_overflows() -> None:
+    from bench.classifier.cpus import pairs_clipped
+
+    a = np.array([[255, 255, 3, 1], [255, 128, 0, 255]], np.uint8)
+    b = np.array([[127, -127], [127, -128], [1, 0], [2, 5]], np.int8)
+    assert pairs_clipped(a, b).tolist() == [
+        [32_767 + 5, -32_768 + 5],
+        [32_767 + 510, -32_768 + 1_275],
+    ]
+
+
 def test_our_encoder_is_the_published_one() -> None:
     import torch
     from safetensors.torch import load_file
