@@ -4,6 +4,7 @@ import typer
 
 import autoscale.cli
 import classifier.cli
+import deployments.commands.audit
 import deployments.commands.k8s
 import deployments.commands.keys
 from deployments.commands.client import chat, route, status
@@ -21,6 +22,7 @@ app = typer.Typer(
 for verb in (serve, route, chat, status, plan, quantize, swap, apply, doctor):
     app.command()(verb)
 app.add_typer(deployments.commands.keys.app, name="keys")
+app.add_typer(deployments.commands.audit.app, name="audit")
 app.add_typer(autoscale.cli.app, name="autoscale")
 app.add_typer(classifier.cli.app, name="classifier")
 app.add_typer(deployments.commands.k8s.app, name="k8s")

@@ -83,9 +83,13 @@ class AuditLog:
         line, link = self._link.next(record, self._key)
         data = line.encode() + b"\n"
         at = self._file.tell()
-        if self._file.write(data) != len(data):
-            self._file.truncate(at)  # a disk that is full: half a line would break the chain
-            raise OSError("no room")
+        try:
+            if self._file.write(data) != len(data):
+                raise OSError("no room")
+        except OSError:  # half a line would break the chain
+            self._file.truncate(at)
+            self._file.seek(at)
+            raise
         self._link = link
         os.pwrite(self._head.fileno(), f"{link.count:020} {link.hash}\n".encode(), 0)
 
@@ -101,7 +105,8 @@ def problems(folder: Path, key: bytes | None) -> Iterator[tuple[str, str]]:
     ends: dict[str, Link] = {}
     for path in sorted(folder.glob(NAME)):
         try:
-            ends[path.name] = _end_of(path, key, ends)
+            first, ends[path.name] = _ends_of(path, key)
+            _follows(path, first, ends)
         except (Broken, OSError, UnicodeDecodeError) as error:
             yield path.name, str(error)
     for head in sorted(folder.glob("egress-*.head")):
@@ -109,8 +114,8 @@ def problems(folder: Path, key: bytes | None) -> Iterator[tuple[str, str]]:
             yield head.with_suffix(".jsonl").name, "is gone; its head is still there"
 
 
-def _end_of(path: Path, key: bytes | None, before: dict[str, Link]) -> Link:
-    """Where a file's chain ends. Raises: `Broken`."""
+def _ends_of(path: Path, key: bytes | None) -> tuple[dict[str, Any], Link]:
+    """A file's first record, and where its chain ends. Raises: `Broken`."""
     text = path.read_bytes().decode()
     if not text.endswith("\n"):
         raise Broken("the last line is cut")
@@ -123,8 +128,7 @@ def _end_of(path: Path, key: bytes | None, before: dict[str, Link]) -> Link:
         raise Broken(f"{int(head[1]) - end.count} lines are missing at its end")
     if end.count == int(head[1]) and end.hash != head[2]:
         raise Broken("its last line is not the one that its head names")
-    _follows(path, json.loads(lines[0]), before)
-    return end
+    return json.loads(lines[0]), end
 
 
 def _head(path: Path) -> str:

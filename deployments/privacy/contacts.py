@@ -25,7 +25,9 @@ _SAYS_PHONE = re.compile(
     re.I,
 )
 # Written as numbers of a country are, not as an amount, a date or an article.
-_WRITTEN = re.compile(r"\(\d{2,5}\)[ \-]?\d|\d{3}[-. ]\d{3}[-. ]\d{4}$|0\d{2,4}[ \-/]\d{3}")
+_WRITTEN = re.compile(r"\(\d{2,5}\)[ \-]?\d|\d{3}[-. ]\d{3}[-. ]\d{4}(?!\d)|0\d{2,4}[ \-/]\d{3}")
+# Digits of one number and its extension; in longer runs `00` is no prefix but part of a group.
+MAX_RUN_DIGITS = 20
 
 
 def find_emails(text: str) -> Iterator[tuple[str, int, int]]:
@@ -48,24 +50,25 @@ class Phones:
     def find(self, text: str, picture: Picture) -> Iterator[tuple[str, int, int]]:
         """Kind, start and end of every number in a folded text."""
         for run in _RUN.finditer(picture.drawn):
-            at = run.start()
+            at, crowded = run.start(), run[0].count(b"9") > MAX_RUN_DIGITS
             while at < run.end():
                 start = at - 1 if text[at - 1 : at] in ("+", "(") else at
                 start = start - 1 if start and text[start - 1] == "+" else start
-                end = self._end(text, start, run.end())
+                end = self._end(text, start, run.end(), crowded)
                 if end is not None:
                     yield "phone", start, end
                 # Several numbers stand in one run: the next begins behind a space.
                 space = text.find(" ", at, run.end()) if end is None else end
                 at = run.end() if space < 0 else _digit_from(picture, space)
 
-    def _end(self, text: str, start: int, end: int) -> int | None:
+    def _end(self, text: str, start: int, end: int, crowded: bool) -> int | None:
         """Where a number ends that starts here; the whole run, or before one of its spaces."""
-        if text[max(0, start - 1) : start] and (
-            text[start - 1].isalnum() or text[start - 1] in ".=/_"
-        ):
+        if start and (text[start - 1].isalnum() or text[start - 1] in ".=/_"):
             return None
+        abroad = text[start] == "+" or (text.startswith("00", start) and not crowded)
         before = text[max(0, start - CONTEXT_CHARS) : start]
+        if not (abroad or _WRITTEN.match(text, start) or _SAYS_PHONE.search(before)):
+            return None
         if end - start > MAX_PHONE_CHARS:
             end = text.rfind(" ", start, start + MAX_PHONE_CHARS)
         while end > start:
@@ -73,20 +76,16 @@ class Phones:
             digits = len(_digits(written))
             if digits < MIN_PHONE_DIGITS:
                 return None
-            if digits <= MAX_PHONE_DIGITS and self._is_phone(written, before):
+            if digits <= MAX_PHONE_DIGITS and self._is_phone(written, abroad):
                 return end
             end = text.rfind(" ", start, end)
         return None
 
-    def _is_phone(self, written: str, before: str) -> bool:
+    def _is_phone(self, written: str, abroad: bool) -> bool:
         digits = _digits(written)
-        if written[0] == "+":
-            return _international(digits)
-        if digits.startswith("00") and _international(digits[2:]):
+        if abroad and _international(digits.removeprefix("00")):
             return True
-        if not (_WRITTEN.match(written) or _SAYS_PHONE.search(before)):
-            return False
-        return any(_national(code, digits) for code in self._codes)
+        return written[0] != "+" and any(_national(code, digits) for code in self._codes)
 
 
 def _digits(written: str) -> str:

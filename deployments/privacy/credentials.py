@@ -59,10 +59,9 @@ def find_credentials(text: str) -> Iterator[tuple[str, int, int]]:
         while at >= 0:
             # A name may begin before the word, and its value ends a while behind it.
             place = (max(0, at - NAME_CHARS), at + NAME_CHARS + VALUE_CHARS)
-            for named in (_GIVEN, _BEARER):
-                given = named.search(text, *place)
-                if given and _is_random(given["value"]):
-                    yield "secret", *given.span("value")
+            given = (_BEARER if name == "bearer" else _GIVEN).search(text, *place)
+            if given and _is_random(given["value"]):
+                yield "secret", *given.span("value")
             at = lowered.find(name, at + NAME_CHARS)
 
 

@@ -1,0 +1,189 @@
+"""What the policy lets go, what it masks, and that a mask comes off in the answer."""
+
+import json
+import random
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.privacy.cases import KINDS, PLACES, secret_of
+from deployments.privacy.masks import Restorer
+from deployments.privacy.policy import NOBODY, Policy, Subject
+from deployments.privacy.releasable import Destination
+from deployments.protocol.engine import EngineRequest
+from deployments.protocol.errors import LocalOnlyConflict, PrivateDataRefused
+from deployments.settings.privacy import PrivacyConfig
+
+OUTSIDE = Destination("https://llm.example.com/v1", in_cluster=False)
+INSIDE = Destination("http://10.0.0.7/v1", in_cluster=True)
+CARD, MAIL = "4111 1111 1111 1111", "alice@example.com"
+
+
+def policy(**config: Any) -> Policy:
+    return Policy(PrivacyConfig.model_validate(config))
+
+
+def chat(*texts: str, **fields: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text} for text in texts], **fields}
+
+
+def asked(body: dict[str, Any], **more: Any) -> EngineRequest:
+    return EngineRequest("chat", body, more.pop("request_id", "r1"), **more)
+
+
+def released(judge: Policy, body: dict[str, Any], **more: Any) -> Any:
+    return judge.release(asked(body, **more), body, OUTSIDE)
+
+
+@pytest.mark.parametrize(
+    ("config", "local_by", "refused_by"),
+    [
+        ({}, ("card", "email"), ()),
+        ({"default_action": "ignore"}, (), ()),
+        ({"actions": {"email": "mask"}}, ("card",), ()),
+        ({"actions": {"email": "refuse"}}, (), ("email",)),
+        ({"actions": {"card": "mask", "email": "mask"}}, (), ()),
+    ],
+)
+def test_the_action_of_each_kind_decides(
+    config: Any, local_by: tuple[str, ...], refused_by: tuple[str, ...]
+) -> None:
+    verdict = policy(**config).judge(chat(CARD, MAIL), "auto", NOBODY)
+    # The first find after which none matters is enough to know.
+    assert set(verdict.local_by) <= set(local_by) and bool(verdict.local_by) == bool(local_by)
+    assert verdict.refused_by == refused_by
+
+
+@pytest.mark.parametrize(
+    ("subject", "model", "by"),
+    [
+        (Subject(key="k1"), "auto", ("key",)),
+        (Subject(key="k2"), "auto", ()),
+        (Subject(key="k2", local_only=True), "auto", ("key",)),
+        (Subject(tenant="clinic"), "auto", ("tenant",)),
+        (Subject(), "notes", ("model",)),
+        (Subject(key="k1", tenant="clinic"), "notes", ("key", "tenant", "model")),
+    ],
+)
+def test_whose_request_it_is_decides(subject: Subject, model: str, by: tuple[str, ...]) -> None:
+    local = {"keys": ["k1"], "tenants": ["clinic"], "models": ["notes"]}
+    assert policy(local=local).judge(chat("hello"), model, subject).local_by == by
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", [place for place in PLACES if place != "unknown field"])
+def test_a_find_counts_wherever_it_stands(place: str, kind: str) -> None:
+    body = PLACES[place](secret_of(kind, random.Random(f"{place}{kind}")))
+    if place == "stop" and kind == "secret":
+        pytest.skip("a stop sequence is cut, and then is no secret of that form")
+    judge = policy(default_action="ignore", actions={kind: "local"})
+    assert judge.judge(body, "auto", NOBODY).local_by == (kind,)
+    with pytest.raises(LocalOnlyConflict):
+        released(judge, body)
+
+
+def test_what_must_stay_is_not_released_and_what_is_inside_may_be_sent_inside() -> None:
+    body = chat(f"my card is {CARD}")
+    with pytest.raises(LocalOnlyConflict):
+        released(policy(default_action="ignore"), chat("hello"), local_only=True)
+    inside = policy().release(asked(body, local_only=True), body, INSIDE)
+    assert (inside.why, json.loads(inside.content)) == ("in_cluster", body)
+
+
+def test_a_refusal_names_the_kind_and_never_the_value() -> None:
+    with pytest.raises(PrivateDataRefused) as caught:
+        released(policy(actions={"card": "refuse"}), chat(CARD))
+    assert "card" in caught.value.message
+    assert "4111" not in caught.value.message
+
+
+def test_a_mask_is_the_same_wherever_its_find_stands_and_no_word_of_the_text() -> None:
+    body = chat(f"{MAIL} and {MAIL}, not [EMAIL_1]", f"again {MAIL}, and b@example.com")
+    leaving = released(policy(actions={"email": "mask"}), body)
+    texts = [message["content"] for message in json.loads(leaving.content)["messages"]]
+    assert texts == [
+        "[EMAILX_1] and [EMAILX_1], not [EMAIL_1]",
+        "again [EMAILX_1], and [EMAILX_2]",
+    ]
+    assert (leaving.why, leaving.kinds) == ("masked", {"email": 4})
+    assert leaving.masks == {"[EMAILX_1]": MAIL, "[EMAILX_2]": "b@example.com"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(chat("hi", user=MAIL), id="a name is no text"),
+        pytest.param(PLACES["property"](MAIL), id="a property of a schema"),
+        pytest.param(PLACES["enum"](MAIL), id="a value that an answer must have"),
+        pytest.param(chat("see bWFpbCB0byBhbGljZUBleGFtcGxlLmNvbSBub3c="), id="base64"),
+    ],
+)
+def test_what_cannot_be_masked_where_it_stands_stays(body: Any) -> None:
+    judge = policy(actions={"email": "mask"})
+    assert judge.judge(body, "auto", NOBODY).local_by == ("email",)
+    with pytest.raises(LocalOnlyConflict):
+        released(judge, body)
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}, "image"),
+        ({"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}}, "opaque"),
+    ],
+)
+def test_what_no_detector_reads_is_a_kind_of_its_own(part: Any, kind: str) -> None:
+    body = {"messages": [{"role": "user", "content": [part]}]}
+    assert policy(actions={kind: "local"}).judge(body, "auto", NOBODY).local_by == (kind,)
+    assert policy(actions={kind: "ignore"}).judge(body, "auto", NOBODY).local_by == ()
+
+
+def test_token_ids_cannot_be_read_and_stay() -> None:
+    assert policy().judge({"prompt": [[1, 2, 3]]}, "auto", NOBODY).local_by == ("opaque",)
+    assert policy().judge({"prompt": ["a", "b"]}, "auto", NOBODY).local_by == ()
+
+
+def test_a_file_that_is_text_is_read() -> None:
+    data = "data:text/csv;base64,bmFtZSxtYWlsCmFsaWNlLGFsaWNlQGV4YW1wbGUuY29tCg=="
+    body = {"messages": [{"role": "user", "content": [{"type": "file", "file": data}]}]}
+    assert policy().judge(body, "auto", NOBODY).local_by == ("email",)
+
+
+def test_a_number_is_read_as_its_digits() -> None:
+    body = PLACES["enum"]("x")
+    body["tools"][0]["function"]["parameters"] = {"const": 4111111111111111}
+    assert policy().judge(body, "auto", NOBODY).local_by == ("card",)
+
+
+def test_an_id_that_somebody_wrote_an_address_into_does_not_leave() -> None:
+    judge = policy(patterns={"patient": r"pat-\d{6}"}, actions={"patient": "ignore"})
+    assert released(judge, chat("hi"), request_id="pat-123456").request_id == "pat-123456"
+    judge = policy(patterns={"patient": r"pat-\d{6}"})
+    outside = released(judge, chat("hi"), request_id="pat-123456").request_id
+    assert "123456" not in outside and len(outside) == 32
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),
+    prose=st.text(st.characters(codec="utf-8"), max_size=60),
+    cuts=st.lists(st.integers(0, 400), max_size=12),
+    seed=st.integers(0, 2**32),
+)
+def test_masked_finds_stay_and_come_back_however_the_answer_is_cut(
+    kinds: list[str], prose: str, cuts: list[int], seed: int
+) -> None:
+    chance = random.Random(seed)
+    secrets = [secret_of(kind, chance) for kind in kinds]
+    text = prose + "".join(f" ; {secret} ; {prose}" for secret in secrets)
+    judge = policy(default_action="mask", actions={"image": "ignore", "opaque": "ignore"})
+    leaving = released(judge, chat(text))
+    said = json.loads(leaving.content)["messages"][0]["content"]
+    assert not any(secret in said for secret in secrets)
+    restorer = Restorer(leaving.masks)
+    at = sorted({0, len(said), *(cut % (len(said) + 1) for cut in cuts)})
+    pieces = [said[a:b] for a, b in pairwise(at)]
+    assert "".join([*map(restorer.feed, pieces), restorer.end()]) == text
