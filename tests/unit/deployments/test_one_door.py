@@ -29,7 +29,7 @@ OPENING = {
     "open_connection", "create_connection", "create_datagram_endpoint", "open_unix_connection",
     "sock_connect", "connect", "connect_ex", "sendto", "insecure_channel", "secure_channel",
 }  # fmt: skip
-CLIENTS = {"httpx", "httpx2", "aiohttp", "openai", "requests", "urllib3", "websockets", "socket"}
+CLIENTS = {"httpx", "httpx2", "aiohttp", "openai", "requests", "urllib3", "websockets"}
 CLIENTS |= {"smtplib", "ftplib", "telnetlib", "paramiko", "pycurl", "xmlrpc", "telnetlib3"}
 # What opens one and why it leads nowhere but where it says.
 MAY_OPEN = {
@@ -51,7 +51,8 @@ def opened(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             of, _, name = ast.unparse(node.func).rpartition(".")
-            if name in OPENING and of != "sqlite3":  # which connects to a file
+            bare = (of, name) == ("socket", "socket")
+            if bare or (name in OPENING and of != "sqlite3"):  # which connects to a file
                 yield name
         elif isinstance(node, ast.Import):
             yield from CLIENTS & {alias.name.split(".")[0] for alias in node.names}
@@ -78,6 +79,7 @@ def test_no_other_module_opens_a_connection(path: Path) -> None:
         "asyncio.open_connection(host, 80)",
         "loop.create_connection(p, host, 80)",
         "sock.connect((host, 80))",
+        "socket.socket()",
         "from urllib.request import urlopen",
         "import http.client",
         "grpc.insecure_channel(target)",

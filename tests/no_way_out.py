@@ -1,0 +1,77 @@
+"""Runs inside a network namespace that has loopback only: a whole endpoint with `egress: none`.
+
+`unshare -n python -m tests.no_way_out` prints what it saw as JSON. Its own process, because a
+namespace is one's own for good.
+"""
+
+import errno
+import fcntl
+import json
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.endpoint import running_endpoint
+
+# linux/sockios.h, linux/if.h.
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+# For documentation only (RFC 5737): nobody has it.
+ELSEWHERE = ("192.0.2.1", 80)
+ENGINE = {"kind": "simulated", "first_token_delay_s": 0.0, "inter_token_delay_s": 0.001}
+ARGS: dict[str, Any] = {
+    "egress": "none",
+    "gateway": {"num_cpus": 0.1},
+    "small": {"model": "sim-small", "engine": ENGINE, "num_cpus": 0.1},
+    "large": {"model": "sim-large", "engine": ENGINE, "num_cpus": 0.1},
+}
+
+
+def raise_loopback() -> None:
+    """Set loopback up: in a new namespace it is down."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sh14x", b"lo", 0)
+        (flags,) = struct.unpack_from("h", fcntl.ioctl(any_socket, SIOCGIFFLAGS, request), 16)
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
+
+
+def refused_routes() -> int:
+    """How often anything in this namespace wanted to send where no route leads."""
+    names, values = (
+        line.split()
+        for line in Path("/proc/net/snmp").read_text(encoding="ascii").splitlines()
+        if line.startswith("Ip:")
+    )
+    six = dict(line.split() for line in Path("/proc/net/snmp6").read_text().splitlines())
+    return int(dict(zip(names, values, strict=True))["OutNoRoutes"]) + int(six["Ip6OutNoRoutes"])
+
+
+def connect_elsewhere() -> int:
+    """The error of a connection to another machine."""
+    with socket.socket() as outside:
+        return outside.connect_ex(ELSEWHERE)
+
+
+def main() -> None:
+    """Start, ask both tiers, stop; say what happened."""
+    raise_loopback()
+    seen: dict[str, Any] = {
+        "interfaces": [name for _, name in socket.if_nameindex()],
+        "elsewhere": errno.errorcode.get(connect_elsewhere(), "connected"),
+        "control": refused_routes(),
+    }
+    with running_endpoint(ARGS) as endpoint:
+        body = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5}
+        for model in ("small", "large"):
+            answer = httpx.post(
+                f"{endpoint.url}/v1/chat/completions", json={**body, "model": model}, timeout=60
+            )
+            seen[model] = [answer.status_code, answer.headers["x-smallfirst-tier"]]
+    seen["tried"] = refused_routes() - seen["control"]
+    print(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()
