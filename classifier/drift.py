@@ -102,7 +102,7 @@ class DriftWatch:
     """Collects scored prompts, and reports on each full window; keeps no text."""
 
     def __init__(self, monitor: DriftMonitor, threshold: float) -> None:
-        self._monitor, self._threshold = monitor, threshold
+        self._monitor, self.threshold = monitor, threshold
         self._rows: list[tuple[NDArray[np.float32], Score]] = []
 
     def add(self, vector: NDArray[np.float32], score: Score) -> DriftReport | None:
@@ -113,7 +113,7 @@ class DriftWatch:
         rows, self._rows = self._rows, []
         figures = np.array([(s.complexity, s.familiar) for _, s in rows])
         vectors = np.stack([v for v, _ in rows])
-        return self._monitor.report(vectors, figures[:, 0], figures[:, 1], self._threshold)
+        return self._monitor.report(vectors, figures[:, 0], figures[:, 1], self.threshold)
 
 
 def kolmogorov_smirnov(a: Floats, b: Floats) -> tuple[float, float]:

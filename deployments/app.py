@@ -1,7 +1,5 @@
 """Wires the deployments into one application. Nothing imports this module; Serve does."""
 
-import hashlib
-import json
 from typing import Any
 
 from ray import serve
@@ -9,32 +7,30 @@ from ray.serve import Application, Deployment
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.schema import LoggingConfig
 
-from autoscale.packing.plan import utilization_of_share
 from deployments.accounting.owner_replica import AccountsReplica
 from deployments.accounting.price import HOUR_S, NANO_USD
 from deployments.ingress import TIER_DEPLOYMENTS, GatewayIngress
+from deployments.replicas.board import FORMAT, MOST_GATEWAYS, Board
 from deployments.replicas.classify import ClassifierReplica
 from deployments.replicas.tier import ModelTier
-from deployments.settings.app import AppConfig, Scaling, TierConfig, TierName
+from deployments.settings.app import AppConfig, TierConfig, TierName
 from deployments.settings.prices import check_prices, unpriced
+from deployments.settings.release import beside_others, digest_of, plain, release_of
+from deployments.settings.scaling import Scaling
 from deployments.settings.upstream import UpstreamConfig
-from deployments.settings.vllm import VllmConfig
 
-# Settings of a tier that its replicas do not read: changing them restarts none. What of these is
-# Ray's own option (shares, cores, drains), Ray judges by itself.
-UNREAD_BY_REPLICAS = {
-    "adapters",
-    "capabilities",
-    "drain_timeout_s",
-    "gpu_share",
-    "max_ongoing_requests",
-    "max_queued_requests",
-    "max_surge_percent",
-    "num_cpus",
-    "scaling",
-    "usd_per_gpu_hour",
-    "usd_per_million_completion_tokens",
-    "usd_per_million_prompt_tokens",
+# What replicas read once, at their start (of tiers: their release): a change restarts them. All
+# else changes in place (`reconfigure`), or is Ray's own option (shares, cores, drains, scaling), of
+# which Ray judges.
+READ_AT_START_BY_CLASSIFIER = {"artifact", "domains"}
+READ_AT_START_BY_GATEWAYS = {
+    "allowed_hosts",
+    "auth",
+    "cors_origins",
+    "health_poll_s",
+    "ledger_dir",
+    "ledger_file_bytes",
+    "ledger_keep_bytes",
 }
 # Serve rounds the surge up: one new replica is ready before an old one leaves.
 ROLL_ONE_AT_A_TIME = 1
@@ -45,45 +41,28 @@ NO_ACCESS_LOG = LoggingConfig(enable_access_log=False)
 
 
 def build(config: AppConfig) -> Application:
-    """The application of `serve_config.yaml`: Gateway over Classifier, SmallTier and Escalation."""
-    classifier = serve.deployment(
-        ClassifierReplica,
-        name="Classifier",
-        logging_config=NO_ACCESS_LOG,
-        ray_actor_options={"num_cpus": config.classifier.num_cpus},
-        max_ongoing_requests=config.classifier.max_ongoing_requests,
-        max_surge_percent=ROLL_ONE_AT_A_TIME,
-        autoscaling_config=autoscaling(
-            config.classifier.scaling, plain_policy(config.classifier.max_ongoing_requests)
-        ),
-    )
-    scorer = versioned(classifier, config.classifier.model_dump(exclude={"scaling"})).bind(
-        config.classifier
-    )
+    """The application of `serve_config.yaml`: Gateway over Classifier, SmallTier, Escalation, and
+    the Board that gateways share."""
+    board = serve.deployment(Board, name="Board", **board_options())
+    scorer = serve.deployment(ClassifierReplica, name="Classifier", **classifier_options(config))
     tiers = [tier_deployment(name, config) for name in config.tiers]
     gateway = serve.deployment(
-        serve.ingress()(GatewayIngress),
-        name="Gateway",
-        logging_config=NO_ACCESS_LOG,
-        ray_actor_options={"num_cpus": config.gateway.num_cpus},
-        max_ongoing_requests=config.gateway.max_ongoing_requests,
-        graceful_shutdown_timeout_s=config.gateway.max_request_s,
-        max_surge_percent=ROLL_ONE_AT_A_TIME,
-        user_config={
-            "adapters": {
-                name: {adapter: about.domain for adapter, about in tier.adapters.items()}
-                for name, tier in config.tiers.items()
-            }
-        },
-        autoscaling_config=autoscaling(
-            config.gateway.scaling, plain_policy(config.gateway.max_ongoing_requests)
-        ),
+        serve.ingress()(GatewayIngress), name="Gateway", **gateway_options(config)
     )
     owner = [accounts_owner(config)] if config.accounts.kept else []
-    # What a constructor gets decides whether replicas restart; adapters travel beside it.
-    bare = {str(name): without_adapters(tier) for name, tier in config.tiers.items()}
-    known = config.model_copy(update=bare)
-    return versioned(gateway, known.model_dump()).bind(known, scorer, *tiers, *owner)
+    read = [
+        config.gateway.model_dump(include=READ_AT_START_BY_GATEWAYS),
+        config.accounts.model_dump(),
+    ]
+    return versioned(gateway, read).bind(
+        config,
+        versioned(scorer, config.classifier.model_dump(include=READ_AT_START_BY_CLASSIFIER)).bind(
+            config.classifier
+        ),
+        versioned(board, FORMAT).bind(),
+        *tiers,
+        *owner,
+    )
 
 
 def accounts_owner(config: AppConfig) -> Application:
@@ -111,17 +90,56 @@ def accounts_owner(config: AppConfig) -> Application:
     return versioned(deployment, settings).bind(accounts, hourly, unknown)
 
 
+def board_options() -> dict[str, Any]:
+    """The Serve options of the board: one replica, a few small messages a second."""
+    return {
+        "logging_config": NO_ACCESS_LOG,
+        "ray_actor_options": {"num_cpus": 0},
+        "max_ongoing_requests": MOST_GATEWAYS,
+    }
+
+
+def classifier_options(config: AppConfig) -> dict[str, Any]:
+    """The Serve options of the classifier."""
+    classifier = config.classifier
+    return {
+        "logging_config": NO_ACCESS_LOG,
+        "ray_actor_options": {"num_cpus": classifier.num_cpus},
+        "max_ongoing_requests": classifier.max_ongoing_requests,
+        "max_surge_percent": ROLL_ONE_AT_A_TIME,
+        "user_config": {"threshold": classifier.threshold},
+        "autoscaling_config": autoscaling(
+            classifier.scaling, plain_policy(classifier.max_ongoing_requests)
+        ),
+    }
+
+
+def gateway_options(config: AppConfig) -> dict[str, Any]:
+    """The Serve options of the gateways, which take over any change of the settings in place."""
+    gateway = config.gateway
+    return {
+        "logging_config": NO_ACCESS_LOG,
+        "ray_actor_options": {"num_cpus": gateway.num_cpus},
+        "max_ongoing_requests": gateway.max_ongoing_requests,
+        "graceful_shutdown_timeout_s": gateway.max_request_s,
+        "max_surge_percent": ROLL_ONE_AT_A_TIME,
+        "user_config": plain(config.model_dump()),
+        "autoscaling_config": autoscaling(
+            gateway.scaling, plain_policy(gateway.max_ongoing_requests)
+        ),
+    }
+
+
 def tier_deployment(name: TierName, config: AppConfig) -> Application:
     """One tier, bound to what its replicas read: the policy too, where they have a way out."""
     tier = config.tiers[name]
-    settings: list[Any] = [name, beside_others(tier).model_dump(exclude=UNREAD_BY_REPLICAS)]
+    settings: list[Any] = [release_of(name, tier)]
     privacy = config.privacy if isinstance(tier.engine, UpstreamConfig) else None
     if privacy is not None:
         settings.append(privacy.model_dump())
-    deployment = serve.deployment(ModelTier, name=TIER_DEPLOYMENTS[name], **tier_options(tier))
-    return versioned(deployment, settings).bind(
-        name, beside_others(without_adapters(tier)), privacy
-    )
+    options = tier_options(tier, config.drain_timeout_s(name))
+    deployment = serve.deployment(ModelTier, name=TIER_DEPLOYMENTS[name], **options)
+    return versioned(deployment, settings).bind(name, beside_others(tier), privacy)
 
 
 def versioned(deployment: Deployment, settings: Any) -> Deployment:
@@ -131,33 +149,10 @@ def versioned(deployment: Deployment, settings: Any) -> Deployment:
     both models again, and a rollback would need room for new replicas beside those it goes back to.
     """
     # Ray 2.60 keeps the option for its own callers since it versions config files by itself.
-    return deployment.options(version=version_of(settings), _internal=True)
+    return deployment.options(version=digest_of(settings), _internal=True)
 
 
-def version_of(settings: Any) -> str:
-    """A digest of settings, the same in every process: sets have an order here."""
-    text = json.dumps(settings, sort_keys=True, default=sorted)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def without_adapters(tier: TierConfig) -> TierConfig:
-    """The same tier before any adapter is loaded."""
-    return tier.model_copy(update={"adapters": {}})
-
-
-def beside_others(tier: TierConfig) -> TierConfig:
-    """The same tier with what lets its engine start where others hold parts of the GPU."""
-    engine = tier.engine
-    if not isinstance(engine, VllmConfig) or not 0 < tier.gpu_share < 1:
-        return tier
-    if {"gpu-memory-utilization", "gpu_memory_utilization"} & set(engine.extra_args):
-        return tier
-    share = {"gpu-memory-utilization": utilization_of_share(tier.gpu_share)}
-    alone = engine.model_copy(update={"extra_args": engine.extra_args | share})
-    return tier.model_copy(update={"engine": alone})
-
-
-def tier_options(tier: TierConfig) -> dict[str, Any]:
+def tier_options(tier: TierConfig, drain_timeout_s: float) -> dict[str, Any]:
     """The Serve options of one tier's deployment."""
     actor: dict[str, Any] = {"num_cpus": tier.num_cpus}
     if tier.num_gpus:
@@ -167,11 +162,14 @@ def tier_options(tier: TierConfig) -> dict[str, Any]:
         "ray_actor_options": actor,
         "max_ongoing_requests": tier.max_ongoing_requests,
         "max_queued_requests": tier.max_queued_requests,
-        "graceful_shutdown_timeout_s": tier.drain_timeout_s,
+        "graceful_shutdown_timeout_s": drain_timeout_s,
         "max_surge_percent": tier.max_surge_percent,
         # Serve's 20 tries keep a model that cannot start from being rolled back for many minutes.
         "max_constructor_retry_count": 3,
-        "user_config": {"adapters": {name: a.path for name, a in tier.adapters.items()}},
+        "user_config": {
+            "adapters": {name: a.path for name, a in tier.adapters.items()},
+            "stall_timeout_s": tier.stall_timeout_s,
+        },
         # The check itself takes microseconds and follows progress; the timeout only has to outlast
         # an event loop that is busy with a burst.
         "health_check_period_s": 5.0,

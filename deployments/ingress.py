@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from ray import serve
 from ray.serve.context import _get_global_client
@@ -28,6 +29,7 @@ from deployments.http.admin import Admin
 from deployments.http.api import build_api
 from deployments.http.api_keys import ApiKeys, nobody_kept
 from deployments.protocol.errors import HostNotAllowed, InvalidApiKey, OriginNotAllowed
+from deployments.replicas.board_client import BoardClient
 from deployments.replicas.classify import ClassifierClient
 from deployments.replicas.health import RunningCounts, TierHealth, answering
 from deployments.replicas.relay import RelayPort
@@ -54,31 +56,33 @@ class GatewayIngress:
         self,
         config: AppConfig,
         classifier: DeploymentHandle,
+        board: DeploymentHandle,
         small: DeploymentHandle,
         large: DeploymentHandle,
-        accounts: DeploymentHandle | None = None,
+        *accounts: DeploymentHandle,
     ) -> None:
         context = serve.get_replica_context()
         self._health = TierHealth(
-            lambda: count_running(context.app_name),
-            config.gateway.health_poll_s,
-            frozenset(n for n, t in config.tiers.items() if t.scaling.min_replicas == 0),
+            lambda: count_running(context.app_name), config.gateway.health_poll_s
         )
         self._relay = RelayPort(get_node_ip_address())
         self._metrics = RequestMetrics()
         self._ledger = self._open_ledger(config, context.replica_tag)
         self._owner = None
-        if accounts is not None:
+        if accounts:
             tag, running = context.replica_tag, self._health.running
-            self._owner = OwnerClient(config, accounts, tag, running, self._metrics.lines_lost)
+            self._owner = OwnerClient(config, accounts[0], tag, running, self._metrics.lines_lost)
+        self._scorer = ClassifierClient(classifier, config.classifier.timeout_s)
+        self._state = LocalState(config)
+        self._board = BoardClient(board, context.replica_tag, self._state)
         ports = Ports(
-            scorer=ClassifierClient(classifier, config.classifier.timeout_s),
+            scorer=self._scorer,
             tiers={
                 "small": TierClient("small", small, self._health, self._relay),
                 "large": TierClient("large", large, self._health, self._relay),
             },
             health=self._health,
-            state=LocalState(config),
+            state=self._state,
             settle=Settlement(
                 [self._keep, self._keep_line, self._metrics.observe],
                 self._metrics.accounting_failed,
@@ -88,9 +92,20 @@ class GatewayIngress:
         )
         self._gateway = Gateway(config, ports)
 
-    def reconfigure(self, user_config: dict[str, dict[TierName, dict[str, str | None]]]) -> None:
-        """Serve calls it after the start and whenever the adapters change."""
-        self._gateway.names.adapters = user_config["adapters"]
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Serve calls it after the start and whenever settings change; nothing restarts.
+
+        `user_config` is an `AppConfig` document, or the part of one that differs.
+        """
+        config = self._gateway.config.changed(user_config)
+        self._health.may_be_zero = frozenset(
+            name for name, tier in config.tiers.items() if tier.scaling.min_replicas == 0
+        )
+        self._scorer.timeout_s = config.classifier.timeout_s
+        self._state.configure(config)
+        if self._owner is not None:
+            self._owner.configure(config)
+        self._gateway.configure(config)
 
     def __serve_build_asgi_app__(self) -> Starlette:
         host = listens_on()
@@ -114,6 +129,7 @@ class GatewayIngress:
             self._admin_keys.start()
         if self._owner is not None:
             await self._begin(self._owner.accounts)
+        await self._board.start()
         # The relay's connections are plain: where Ray's are not, answers stay on them.
         if not ray_uses_tls():
             await self._relay.start()

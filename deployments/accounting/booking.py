@@ -59,9 +59,13 @@ class OpenExchanges:
     """The requests that run at this gateway: what is booked of them if it dies."""
 
     def __init__(self, large: Price, config_hash: str) -> None:
+        self.configure(large, config_hash)
+        self._open: dict[str, Exchange] = {}
+
+    def configure(self, large: Price, config_hash: str) -> None:
+        """Book at this price of the large tier, under these settings, from now on."""
         self._large = large
         self._config_hash = config_hash
-        self._open: dict[str, Exchange] = {}
 
     def opened(self, exchange: Exchange) -> None:
         """Note a request that was admitted."""

@@ -35,6 +35,8 @@ class Attempt:
     model: str
     price: Price
     started_s: float
+    # The digest of the release that answers, by its own word; empty until then.
+    release: str = ""
     usage: Usage = NO_USAGE
     total_s: float | None = None
     # `ok`, `empty`, `cancelled`, or an error's code; None while it runs.

@@ -35,11 +35,14 @@ class OwnerClient:
         plain = {"request_serialization": "pickle", "response_serialization": "pickle"}
         self._turn = handle.options(method_name="turn", **plain)
         self._question = handle.options(method_name="ask", **plain)
-        config_hash = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]
-        self.open = OpenExchanges(Price.of(config.large), config_hash)
+        self.open = OpenExchanges(Price.of(config.large), _hash(config))
         sources = Sources(self.open.records, lambda: {tier: running(tier) for tier in TIERS})
         capped = any(config.accounts.usd.nano_usd())
         self.accounts = Accounts(gateway, self._say, sources, lost, capped)
+
+    def configure(self, config: AppConfig) -> None:
+        """Book by these settings from now on."""
+        self.open.configure(Price.of(config.large), _hash(config))
 
     def settle(self, exchange: Exchange) -> None:
         """Keep a request that is over, and free what was held for it."""
@@ -57,3 +60,7 @@ class OwnerClient:
     async def _say(self, report: bytes) -> bytes:
         reply: bytes = await self._turn.remote(report)
         return reply
+
+
+def _hash(config: AppConfig) -> str:
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]

@@ -30,12 +30,16 @@ class Gateway:
     """Answers requests from two tiers, the small one first."""
 
     def __init__(self, config: AppConfig, ports: Ports) -> None:
-        self.config = config
         self.ports = ports
+        self.configure(config)
+
+    def configure(self, config: AppConfig) -> None:
+        """Answer by these settings from now on; what was admitted before is answered as it was."""
+        self.config = config
         self.names = ModelNames(config)
-        self.deciding = Deciding(config, self.names, ports)
-        self.paying = Paying(config, ports.accounts)
-        self.attempts = Attempts(self.paying, self.names, ports, self.deciding.tiers)
+        self.deciding = Deciding(config, self.names, self.ports)
+        self.paying = Paying(config, self.ports.accounts)
+        self.attempts = Attempts(self.paying, self.names, self.ports, self.deciding.tiers)
 
     def admit(self, request: ParsedRequest, hints: Hints, started_s: float) -> "Answering":
         """The request's answer, to be opened inside an `async with`.
@@ -95,7 +99,9 @@ class Answering:
         self.request = request
         self.exchange = exchange
         self._gateway = gateway
-        self._deciding = gateway.deciding
+        # As they are now: settings may change meanwhile.
+        self._deciding, self._attempts = gateway.deciding, gateway.attempts
+        self._paying = gateway.paying
         self._hints = hints
         self._opened: Opened | None = None
 
@@ -161,7 +167,7 @@ class Answering:
         domain = case.domain(exchange.score)
         job = Job(self.request, case.asked, domain, hints.request_id, deadline_s, paid)
         try:
-            opened = await self._gateway.attempts.open(decided.route, job, exchange)
+            opened = await self._attempts.open(decided.route, job, exchange)
         except EngineKilled:
             self._deciding.engine_died(self.request, hints, DEATHS)
             raise
@@ -172,7 +178,7 @@ class Answering:
 
     async def _admit(self, case: Case, seconds: float) -> Paid:
         self._gateway.ports.opened(self.exchange)
-        return await self._gateway.paying.admit(case, self.exchange, seconds)
+        return await self._paying.admit(case, self.exchange, seconds)
 
     async def _score(self, case: Case) -> None:
         if self._deciding.judged(case):

@@ -154,4 +154,4 @@ def take(attempt: Attempt, chunk: Chunk) -> None:
     """Book what a chunk says, before anything can happen to it."""
     attempt.usage = chunk.usage
     if chunk.model:
-        attempt.model = chunk.model
+        attempt.model, attempt.release = chunk.model, chunk.release

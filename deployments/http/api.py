@@ -53,7 +53,7 @@ def build_api(
             Path("/v1/models", api.guarded(api.models), methods=["GET"]),
             Path("/v1/models/{model:path}", api.guarded(api.model), methods=["GET"]),
             *(admin.routes(api.guarded) if admin else ()),
-            *Probes(config.tiers, running).routes(),
+            *Probes(lambda: gateway.config.tiers, running).routes(),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _internal_error},
     )

@@ -147,6 +147,7 @@ def response_headers(exchange: Exchange, parsed: ParsedRequest, debug: bool) -> 
         headers["x-smallfirst-score"] = f"{score.complexity:.4f}"
     if debug:
         headers["x-smallfirst-attempts"] = str(len(exchange.attempts))
+        headers["x-smallfirst-release"] = last.release if last else ""
         named = parsed.ignored[:MAX_IGNORED_NAMES]
         headers["x-smallfirst-ignored-fields"] = ",".join(map(_header_safe, named))
         headers["x-smallfirst-ignored-count"] = str(len(parsed.ignored))

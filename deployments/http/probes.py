@@ -17,8 +17,11 @@ class Probes:
     """Whether this process lives, whether it can answer, and what it is."""
 
     def __init__(
-        self, tiers: Mapping[TierName, TierConfig], running: Callable[[TierName], int]
+        self,
+        tiers: Callable[[], Mapping[TierName, TierConfig]],
+        running: Callable[[TierName], int],
     ) -> None:
+        """`tiers` are those of now."""
         self._tiers = tiers
         self._running = running
         self._about = {"name": "smallfirst", "version": _version(), "api": "/v1"}
@@ -50,22 +53,22 @@ class Probes:
 
     async def health(self, request: Request) -> Response:
         """`GET /health`, `GET /ping`: some tier is up, so that requests are answered; else 503."""
-        up = any(self._up(name) for name in self._tiers)
+        up = any(self._up(name) for name in self._tiers())
         return _json(request, {"status": "ok" if up else "unavailable"}, 200 if up else 503)
 
     async def readyz(self, request: Request) -> Response:
         """`GET /readyz`: every tier that must be up is up, else 503; with replica counts, and the
         local cluster's mark, by which `smallfirst swap` finds it."""
         tiers = {
-            name: {"up": self._up(name), "replicas": self._running(name)} for name in self._tiers
+            name: {"up": self._up(name), "replicas": self._running(name)} for name in self._tiers()
         }
-        ready = all(map(self._up, self._tiers))
+        ready = all(map(self._up, tiers))
         status = "ok" if ready else "unavailable"
         body = {"status": status, "tiers": tiers, "cluster": cluster_mark()}
         return _json(request, body, 200 if ready else 503)
 
     def _up(self, name: TierName) -> bool:
-        return self._running(name) > 0 or self._tiers[name].scaling.min_replicas == 0
+        return self._running(name) > 0 or self._tiers()[name].scaling.min_replicas == 0
 
 
 def _json(request: Request, body: object, status: int = 200) -> Response:

@@ -39,8 +39,6 @@ def bounds(overlay: Overlay) -> Iterator[Bound]:
     longest_s = overlay.app.gateway.max_request_s
     http = overlay.serve_config.get("http_options") or {}
     yield Bound("http_options.request_timeout_s", http.get("request_timeout_s") or 1e9, longest_s)
-    for name, tier in overlay.app.tiers.items():
-        yield Bound(f"{name}.drain_timeout_s", tier.drain_timeout_s, longest_s)
     spec = overlay.rayservice["spec"]
     deletion_s = spec.get("rayClusterDeletionDelaySeconds", 60)
     yield Bound("rayClusterDeletionDelaySeconds", deletion_s, longest_s + UNHEARD_S)

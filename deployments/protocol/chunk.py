@@ -3,6 +3,9 @@ the gateway must know of them without reading them again."""
 
 from typing import NamedTuple
 
+# Seconds between two accounts of a document that is being made: chunks without data.
+PROGRESS_S = 1.0
+
 
 class Usage(NamedTuple):
     """Tokens of one generation, so far or in all."""
@@ -39,6 +42,8 @@ class Chunk(NamedTuple):
     # replicas can stand side by side. Empty where it was said before.
     model: str = ""
     done: bool = False
+    # The digest of the release that answered, beside its name: 16 hexadecimal digits, or empty.
+    release: str = ""
 
 
 def joined(first: Chunk, then: Chunk) -> Chunk:
@@ -51,4 +56,5 @@ def joined(first: Chunk, then: Chunk) -> Chunk:
         then.logprobs or first.logprobs,
         first.model or then.model,
         then.done,
+        first.release or then.release,
     )

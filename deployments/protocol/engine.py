@@ -5,7 +5,7 @@ and `upstream.engine` (an OpenAI-compatible endpoint).
 """
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from deployments.protocol.chunk import Chunk
@@ -31,6 +31,15 @@ class EngineRequest:
     timeout_s: float | None = None
     # The adapter that is to answer; None: the tier's own model.
     adapter: str | None = None
+
+    def after(self, waited_s: float) -> "EngineRequest":
+        """The request with the time that is left after a wait, by two nodes' clocks.
+
+        A wait that is no wait, or longer than the request had, says that the clocks do not agree.
+        """
+        if self.timeout_s is None or not 0 < waited_s < self.timeout_s:
+            return self
+        return replace(self, timeout_s=self.timeout_s - waited_s)
 
     @property
     def stream(self) -> bool:

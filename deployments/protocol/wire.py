@@ -23,10 +23,12 @@ from deployments.protocol.errors import (
 VERSION = 1
 
 # Version, flags, bytes before the data, prompt tokens, completion tokens, bytes of the finish
-# reason and of the model's name. What a later release adds stands between the name and the data.
+# reason and of the model's name. Then log-probabilities, reason, name and release, as flagged; what
+# a later release adds stands between these and the data.
 _HEAD = struct.Struct("<BBHQQBH")
 _LOGPROBS = struct.Struct("<ddQ")
-_CONTENT, _DONE, _HAS_LOGPROBS, _ERROR = 1, 2, 4, 8
+_CONTENT, _DONE, _HAS_LOGPROBS, _ERROR, _HAS_RELEASE = 1, 2, 4, 8, 16
+_RELEASE_BYTES = 8
 
 
 def encode(chunk: Chunk) -> bytes:
@@ -37,10 +39,11 @@ def encode(chunk: Chunk) -> bytes:
         flags |= _HAS_LOGPROBS
         tail = _LOGPROBS.pack(*chunk.logprobs)
     finish = (chunk.finish_reason or "").encode()
-    model = chunk.model.encode()
-    size = _HEAD.size + len(tail) + len(finish) + len(model)
+    model, release = chunk.model.encode(), bytes.fromhex(chunk.release)
+    flags |= _HAS_RELEASE * bool(release)
+    size = _HEAD.size + len(tail) + len(finish) + len(model) + len(release)
     head = _HEAD.pack(VERSION, flags, size, *chunk.usage, len(finish), len(model))
-    return b"".join((head, tail, finish, model, chunk.data))
+    return b"".join((head, tail, finish, model, release, chunk.data))
 
 
 def encode_error(error: ServingError) -> bytes:
@@ -74,14 +77,17 @@ def decode(frame: bytes) -> Chunk:
         logprobs = Logprobs(*_LOGPROBS.unpack_from(frame, at))
         at += _LOGPROBS.size
     model_at = at + finish_size
+    release_at = model_at + model_size
+    release = frame[release_at : release_at + _RELEASE_BYTES] if flags & _HAS_RELEASE else b""
     return Chunk(
         frame[size:],
         Usage(prompt, completion),
         bool(flags & _CONTENT),
         frame[at:model_at].decode() or None,
         logprobs,
-        frame[model_at : model_at + model_size].decode(),
+        frame[model_at:release_at].decode(),
         bool(flags & _DONE),
+        release.hex(),
     )
 
 

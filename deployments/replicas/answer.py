@@ -1,6 +1,8 @@
 """One answer as the gateway reads it: the Serve call that makes it and the frames that bring it."""
 
 import asyncio
+import time
+from dataclasses import replace
 from typing import Any
 
 from grpc import RpcError
@@ -58,6 +60,7 @@ class Answer:
         self._opening: Chunk | None = None
         late = DeadlineExceeded("The deadline passed before the answer was complete.")
         loop = asyncio.get_running_loop()
+        self._deadline_s = deadline_s
         self._timers = [loop.call_at(deadline_s, self._inbox.fail, late)]
         self._call = asyncio.create_task(self._follow(handle, request))
         # The name under which the replica serves what answers.
@@ -119,7 +122,10 @@ class Answer:
 
     async def _follow(self, handle: DeploymentHandle, request: EngineRequest) -> None:
         """The call, to its end: the frames that come over it, and how it ends."""
-        asked = wire.encode_request(request)
+        # Tries before this one, and the wait for this one, took of the time that the request has.
+        left_s = max(0.0, self._deadline_s - asyncio.get_running_loop().time())
+        asked = wire.encode_request(replace(request, timeout_s=left_s))
+        asked["sent_s"] = time.time()
         if self._address is not None:
             asked["relay"] = tuple(self._address)
         try:

@@ -57,6 +57,12 @@ class ClassifierReplica:
         self._gauges = DriftGauges()
         self._thread = ThreadPoolExecutor(1, "score")
 
+    def reconfigure(self, user_config: dict[str, float]) -> None:
+        """Serve calls it after the start and whenever the threshold changes: drift is judged by it,
+        requests by the gateway's."""
+        if self._watch is not None:
+            self._watch.threshold = user_config.get("threshold", self._watch.threshold)
+
     async def score(self, text: str) -> Score:
         """The score of a text that `classifier.flatten` made."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._score, text)
@@ -92,7 +98,7 @@ class ClassifierClient:
 
     def __init__(self, handle: DeploymentHandle, timeout_s: float) -> None:
         self._handle = handle.options(method_name="score")
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._failures = 0
         self._passed_by = 0
 
@@ -108,7 +114,7 @@ class ClassifierClient:
                 return None
         response: Any = None
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 response = self._handle.remote(classifier.flatten(conversation))
                 score: Score = await response
         except BaseException as error:

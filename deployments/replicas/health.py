@@ -49,11 +49,11 @@ class TierHealth:
         self,
         count_running: Callable[[], RunningCounts],
         poll_s: float,
-        may_be_zero: frozenset[TierName],
+        may_be_zero: frozenset[TierName] = frozenset(),
     ) -> None:
         self._count_running = count_running
         self._poll_s = poll_s
-        self._may_be_zero = may_be_zero
+        self.may_be_zero = may_be_zero
         self._running: dict[TierName, int] = {}
         self._silent = False
         self._asked_at_s = 0.0
@@ -114,7 +114,7 @@ class TierHealth:
             if count is None:
                 continue
             self._running[tier] = count
-            down = count == 0 and tier not in self._may_be_zero
+            down = count == 0 and tier not in self.may_be_zero
             if down and not event.is_set():
                 log.warning("tier %s has no running replica", tier)
             (event.set if down else event.clear)()

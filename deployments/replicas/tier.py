@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import logging
+import math
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,7 +14,7 @@ from typing import Any
 
 from deployments.protocol import wire
 from deployments.protocol.chunk import Chunk, joined
-from deployments.protocol.engine import AdapterEngine, Engine, EngineLoad, EngineRequest
+from deployments.protocol.engine import AdapterEngine, Engine, EngineRequest
 from deployments.protocol.errors import (
     AdapterNotLoaded,
     EngineDead,
@@ -21,12 +23,14 @@ from deployments.protocol.errors import (
 )
 from deployments.replicas.beat import Beat
 from deployments.replicas.gauges import EngineGauges
+from deployments.replicas.progress import Progress
 from deployments.replicas.relay import Address, RelayLinks
 from deployments.replicas.start_lock import start_lock
-from deployments.settings.app import TierConfig
+from deployments.settings.app import TierConfig, TierName
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import audit_key, secret, set_defaults, visible_gpus
 from deployments.settings.privacy import PrivacyConfig
+from deployments.settings.release import release_of
 from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.settings.upstream import UpstreamConfig
 from deployments.settings.vllm import VllmConfig
@@ -38,8 +42,6 @@ log = logging.getLogger("ray.serve")
 # process is gone at once, but one whose health check fails only after three checks (28 s of errors,
 # measured), and then lets its requests wait until they have drained.
 WATCH_S = 0.2
-# The longest time that one look may count: a few looks of a busy event loop.
-MAX_LOOK_S = 1.0
 # From a dead engine to the end of its replica: what the requests in it are told must have left.
 LAST_WORDS_S = 0.1
 # Chunks a second that a replica with a few streams sends, and the longest it waits to merge tokens:
@@ -52,17 +54,20 @@ class ModelTier:
     """Runs one engine and answers the gateway."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it: a replica is ready when its model is
-        self, name: str, config: TierConfig, privacy: PrivacyConfig | None = None
+        self, name: TierName, config: TierConfig, privacy: PrivacyConfig | None = None
     ) -> None:
         self._name = name
         self._config = config
-        self._engine = build_engine(config, privacy or PrivacyConfig())
+        self._release = release_of(name, config)
         self._adapters: frozenset[str] = frozenset()
+        self._stall_timeout_s = config.stall_timeout_s
         self._completed = 0
         self._progress = Progress()
         self._links = RelayLinks()
         self._beat = Beat()
         self._gauges = EngineGauges()
+        self._watch: asyncio.Task[None] | None = None
+        self._engine = build_engine(config, privacy or PrivacyConfig())
         if self._config.stand_in:
             log.warning(
                 "tier %s: %r is a stand-in; set %s.engine to your model or endpoint",
@@ -79,8 +84,11 @@ class ModelTier:
         gc.freeze()
 
     async def __del__(self) -> None:
-        """Serve awaits it after the last request is drained."""
-        self._watch.cancel()
+        """Serve awaits it after the last request is drained, and where the start failed."""
+        if not hasattr(self, "_engine"):
+            return
+        if self._watch is not None:
+            self._watch.cancel()
         self._links.close()
         await self._engine.stop()
 
@@ -108,11 +116,14 @@ class ModelTier:
 
     async def _frames(self, asked: dict[str, Any]) -> AsyncGenerator[bytes, None]:
         try:
-            request = self._under_own_name(wire.decode_request(asked))
+            waited_s = time.time() - asked.get("sent_s", math.inf)
+            request = self._under_own_name(wire.decode_request(asked).after(waited_s))
             name = request.body["model"]
             async with aclosing(self._gathered(request)) as chunks:
                 async for chunk in chunks:
-                    yield wire.encode(chunk._replace(model=name) if name else chunk)
+                    if name:
+                        chunk = chunk._replace(model=name, release=self._release)
+                    yield wire.encode(chunk)
                     name = ""
         except ServingError as error:
             yield wire.encode_error(error)
@@ -141,11 +152,11 @@ class ModelTier:
                     held = chunk if held is None else joined(held, chunk)
                     if chunk.done:
                         break
-                    if not request.stream or not chunk.content or chunk.finish_reason:
+                    if not goes_out(request, chunk):
                         continue
                     yield held
                     held = None
-                    if pause_s := merge_pause_s(self._engine.load().running):
+                    if request.stream and (pause_s := merge_pause_s(self._engine.load().running)):
                         await self._beat.wait(pause_s)
         except ServingError:
             if held is not None and request.stream:
@@ -154,9 +165,11 @@ class ModelTier:
         if held is not None:
             yield held
 
-    async def reconfigure(self, user_config: dict[str, dict[str, str]]) -> None:
-        """Serve calls it after the start and whenever the adapters change: nothing restarts."""
-        adapters = user_config["adapters"]
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Serve calls it after the start and whenever `adapters` or `stall_timeout_s` change:
+        nothing restarts."""
+        self._stall_timeout_s = user_config.get("stall_timeout_s", self._config.stall_timeout_s)
+        adapters: dict[str, str] = user_config.get("adapters", {})
         if isinstance(self._engine, AdapterEngine):
             await self._engine.set_adapters(adapters)
         elif adapters:
@@ -183,7 +196,7 @@ class ModelTier:
         """Why this replica can answer nothing more; None while it can."""
         if self._engine.dead():
             return "engine died"
-        if self._progress.stalled_s > self._config.stall_timeout_s:
+        if self._progress.stalled_s > self._stall_timeout_s:
             return f"no progress for {self._progress.stalled_s:.0f} s"
         return None
 
@@ -205,27 +218,12 @@ class ModelTier:
         os._exit(1)
 
 
-class Progress:
-    """How long an engine with work has made no step. Progress, not latency: a slow engine is not
-    stuck."""
+def goes_out(request: EngineRequest, chunk: Chunk) -> bool:
+    """Whether a chunk that does not end the answer is sent by itself.
 
-    def __init__(self) -> None:
-        self.stalled_s = 0.0
-        self._seen = -1
-        self._looked_at_s = 0.0
-
-    def look(self, load: EngineLoad, now_s: float) -> None:
-        """Take over the engine's counts; to be called often.
-
-        Time in which nobody looked counts for one look only: a process that was stopped has not
-        seen its engine's messages, which says nothing of the engine.
-        """
-        passed_s = min(now_s - self._looked_at_s, MAX_LOOK_S)
-        self._looked_at_s = now_s
-        if load.progress != self._seen or not (load.running or load.waiting):
-            self._seen, self.stalled_s = load.progress, 0.0
-        else:
-            self.stalled_s += passed_s
+    Of a document nothing can be sent, but what it has cost so far is booked.
+    """
+    return bool(chunk.content and not chunk.finish_reason) if request.stream else not chunk.data
 
 
 def merge_pause_s(running: int) -> float:

@@ -151,6 +151,29 @@ class HeldRate:
             self._claims[min(max(step, 0), STEPS)] += count
         self._count(others.requests, others.escalated)
 
+    def inherit(self, others: Traffic) -> None:
+        """Begin where others are: their claims, as many as the quantile is of, in place of what
+        training saw."""
+        told = sum(others.claims.values())
+        if not told:
+            return
+        window = float(self._claims.sum())
+        self._claims *= self._keep**told
+        for step, count in others.claims.items():
+            self._claims[min(max(step, 0), STEPS)] += count * min(1.0, window / told)
+        self._requests += others.requests
+        self._move()
+
+    def configure(self, config: Escalation, trained: float) -> None:
+        """Hold another target from now on, beginning at the threshold that the settings name; what
+        was counted stays counted."""
+        if (config, trained) == (self._config, self._trained):
+            return
+        seen, requests = self.seen, self._requests
+        HeldRate.__init__(self, config, trained)
+        self._seen_requests, self._seen_escalated = seen.requests, seen.escalated
+        self._seen_claims, self._requests = dict(seen.claims), requests
+
     def _count(self, requests: int, escalated: int) -> None:
         target = self._config.target_rate
         self._requests += requests

@@ -1,11 +1,12 @@
 """Requests under which engines died: refused for a while, so that a retry kills no more of them."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
 import orjson
+
+from deployments.routing.sharing import Remembered
 
 # Of two deaths one may have been another's doing: whoever was on that engine died with it.
 DEATHS = 2
@@ -20,32 +21,30 @@ class Killers:
     """Counts deaths by a request's prints, bounded in number and time."""
 
     def __init__(self, capacity: int = 1000) -> None:
-        self._capacity = capacity
-        # Deaths and the time of the last; the one that is longest ago comes first.
-        self._deaths: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+        # Deaths, and when the last one was.
+        self.deaths = Remembered(capacity)
 
     def __len__(self) -> int:
-        return len(self._deaths)
+        return len(self.deaths)
 
     def died(self, prints: Iterable[bytes], deaths: int, now_s: float) -> None:
         """Count engines that died while they held the request."""
         for print_ in prints:
-            before, last_s = self._deaths.pop(print_, (0, now_s))
-            fresh = now_s - last_s <= LONGEST_S
-            self._deaths[print_] = (deaths + before * fresh, now_s)
-        while len(self._deaths) > self._capacity:
-            self._deaths.popitem(last=False)
+            before = self.deaths.get(print_)
+            fresh = before is not None and now_s - before.stamp_s <= LONGEST_S
+            self.deaths.put(print_, deaths + (before.value if before and fresh else 0), now_s)
 
     def refused_s(self, prints: Iterable[bytes], now_s: float) -> float:
         """For how much longer the request is refused; 0: it is not."""
         return max((self._left_s(print_, now_s) for print_ in prints), default=0.0)
 
     def _left_s(self, print_: bytes, now_s: float) -> float:
-        deaths, last_s = self._deaths.get(print_, (0, now_s))
-        if deaths < DEATHS:
+        known = self.deaths.get(print_)
+        deaths: int = known.value if known else 0
+        if known is None or deaths < DEATHS:
             return 0.0
         refused_s = min(REFUSED_S * 2.0 ** min(deaths - DEATHS, 16), LONGEST_S)
-        return max(0.0, last_s + refused_s - now_s)
+        return max(0.0, known.stamp_s + refused_s - now_s)
 
 
 def prints_of(caller: bytes, request_id: str, endpoint: str, body: dict[str, Any]) -> list[bytes]:

@@ -8,7 +8,7 @@ from deployments.settings.app import AppConfig, TierName
 
 
 class ModelNames:
-    """`auto`, the tiers, their models, and the adapters of now."""
+    """`auto`, the tiers, their models, and their adapters."""
 
     def __init__(self, config: AppConfig) -> None:
         self._tiers: dict[str, TierName] = {"small": "small", "large": "large"}
@@ -17,8 +17,11 @@ class ModelNames:
             name: tier.model for name, tier in config.tiers.items()
         }
         self._fixed = _fixed_listing(config)
-        self.adapters: dict[TierName, dict[str, str | None]] = {"small": {}, "large": {}}
-        """Names and domains by tier; set whenever the adapters change."""
+        self.adapters: dict[TierName, dict[str, str | None]] = {
+            name: {adapter: about.domain for adapter, about in tier.adapters.items()}
+            for name, tier in config.tiers.items()
+        }
+        """Names and domains by tier."""
 
     def known(self, model: str) -> bool:
         """Whether a client may ask for this name."""

@@ -1,9 +1,9 @@
 """What earlier requests of a session or of a turn decided, for a while."""
 
 import hashlib
-from collections import OrderedDict
 from typing import NamedTuple
 
+from deployments.routing.sharing import Remembered
 from deployments.settings.app import TierName
 
 KEY_BYTES = 16
@@ -24,32 +24,30 @@ class Sessions:
     """
 
     def __init__(self, ttl_s: float, capacity: int = 100_000) -> None:
-        self._ttl_s = ttl_s
-        self._capacity = capacity
-        # The one used longest ago comes first.
-        self._bound: OrderedDict[bytes, tuple[float, Binding]] = OrderedDict()
+        self.ttl_s = ttl_s
+        # An ended session is one bound to nothing, so that the other gateways hear of its end.
+        self.bound = Remembered(capacity)
 
     def __len__(self) -> int:
-        return len(self._bound)
+        return len(self.bound)
 
     def get(self, key: bytes | None, now_s: float) -> Binding | None:
         """What is bound to the key and still warm."""
-        found = self._bound.get(key) if key is not None else None
-        return found[1] if found is not None and now_s - found[0] <= self._ttl_s else None
+        found = self.bound.get(key) if key is not None else None
+        if found is None or found.value is None or now_s - found.stamp_s > self.ttl_s:
+            return None
+        return Binding(*found.value)
 
     def put(self, key: bytes, binding: Binding, now_s: float) -> None:
         """Bind the key, or keep it warm; what is cold by now is dropped."""
-        self._bound[key] = (now_s, binding)
-        self._bound.move_to_end(key)
-        while len(self._bound) > self._capacity or self._oldest_s() < now_s - self._ttl_s:
-            self._bound.popitem(last=False)
+        self.bound.put(key, tuple(binding), now_s)
+        self.bound.drop_before(now_s - self.ttl_s)
 
-    def forget(self, key: bytes) -> None:
+    def forget(self, key: bytes, now_s: float) -> None:
         """End the session."""
-        self._bound.pop(key, None)
-
-    def _oldest_s(self) -> float:
-        return next(iter(self._bound.values()))[0]
+        # Most keys that end were never bound: only what was is worth a word.
+        if self.bound.get(key) is not None:
+            self.bound.put(key, None, now_s)
 
 
 def session_key(caller: bytes, session: str) -> bytes:

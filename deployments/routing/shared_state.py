@@ -1,23 +1,64 @@
-"""State that all gateways of an application share, as far as one process can hold it."""
+"""State that all gateways of an application share, as one of them holds it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from deployments.routing.budget import Budget
-from deployments.routing.held_rate import HeldRate, RateState
+from deployments.routing.held_rate import HeldRate, RateState, Traffic
 from deployments.routing.killers import Killers
 from deployments.routing.sessions import Binding, Sessions
+from deployments.routing.sharing import Remembered, Said, Summary
 from deployments.settings.app import AppConfig
 
 
+class RateSummary:
+    """What gateways tell each other of the requests that may escalate."""
+
+    def __init__(self, held: HeldRate) -> None:
+        self._held = held
+        self._heard: dict[str, Traffic] = {}
+        self._first = True
+
+    def say(self) -> tuple[int, int, dict[int, int]]:
+        """All that was counted here since the start."""
+        seen = self._held.seen
+        return seen.requests, seen.escalated, dict(seen.claims)
+
+    def hear(self, others: Sequence[Said]) -> None:
+        """Count what came since each was heard last; begin where they are, the first time."""
+        first, self._first = self._first, False
+        for gateway, _, summary in others:
+            told = Traffic(*summary)
+            news = told - self._heard.get(gateway, Traffic())
+            self._heard[gateway] = told
+            (self._held.inherit if first else self._held.heard)(news)
+
+
 class LocalState:
-    """`SharedState` of one gateway alone; a restart begins anew."""
+    """`SharedState` as far as this gateway knows it: complete while it is alone.
+
+    What stands in `summaries` and `entries` is exchanged with the other gateways beside the path
+    of a request (`replicas.board_client`); nothing here waits for that.
+    """
 
     def __init__(self, config: AppConfig) -> None:
         self._budget = Budget(config.escalation)
         self.held = HeldRate(config.escalation, config.classifier.threshold)
-        """What is told to the other gateways (`seen`), and takes over what they tell (`heard`)."""
         self._sessions = Sessions(config.gateway.session_ttl_s)
         self._killers = Killers()
+        self.summaries: dict[str, Summary] = {
+            "budget": self._budget,
+            "rate": RateSummary(self.held),
+        }
+        self.entries: dict[str, Remembered] = {
+            "bindings": self._sessions.bound,
+            "deaths": self._killers.deaths,
+        }
+
+    def configure(self, config: AppConfig) -> None:
+        """Hold other limits from now on, and forget nothing."""
+        self._budget.configure(config.escalation)
+        self.held.configure(config.escalation, config.classifier.threshold)
+        self._sessions.ttl_s = config.gateway.session_ttl_s
 
     @property
     def rate(self) -> RateState:
@@ -54,7 +95,7 @@ class LocalState:
     def bind(self, key: bytes, binding: Binding | None, now_s: float) -> None:
         """Remember where a session or turn was answered; None: forget it."""
         if binding is None:
-            self._sessions.forget(key)
+            self._sessions.forget(key, now_s)
         else:
             self._sessions.put(key, binding, now_s)
 

@@ -6,17 +6,18 @@ environment (`environment.py`), and a config only names the variable.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from autoscale.packing.plan import gpu_share
-from autoscale.parameters import Parameters
 from deployments.settings.access import Auth, HostPattern, Origin
 from deployments.settings.accounts import AccountsConfig
 from deployments.settings.api_key import Usd
 from deployments.settings.config_mistake import ConfigError, first_mistake
 from deployments.settings.escalation import Escalation
+from deployments.settings.group import Settings
 from deployments.settings.prices import check_pair
 from deployments.settings.privacy import Egress, PrivacyConfig, check_egress
+from deployments.settings.scaling import Scaling
 from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.settings.upstream import UpstreamConfig
 from deployments.settings.vllm import VllmConfig
@@ -27,38 +28,11 @@ Need = Capability | Literal["vllm"]
 TierName = Literal["small", "large"]
 
 
-class Settings(BaseModel):
-    """A frozen group of settings that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
+# Response headers carry it.
+ServedName = Annotated[str, Field(min_length=1, pattern=r"^[\x21-\x7e]+$")]
 EngineConfig = Annotated[
     VllmConfig | SimulatedEngineConfig | UpstreamConfig, Field(discriminator="kind")
 ]
-
-
-class Scaling(Settings):
-    """How many replicas: bounds, and the queue-depth policy's parameters."""
-
-    min_replicas: int = Field(1, ge=0)
-    """Replicas kept while idle. 0 saves the GPU and costs a cold start."""
-    max_replicas: int = Field(1, ge=1)
-    """Replicas at most; with `gpu_share` this bounds the GPUs held."""
-    look_back_period_s: float = Field(3.0, gt=0)
-    """Window of the averaged counts, seconds. Ray's default of 30 answers a step after 31 s."""
-    metrics_interval_s: float = Field(1.0, gt=0)
-    """How often replicas and handles report, seconds. Ray's default of 10 hides a burst."""
-    policy_kwargs: dict[str, Any] = {}
-    """Settings of the queue-depth policy, explained in `autoscale/parameters.py`. What this config
-    knows already (slots per replica, replicas per GPU) is filled in."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Scaling":
-        if self.min_replicas > self.max_replicas:
-            raise ValueError("min_replicas is above max_replicas: raise max_replicas")
-        Parameters.from_kwargs(self.policy_kwargs)
-        return self
 
 
 class AdapterConfig(Settings):
@@ -67,19 +41,19 @@ class AdapterConfig(Settings):
     path: str = Field(min_length=1)
     """Adapter folder on every node (`adapter_config.json`, `adapter_model.safetensors`)."""
     domain: str | None = None
-    """`auto` requests that the classifier puts into this domain go to the adapter when they go to
-    its tier; null: only requests that name it."""
+    """`auto` requests that the classifier puts into this domain, one of `classifier.domains`, go to
+    the adapter when they go to its tier; null: only requests that name it."""
 
 
 class TierConfig(Settings):
     """One tier: a model behind one interface, and the replicas that run it."""
 
-    model: str = Field(min_length=1, pattern=r"^[\x21-\x7e]+$")
+    model: ServedName
     """The served name: what `/v1/models` lists and a client may ask for. Printable ASCII without
     spaces, because response headers carry it."""
     engine: EngineConfig
     """What a replica runs."""
-    adapters: dict[str, AdapterConfig] = {}
+    adapters: dict[ServedName, AdapterConfig] = Field({})
     """Adapters by the name that clients ask for. Adding or removing one restarts nothing."""
     scaling: Scaling = Scaling()
     """How many replicas."""
@@ -112,8 +86,8 @@ class TierConfig(Settings):
     stall_timeout_s: float = Field(60.0, gt=0)
     """A replica with work but no progress for this long is unhealthy. Progress, not latency: a slow
     engine is not a dead one. Longer than the longest prefill."""
-    drain_timeout_s: float = Field(120.0, gt=0)
-    """How long a stopping replica may finish its generations."""
+    drain_timeout_s: float | None = Field(None, gt=0)
+    """How long a stopping replica may finish its answers, seconds. Null: `gateway.max_request_s`."""
 
     @property
     def remote(self) -> bool:
@@ -162,7 +136,7 @@ class ClassifierConfig(Settings):
 
     artifact: str | None = None
     """Folder of a trained artefact on every node; null: the one in the package."""
-    domains: dict[str, list[str]] = {}
+    domains: dict[str, list[str]] = Field({})
     """Domains to recognise, each with a few example prompts; an adapter may name one."""
     threshold: float = Field(0.7, ge=0, le=1)
     """Scores at or above it go large, at first: `escalation` then moves it to hold its target. 0.7
@@ -250,6 +224,32 @@ class AppConfig(Settings):
     def tiers(self) -> dict[TierName, TierConfig]:
         """Both tiers by name."""
         return {"small": self.small, "large": self.large}
+
+    def drain_timeout_s(self, tier: TierName) -> float:
+        """How long a stopping replica of a tier may finish its generations, seconds."""
+        return self.tiers[tier].drain_timeout_s or self.gateway.max_request_s
+
+    @model_validator(mode="after")
+    def _domains_are_known(self) -> "AppConfig":
+        for tier in self.tiers.values():
+            for name, adapter in tier.adapters.items():
+                if adapter.domain is not None and adapter.domain not in self.classifier.domains:
+                    raise ValueError(
+                        f"adapter {name!r}: {adapter.domain!r} is not in classifier.domains: "
+                        "nothing would reach it; add examples there, or leave it out"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _drains_outlast_requests(self) -> "AppConfig":
+        for name in self.tiers:
+            if (drain_s := self.drain_timeout_s(name)) < self.gateway.max_request_s:
+                raise ValueError(
+                    f"{name}.drain_timeout_s {drain_s:g} is below gateway.max_request_s "
+                    f"{self.gateway.max_request_s:g}: a stopping replica would cut answers; leave "
+                    "it out, or lower max_request_s"
+                )
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> "AppConfig":

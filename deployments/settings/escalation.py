@@ -1,13 +1,13 @@
 """Settings of what goes to the large tier by quality."""
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from deployments.settings.group import Settings
 
 
-class Escalation(BaseModel):
+class Escalation(Settings):
     """How much of the traffic whose answer either tier may give goes large by quality: by its
     score, its session or its answer."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     target_rate: float = Field(0.05, ge=0, le=1)
     """The share that is held, as traffic drifts, by moving the threshold. 5%: what the default

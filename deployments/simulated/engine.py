@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from deployments.protocol.chunk import Chunk
+from deployments.protocol.chunk import PROGRESS_S, Chunk
 from deployments.protocol.engine import EngineLoad, EngineRequest
 from deployments.protocol.errors import (
     DeadlineExceeded,
@@ -135,11 +135,15 @@ class SimulatedEngine:
     async def _document(
         self, request: EngineRequest, planned: Answer, deadline: float, fault: str | None
     ) -> AsyncGenerator[Chunk, None]:
-        half = planned.steps // 2
+        half, loop = planned.steps // 2, asyncio.get_running_loop()
+        tell_at = loop.time() + PROGRESS_S
         async with aclosing(self._steps(planned, deadline)) as taken:
             async for steps in taken:
                 if fault == "cut" and half in steps:
                     raise EngineFailure("The simulated answer was cut.")
+                if loop.time() >= tell_at:
+                    yield Chunk(b"", planned.usage(steps.stop))
+                    tell_at += PROGRESS_S
         whole = document(request, planned, int(time.time()))
         data = whole[: len(whole) // 2] if fault == "malformed" else whole
         reason = planned.choices[-1].finish_reason

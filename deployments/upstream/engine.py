@@ -14,7 +14,7 @@ from typing import TypeVar
 from deployments.egress.audit import AuditLog
 from deployments.egress.door import Answer, Door, HTTPError
 from deployments.privacy.policy import Policy
-from deployments.protocol.chunk import Chunk, Usage
+from deployments.protocol.chunk import PROGRESS_S, Chunk, Usage
 from deployments.protocol.engine import EngineLoad, EngineRequest
 from deployments.protocol.errors import (
     DeadlineExceeded,
@@ -40,8 +40,6 @@ from deployments.upstream.stream import Piece, UpstreamStream
 END_S = 2.0
 # Seconds for the end of a finished stream to arrive, so that its connection can be used again.
 DRAIN_S = 0.25
-# Seconds between two accounts of a document that is being put together.
-PROGRESS_S = 1.0
 
 T = TypeVar("T")
 

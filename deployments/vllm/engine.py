@@ -29,7 +29,7 @@ from vllm.entrypoints.serve.lora.protocol import (
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.metrics.loggers import StatLoggerBase
 
-from deployments.protocol.chunk import Chunk, Usage
+from deployments.protocol.chunk import PROGRESS_S, Chunk, Usage
 from deployments.protocol.engine import EngineLoad, EngineRequest
 from deployments.protocol.errors import (
     DeadlineExceeded,
@@ -103,11 +103,11 @@ class VllmEngine:
         TALLY.set(tally)
         left_s = math.inf if request.timeout_s is None else request.timeout_s
         deadline_s = asyncio.get_running_loop().time() + left_s
+        asked = asyncio.create_task(self._answer(request))
         try:
-            async with asyncio.timeout_at(deadline_s) as limit:
-                answer = await self._answer(request)
-            if limit.expired():  # vLLM takes it for a client that left, and answers so
-                raise TimeoutError
+            while not await _done(asked, deadline_s):
+                yield Chunk(b"", tally.usage)
+            answer = asked.result()
             if isinstance(answer, ErrorResponse):
                 raise self._translated(answer, tally)
             if not request.stream:
@@ -122,6 +122,10 @@ class VllmEngine:
             raise DeadlineExceeded("The answer took longer than the request allows.") from None
         except Exception as error:
             raise self._translated(create_error_response(error), tally) from None
+        finally:
+            asked.cancel()
+            # vLLM tells the engine to stop on the way out.
+            await asyncio.wait({asked})
 
     async def _answer(self, request: EngineRequest) -> Any:
         assert self._llm is not None
@@ -207,6 +211,15 @@ class VllmEngine:
         if self.dead():
             return EngineDead("The model's engine stopped while it was answering.")
         return refusal(detail.code, detail.message, detail.param)
+
+
+async def _done(task: asyncio.Task[Any], deadline_s: float) -> bool:
+    """Wait a moment; whether the task is done. Raises: `TimeoutError` where it is late."""
+    left_s = deadline_s - asyncio.get_running_loop().time()
+    if left_s <= 0:
+        raise TimeoutError
+    await asyncio.wait({task}, timeout=min(PROGRESS_S, left_s))
+    return task.done()
 
 
 def _document(answer: Any) -> Chunk:

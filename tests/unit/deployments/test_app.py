@@ -1,5 +1,6 @@
 """What Serve is told about each deployment follows from the config."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 import yaml
 from ray.serve._private.build_app import build_app
 
-from deployments.app import beside_others, build, plain_policy, tier_options, version_of
+from deployments.app import build, plain_policy, tier_options
 from deployments.settings.app import AppConfig, TierConfig
+from deployments.settings.release import beside_others, digest_of
 from deployments.settings.vllm import VllmConfig
 
 # Ray 2.60 announces that the metrics interval will move to the environment, where we set it too.
@@ -16,9 +18,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:The `metrics_interval_s` field:D
 
 
 def options(**settings: Any) -> dict[str, Any]:
-    return tier_options(
-        TierConfig.model_validate({"model": "m", "engine": {"kind": "simulated"}, **settings})
-    )
+    tier = {"model": "m", "engine": {"kind": "simulated"}, **settings}
+    return tier_options(TierConfig.model_validate(tier), 600)
 
 
 @pytest.mark.parametrize(
@@ -113,37 +114,87 @@ def changed(config: AppConfig, old: AppConfig) -> set[str]:
     return {name for name in new if new[name] != before[name]}
 
 
+SIMULATED = {"kind": "simulated", "max_loras": 2}
+LAW = {"domains": {"law": ["Is it legal?"]}}
+BEFORE = {"small": {"model": "a", "engine": SIMULATED}, "classifier": LAW}
+
+
 @pytest.mark.parametrize(
     ("settings", "replaced"),
     [
         ({}, set()),
-        ({"model": "newer"}, {"SmallTier", "Gateway"}),
-        ({"stall_timeout_s": 5}, {"SmallTier", "Gateway"}),
-        ({"scaling": {"max_replicas": 3}}, {"Gateway"}),
-        (
-            {"usd_per_million_prompt_tokens": 1, "usd_per_million_completion_tokens": 1},
-            {"Gateway"},
-        ),
-        ({"capabilities": ["vision", "tools", "logprobs"]}, {"Gateway"}),
+        ({"small": {"model": "newer"}}, {"SmallTier"}),
+        ({"small": {"engine": {**SIMULATED, "seed": 7}}}, {"SmallTier"}),
+        ({"classifier": {"domains": {"tax": ["What do I owe?"]}}}, {"Classifier"}),
+        ({"gateway": {"ledger_dir": "/ledger"}}, {"Gateway"}),
+        ({"gateway": {"cors_origins": ["https://a.example"]}}, {"Gateway"}),
     ],
-    ids=["nothing", "model", "stall", "bounds", "price", "capabilities"],
+    ids=str,
 )
-def test_only_what_changed_restarts(settings: dict[str, Any], replaced: set[str]) -> None:
-    old = AppConfig.model_validate({"small": {"model": "a", "engine": {"kind": "simulated"}}})
-    small = {"model": "a", "engine": {"kind": "simulated"}, **settings}
-    assert changed(AppConfig.model_validate({"small": small}), old) == replaced
+def test_only_what_reads_a_setting_at_its_start_restarts(
+    settings: dict[str, Any], replaced: set[str]
+) -> None:
+    old = AppConfig.model_validate(BEFORE)
+    assert changed(old.changed(settings), old) == replaced
 
 
-def test_adapters_restart_nothing() -> None:
-    engine = {"kind": "vllm", "path": "/m", "max_loras": 2}
-    one = {"model": "a", "engine": engine}
-    two = {**one, "adapters": {"legal": {"path": "/l"}}}
-    old, new = (AppConfig.model_validate({"small": small}) for small in (one, two))
-    assert changed(new, old) == set()
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"small": {"usd_per_million_prompt_tokens": 1, "usd_per_million_completion_tokens": 1}},
+        {"small": {"capabilities": ["vision", "tools", "logprobs"]}},
+        {"small": {"scaling": {"max_replicas": 3}}},
+        {"small": {"stall_timeout_s": 5}},
+        {"small": {"stand_in": True}},
+        {"small": {"adapters": {"legal": {"path": "/l", "domain": "law"}}}},
+        {"classifier": {"threshold": 0.5, "timeout_s": 2}},
+        {"escalation": {"target_rate": 0.1, "burst": 5}},
+        {"gateway": {"max_request_s": 60, "session_ttl_s": 60, "max_body_bytes": 2048}},
+        {"gateway": {"scaling": {"max_replicas": 3}}},
+        {"local_only": True},
+    ],
+    ids=str,
+)
+def test_everything_else_changes_in_place(settings: dict[str, Any]) -> None:
+    old = AppConfig.model_validate(BEFORE)
+    new = old.changed(settings)
+    assert new != old and changed(new, old) == set()
+
+
+def user_config(config: AppConfig, deployment: str) -> Any:
+    built = build_app(build(config), name="smallfirst")
+    (found,) = [d for d in built.deployments if d.name == deployment]
+    return found.user_config
+
+
+def test_the_gateways_are_told_all_settings_as_json_has_them() -> None:
+    config = AppConfig.model_validate(BEFORE).changed({"classifier": {"threshold": 0.5}})
+    told = user_config(config, "Gateway")
+    assert json.loads(json.dumps(told)) == told
+    assert AppConfig().changed(told) == config
+    # A part will do, as under `deployments` in a config file: the rest stays as it was.
+    assert AppConfig.model_validate(BEFORE).changed({"classifier": {"threshold": 0.5}}) == config
+
+
+def test_a_tier_is_told_what_its_replicas_change_in_place() -> None:
+    small = {"adapters": {"legal": {"path": "/l"}}, "stall_timeout_s": 5}
+    config = AppConfig.model_validate(BEFORE).changed({"small": small})
+    told = user_config(config, "SmallTier")
+    assert told == {"adapters": {"legal": "/l"}, "stall_timeout_s": 5}
+
+
+@pytest.mark.parametrize(("given", "drains_s"), [(None, 600), (700, 700)])
+def test_a_replica_may_drain_for_as_long_as_a_request_may_take(
+    given: float | None, drains_s: float
+) -> None:
+    config = AppConfig.model_validate(BEFORE).changed({"small": {"drain_timeout_s": given}})
+    built = build_app(build(config), name="smallfirst")
+    drains = {d.name: d._deployment_config.graceful_shutdown_timeout_s for d in built.deployments}
+    assert (drains["SmallTier"], drains["Escalation"], drains["Gateway"]) == (drains_s, 600, 600)
 
 
 def test_a_version_is_the_same_in_every_process() -> None:
     # Sets have another order in each; a swap is deployed from another process than the first.
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    assert version_of({"b": 1, "a": frozenset(letters)}) == version_of({"a": letters, "b": 1})
-    assert version_of({"a": 1}) != version_of({"a": 2})
+    assert digest_of({"b": 1, "a": frozenset(letters)}) == digest_of({"a": letters, "b": 1})
+    assert digest_of({"a": 1}) != digest_of({"a": 2})

@@ -14,6 +14,7 @@ from deployments.settings.config_mistake import ConfigError
 
 ROOT = Path(__file__).parents[3]
 SIMULATED = {"kind": "simulated"}
+LORA = {**SIMULATED, "max_loras": 2}
 
 
 def tier(**settings: Any) -> dict[str, Any]:
@@ -66,6 +67,29 @@ MISTAKES: dict[str, tuple[Any, list[str]]] = {
     "no name": ({"small": tier(model="")}, ["small.model", "at least 1"]),
     "a name that fits no header": ({"small": tier(model="modèle")}, ["small.model", "pattern"]),
     "a name with a space": ({"small": tier(model="my model")}, ["small.model", "pattern"]),
+    "an adapter's name that fits no header": (
+        {"small": tier(engine=LORA, adapters={"法律-7b": {"path": "/a"}})},
+        ["small.adapters.", "pattern"],
+    ),
+    "an adapter without a name": (
+        {"small": tier(engine=LORA, adapters={"": {"path": "/a"}})},
+        ["small.adapters.", "at least 1"],
+    ),
+    "a domain with a typing mistake": (
+        {
+            "small": tier(engine=LORA, adapters={"a": {"path": "/a", "domain": "legl"}}),
+            "classifier": {"domains": {"legal": ["Is it legal?"]}},
+        },
+        ["adapter 'a'", "'legl' is not in classifier.domains", "add examples"],
+    ),
+    "a drain shorter than a request": (
+        {"small": tier(drain_timeout_s=120)},
+        ["small.drain_timeout_s 120", "gateway.max_request_s 600", "leave it out"],
+    ),
+    "a request longer than a drain": (
+        {"small": tier(drain_timeout_s=900), "gateway": {"max_request_s": 1000}},
+        ["small.drain_timeout_s 900", "lower max_request_s"],
+    ),
     "unknown engine kind": ({"small": tier(engine={"kind": "tgi"})}, ["small.engine", "'vllm'"]),
     "no engine": ({"small": {"model": "m"}}, ["small.engine", "required"]),
     "minimum above maximum": (

@@ -1,6 +1,7 @@
 """A request is checked before it costs anything; mistakes are named, unknown fields dropped."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -286,3 +287,16 @@ def test_any_json_object_is_parsed_or_refused(endpoint: Endpoint, fields: dict[s
         parse(endpoint, orjson.dumps({"model": "auto", "prompt": "", "messages": [USER], **fields}))
     except InvalidRequest as error:
         orjson.dumps(error.envelope())
+
+
+def test_of_token_ids_none_is_looked_at_to_find_what_the_classifier_sees() -> None:
+    class Counted(list[int]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[int]:
+            Counted.looks += 1
+            return super().__iter__()
+
+    asked = parse("completions", b'{"model": "auto", "prompt": [1, 2, 3]}')
+    asked.body["prompt"] = Counted(asked.body["prompt"])
+    assert asked.conversation == "" and Counted.looks == 0

@@ -33,8 +33,8 @@ def test_bindings_do_not_mix_and_a_request_without_a_key_has_none() -> None:
 def test_a_forgotten_session_is_over() -> None:
     sessions = Sessions(ttl_s=60)
     sessions.put(b"a", LARGE, 0.0)
-    sessions.forget(b"a")
-    sessions.forget(b"never there")
+    sessions.forget(b"a", 0.0)
+    sessions.forget(b"never there", 0.0)
     assert sessions.get(b"a", 0.0) is None
 
 

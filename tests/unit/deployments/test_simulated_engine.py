@@ -90,11 +90,11 @@ async def arrivals(engine: SimulatedEngine, request: EngineRequest) -> list[floa
 
 
 async def failure(engine: SimulatedEngine, request: EngineRequest) -> tuple[int, ServingError]:
-    """How many items came before the error, and the error."""
+    """How many items of the answer came before the error, and the error."""
     items = 0
     with pytest.raises(ServingError) as caught:
-        async for _ in engine.generate(request):
-            items += 1
+        async for chunk in engine.generate(request):
+            items += bool(chunk.data)
     return items, caught.value
 
 

@@ -1,6 +1,7 @@
 """A replica: errors as data, health by progress, an end at once when its engine is dead."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import replace
@@ -20,14 +21,13 @@ from deployments.protocol.errors import (
     ServingError,
 )
 from deployments.replicas.beat import Beat
+from deployments.replicas.progress import MAX_LOOK_S, Progress
 from deployments.replicas.tier import (
     BUSY_CHUNKS_PER_S,
     LAST_WORDS_S,
-    MAX_LOOK_S,
     MAX_MERGE_S,
     WATCH_S,
     ModelTier,
-    Progress,
     build_engine,
     merge_pause_s,
     vllm_environment,
@@ -258,7 +258,7 @@ async def played(
             async for item in sent(tier, request(stream)):
                 events.append(item)  # noqa: PERF401  # the pauses go in between
     assert events[0].model == "m"
-    events[0] = events[0]._replace(model="")
+    events[0] = events[0]._replace(model="", release="")
     return events
 
 
@@ -314,6 +314,40 @@ async def test_an_end_that_was_held_is_sent_before_the_error_that_follows_it(
 ) -> None:
     got = await played(monkeypatch, StubEngine(QUIET, ONE, STOP, EngineFailure("broke")))
     assert got[:2] == [ONE, STOP] and type(got[2]) is EngineFailure
+
+
+async def test_of_a_document_is_told_what_it_has_cost_so_far(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deployments.simulated.engine.PROGRESS_S", 0.0)
+    async with replica() as tier:
+        *before, whole = await items(tier, request(stream=False, max_tokens=4))
+    told = [chunk.usage.completion_tokens for chunk in before]
+    assert told and told == sorted(told) and 0 < told[0] <= told[-1] <= 4
+    assert not any(chunk.data or chunk.done for chunk in before) and whole.done
+
+
+@pytest.mark.parametrize(
+    ("sent_ago_s", "left_s"),
+    [(None, 10.0), (4.0, 6.0), (-4.0, 10.0), (11.0, 10.0)],
+    ids=["an older gateway", "queued", "clock ahead", "clock far behind"],
+)
+async def test_a_wait_before_the_replica_takes_of_the_time_that_is_left(
+    monkeypatch: pytest.MonkeyPatch, sent_ago_s: float | None, left_s: float
+) -> None:
+    seen: list[EngineRequest] = []
+
+    async def generate(_: Any, asked: EngineRequest) -> AsyncIterator[Chunk]:
+        seen.append(asked)
+        yield Chunk(b"{}", COST, done=True)
+
+    monkeypatch.setattr(SimulatedEngine, "generate", generate)
+    asked = wire.encode_request(replace(request(), timeout_s=10.0))
+    if sent_ago_s is not None:
+        asked["sent_s"] = time.time() - sent_ago_s
+    async with replica() as tier:
+        _ = [frame async for frame in tier.generate(asked)]
+    assert seen[0].timeout_s == pytest.approx(left_s, abs=0.5)
 
 
 async def test_a_request_is_answered_under_the_replicas_own_name() -> None:
@@ -391,3 +425,39 @@ def test_vllm_never_calls_home_and_gets_its_threads(settings: Any, expected: Any
 
 def test_a_compiled_model_keeps_its_compiler() -> None:
     assert "TORCH_COMPILE_DISABLE" not in vllm_environment(VllmConfig(enforce_eager=False))
+
+
+@pytest.mark.parametrize("fails", ["build_engine", "start"])
+async def test_a_replica_whose_start_failed_ends_without_another_error(
+    monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise EngineFailure("no start")
+
+    stopped: list[bool] = []
+
+    async def stop(_: SimulatedEngine) -> None:
+        stopped.append(True)
+
+    monkeypatch.setattr(SimulatedEngine, "stop", stop)
+    if fails == "start":
+        monkeypatch.setattr(SimulatedEngine, "start", fail)
+    else:
+        monkeypatch.setattr("deployments.replicas.tier.build_engine", fail)
+    tier = LocalTier.__new__(LocalTier)
+    config = TierConfig.model_validate({"model": "m", "engine": {"kind": "simulated"}})
+    with pytest.raises(EngineFailure):
+        await tier.__init__("small", config)  # type: ignore[misc]  # as Serve starts it
+    await tier.end()
+    # What the engine had started before it failed ends with the replica.
+    assert stopped == ([True] if fails == "start" else [])
+
+
+async def test_the_stall_timeout_changes_in_place() -> None:
+    async with replica() as tier:
+        tier._progress.stalled_s = 30.0
+        assert tier._complaint() is None
+        await tier.reconfigure({"stall_timeout_s": 20})
+        assert "no progress" in (tier._complaint() or "")
+        await tier.reconfigure({})
+        assert tier._complaint() is None

@@ -322,8 +322,6 @@ def test_a_bound_that_would_cut_a_request_is_found(prod: Overlay, path: str, val
     [
         ({}, {"request_timeout_s": 599}, True),
         ({}, {"request_timeout_s": 600}, False),
-        ({"small.drain_timeout_s": 120}, {}, True),
-        ({"large.drain_timeout_s": 599}, {}, True),
         ({"gateway.max_request_s": 3600}, {}, True),
         ({"gateway.max_request_s": 60}, {}, False),
     ],
