@@ -89,7 +89,7 @@ def local_cluster(options: LocalOptions) -> Iterator[Cluster]:
     complaints = ExitStack()
     try:
         with environment_variable(CLUSTER_MARK, mark):
-            context = ray.init(
+            context = _started(
                 address="local",
                 include_dashboard=options.dashboard,
                 _temp_dir=str(folder / RAY_FOLDER),
@@ -114,6 +114,14 @@ def local_cluster(options: LocalOptions) -> Iterator[Cluster]:
     finally:
         stop(mark)
         complaints.close()
+
+
+def _started(**options: Any) -> Any:
+    """Ray, started. Raises: `ConfigError` where it does not start."""
+    try:
+        return ray.init(**options)
+    except Exception as error:  # Ray 2.60 raises this very class where a node is too slow
+        raise ConfigError(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from None
 
 
 def _logging(settings: dict[str, Any]) -> LoggingConfig:

@@ -7,7 +7,7 @@ only when a new one is ready; the old ones finish their requests first. Requests
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,16 +18,22 @@ from autoscale.parameters import Parameters
 from deployments.commands.endpoint import Endpoint, unreachable
 from deployments.commands.ray_environment import RAY_ENVIRONMENT
 from deployments.commands.run_folder import Run
+from deployments.commands.surge import restarted_tiers
 from deployments.settings.app import AppConfig, TierName, parse_app_config
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import set_defaults
+from deployments.settings.release import release_of
 from deployments.settings.vllm import VllmConfig
 
 # A start may take this many times what it is believed to take before it counts as hanging.
 PATIENCE = 5.0
+# How long a change may take that restarts no tier, seconds: gateways start in some.
+LIVE_CHANGE_S = 120.0
 # How long one probe may take: a cold engine's first answer on a busy CPU.
 PROBE_TIMEOUT_S = 60.0
 PROBE_TOKENS = 64
+TELL_ALL = {"x-smallfirst-debug": "true"}
+WHO_ANSWERED = ("tier", "model", "release")
 
 
 class Probe(NamedTuple):
@@ -94,12 +100,17 @@ def changed_tiers(old: AppConfig, new: AppConfig) -> list[TierName]:
     return tiers or list(new.tiers)
 
 
-def deadline_s(config: AppConfig) -> float:
-    """How long replacing all replicas one after the other may take, seconds."""
-    return PATIENCE * sum(
-        Parameters.from_kwargs(tier.scaling.policy_kwargs).startup_prior_s
-        * tier.scaling.max_replicas
-        for tier in config.tiers.values()
+def deadline_s(old: AppConfig, new: AppConfig) -> float:
+    """How long replacing all replicas of the restarted tiers, one after the other, may take: their
+    starts, and the last answers of those that leave; seconds."""
+    return LIVE_CHANGE_S + sum(
+        tier.scaling.max_replicas
+        * (
+            PATIENCE * Parameters.from_kwargs(tier.scaling.policy_kwargs).startup_prior_s
+            + old.drain_timeout_s(name)
+        )
+        for name, tier in new.tiers.items()
+        if name in restarted_tiers(old, new)
     )
 
 
@@ -111,12 +122,12 @@ def failed_probes(
     with at.client(PROBE_TIMEOUT_S) as client:
         for tier in tiers:
             for number, probe in enumerate(probes, start=1):
-                if fault := _fault(client, tier, config.tiers[tier].model, probe):
+                if fault := _fault(client, tier, config, probe):
                     complaints.append(f"{tier}, probe {number}: {fault}")
     return complaints
 
 
-def _fault(client: httpx.Client, tier: TierName, model: str, probe: Probe) -> str | None:
+def _fault(client: httpx.Client, tier: TierName, config: AppConfig, probe: Probe) -> str | None:
     """What is wrong with a tier's answer to a probe; None where nothing is."""
     body: dict[str, Any] = {
         "model": tier,
@@ -125,18 +136,20 @@ def _fault(client: httpx.Client, tier: TierName, model: str, probe: Probe) -> st
         "max_tokens": PROBE_TOKENS,
     }
     try:
-        answer = client.post("/v1/chat/completions", json=body)
+        answer = client.post("/v1/chat/completions", json=body, headers=TELL_ALL)
     except httpx.HTTPError as error:
         return type(error).__name__
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         return "HTTP 401: name the endpoint's key, see --key-file"
     if answer.status_code != httpx.codes.OK:
         return f"HTTP {answer.status_code}"
-    served = [answer.headers.get(f"x-smallfirst-{what}") for what in ("tier", "model")]
-    if served[0] != tier:
+    served = {what: answer.headers.get(f"x-smallfirst-{what}") for what in WHO_ANSWERED}
+    if served["tier"] != tier:
         return "another tier answered"
-    if served[1] != model:
-        return f"{served[1]} answered, not {model}"
+    if served["model"] != config.tiers[tier].model:
+        return f"{served['model']} answered, not {config.tiers[tier].model}"
+    if served["release"] != release_of(tier, config.tiers[tier]):
+        return "a replica of another release answered"
     return None if re.search(probe.matches, _text(answer)) else "the answer does not match"
 
 
@@ -180,9 +193,16 @@ def _mark(at: Endpoint) -> str | None:
     return mark if isinstance(mark, str) else None
 
 
+class Joined(NamedTuple):
+    """A running cluster: what deploys an application there, and Ray's resources nobody holds."""
+
+    run_app: RunApp
+    free: Mapping[str, float]
+
+
 @contextmanager
-def joined_cluster(run: Run, logs: Path) -> Iterator[RunApp]:
-    """This process as a client of a running cluster; yields what deploys an application there.
+def joined_cluster(run: Run, logs: Path) -> Iterator[Joined]:
+    """This process as a client of a running cluster.
 
     Raises: `ConfigError` where it does not answer.
     """
@@ -199,7 +219,10 @@ def joined_cluster(run: Run, logs: Path) -> Iterator[RunApp]:
     except (OSError, RuntimeError, ValueError):
         raise ConfigError(f"the cluster of {run.url} does not answer at {run.address}") from None
     try:
-        yield lambda config, on_state, within_s: run_app(config, on_state, logs, within_s)
+        yield Joined(
+            lambda config, on_state, within_s: run_app(config, on_state, logs, within_s),
+            ray.available_resources(),
+        )
     finally:
         ray.shutdown()
 

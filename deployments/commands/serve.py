@@ -79,7 +79,7 @@ def serve(
             _check_machine(settings, file.http, haproxy, temp_dir)
         for note in notes:
             console.print(note)
-        _check_paths(settings)
+        check_paths(settings)
         _prepare_models(settings)
         console.print(f"access: {access}", markup=False)
         _serve(settings, file, {"temp_dir": temp_dir, "dashboard": dashboard})
@@ -151,7 +151,7 @@ def _settle_access(settings: AppConfig, host: str, open_to_all: bool) -> str:
     return f"{len(keys.read())} API keys from {keys.variable}"
 
 
-def _check_paths(settings: AppConfig) -> None:
+def check_paths(settings: AppConfig) -> None:
     """Refuse a missing model, and a threshold that cannot fire, now rather than minutes later."""
     for name, tier in settings.tiers.items():
         engine = tier.engine

@@ -23,6 +23,8 @@ from deployments.commands.rollout import (
     roll_out,
 )
 from deployments.commands.run_folder import RAY_FOLDER, Run, keep, live_runs, run_folder
+from deployments.commands.serve import check_paths
+from deployments.commands.surge import with_place
 from deployments.settings.app import AppConfig, TierName
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.serve_file import load_serve_file
@@ -119,15 +121,20 @@ def _roll(what: Running, new: AppConfig) -> None:
     old = what.run.config
     probes = read_golden_set(what.golden)
     tiers = changed_tiers(old, new)
-    within_s = what.within_s or deadline_s(new)
+    within_s = what.within_s or deadline_s(old, new)
     rolling = console.status("rolling out")
     logs = what.folder / RAY_FOLDER / what.run.session / "logs"
-    with _alone(what), joined_cluster(what.run, logs) as run_app, rolling:
+    with _alone(what), joined_cluster(what.run, logs) as cluster, rolling:
+        check_paths(new)
+        # As it was and as it shall be, where each finds its place; written down is what was asked.
+        before, after, notes = with_place(old, new, cluster.free)
+        for note in notes:
+            console.print(note, markup=False, soft_wrap=True)
         try:
             roll_out(
-                lambda config: run_app(config, rolling.update, within_s),
-                old,
-                new,
+                lambda config: cluster.run_app(config, rolling.update, within_s),
+                before,
+                after,
                 lambda: failed_probes(what.at, new, tiers, probes),
             )
         except RolledBack as error:

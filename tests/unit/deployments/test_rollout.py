@@ -9,6 +9,7 @@ import pytest
 
 from deployments.commands.endpoint import Endpoint
 from deployments.commands.rollout import (
+    LIVE_CHANGE_S,
     PATIENCE,
     Probe,
     RolledBack,
@@ -21,8 +22,9 @@ from deployments.commands.rollout import (
     roll_out,
 )
 from deployments.commands.run_folder import Run
-from deployments.settings.app import AppConfig, Scaling
+from deployments.settings.app import AppConfig
 from deployments.settings.config_mistake import ConfigError
+from deployments.settings.release import release_of
 
 OLD = AppConfig()
 NEW = changed_model(OLD, "small", "newer", "/models/newer")
@@ -99,10 +101,14 @@ def test_every_tier_that_changed_is_probed() -> None:
     assert changed_tiers(OLD, both) == changed_tiers(OLD, gateway) == ["small", "large"]
 
 
-def test_more_replicas_may_take_longer() -> None:
-    many = OLD.small.model_copy(update={"scaling": Scaling(max_replicas=5)})
-    assert deadline_s(OLD) == PATIENCE * (60 + 60)
-    assert deadline_s(OLD.model_copy(update={"small": many})) == PATIENCE * (5 * 60 + 60)
+def test_a_rollout_may_take_as_long_as_its_starts_and_drains() -> None:
+    one_s = PATIENCE * 60 + 600
+    assert deadline_s(OLD, NEW) == LIVE_CHANGE_S + one_s
+    assert deadline_s(OLD, OLD.changed({"local_only": True})) == LIVE_CHANGE_S
+    many = NEW.changed({"small": {"scaling": {"max_replicas": 5}}})
+    assert deadline_s(OLD, many) == LIVE_CHANGE_S + 5 * one_s
+    both = changed_model(NEW, "large", "larger", None)
+    assert deadline_s(OLD, both) == LIVE_CHANGE_S + 2 * one_s
 
 
 def run(mark: str, url: str = "http://127.0.0.1:8000") -> Run:
@@ -141,17 +147,24 @@ def test_without_an_address_there_must_be_one_cluster() -> None:
         find_run([run("a", "http://x:1"), run("b", "http://x:2")], None)
 
 
+RELEASE = release_of("small", NEW.small)
+
+
 def reply(
-    content: Any, tier: str = "small", status: int = 200, model: str = "newer"
+    content: Any,
+    tier: str = "small",
+    status: int = 200,
+    model: str = "newer",
+    release: str = RELEASE,
 ) -> httpx.Response:
     body = {"choices": [{"message": {"content": content}}]}
-    headers = {"x-smallfirst-tier": tier, "x-smallfirst-model": model}
+    served = {"tier": tier, "model": model, "release": release}
+    headers = {f"x-smallfirst-{what}": said for what, said in served.items()}
     return httpx.Response(status, json=body, headers=headers)
 
 
 def shapeless(body: str) -> httpx.Response:
-    headers = {"x-smallfirst-tier": "small", "x-smallfirst-model": "newer"}
-    return httpx.Response(200, text=body, headers=headers)
+    return httpx.Response(200, text=body, headers=reply("").headers)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +177,10 @@ def shapeless(body: str) -> httpx.Response:
         (reply([{"type": "text"}]), "the answer does not match"),
         (reply("It is Paris.", tier="large"), "another tier answered"),
         (reply("It is Paris.", model="older"), "older answered, not newer"),
+        (
+            reply("It is Paris.", release=release_of("small", OLD.small)),
+            "a replica of another release answered",
+        ),
         (reply("x", status=503), "HTTP 503"),
         (reply("x", status=401), "HTTP 401: name the endpoint's key, see --key-file"),
         (shapeless('{"choices": []}'), "the answer does not match"),
