@@ -87,7 +87,7 @@ class TierConfig(Settings):
     """A replica with work but no progress for this long is unhealthy. Progress, not latency: a slow
     engine is not a dead one. Longer than the longest prefill."""
     drain_timeout_s: float | None = Field(None, gt=0)
-    """How long a stopping replica may finish its answers, seconds. Null: `gateway.max_request_s`."""
+    """How long a stopping replica may finish answers, seconds; null: `gateway.max_request_s`."""
 
     @property
     def remote(self) -> bool:

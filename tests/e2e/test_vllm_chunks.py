@@ -74,7 +74,8 @@ async def test_chunks_say_what_vllm_says(engine: Any) -> None:
             assert (chunk.content, chunk.finish_reason) == (said, ended)
         silent = documents(await answered(engine, asked(stream=True, **fields)))
         assert not any("usage" in event for event in silent)
-        (whole,) = await answered(engine, asked(**fields))
+        *before, whole = await answered(engine, asked(**fields))
+        assert not any(chunk.data or chunk.done for chunk in before)
         assert (whole.usage, whole.done, whole.content) == (chunks[-1].usage, True, True)
         assert whole.finish_reason == "length"
 
@@ -85,11 +86,15 @@ async def test_chunks_say_what_vllm_says(engine: Any) -> None:
             await answered(engine, asked(max_tokens=400, timeout_s=1.0, stream=stream))
         assert await idle(engine)
 
-    left: Any = engine.generate(asked(max_tokens=400, stream=True))
-    await anext(left)
-    assert engine.load().running == 1
-    await left.aclose()
-    assert await idle(engine)
+    for stream in (True, False):
+        left: Any = engine.generate(asked(max_tokens=400, stream=stream))
+        await anext(left)
+        so_far = await anext(left)
+        # What a client that leaves has cost, of a document too.
+        assert so_far.usage.prompt_tokens > 0 and so_far.usage.completion_tokens > 0
+        assert engine.load().running == 1
+        await left.aclose()
+        assert await idle(engine)
 
     unread: Any = engine.generate(asked(max_tokens=4, stream=True))
     await anext(unread)

@@ -75,7 +75,7 @@ def test_a_tier_that_was_told_to_drain_needs_no_word() -> None:
         ({"small": {"gpu_share": 0.5}}, ["small"]),
         ({"small": {"num_cpus": 1}}, ["small"]),
         ({"small": {"scaling": {"max_replicas": 9}}, "local_only": True}, []),
-        ({"small": {"usd_per_million_prompt_tokens": 3}}, []),
+        ({"small": {"capabilities": ["tools"]}}, []),
     ],
     ids=str,
 )

@@ -1,0 +1,88 @@
+"""Makes docs/faults.md from the results in this folder: `python -m bench.faults.report`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+HEADER = """\
+# What changes and faults cost
+
+Made by `python -m bench.faults.report` from `bench/faults/results`; each part names the command
+that measures it.
+"""
+
+
+def changes(results: dict[str, Any]) -> str:
+    """The part of `bench.faults.changes`."""
+    rows = [
+        "| change | took | answered | lost before the first byte | cut after it | restarted |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in results["rows"]:
+        lost, cut = (_with_why(row, what) for what in ("lost", "cut"))
+        restarted = ", ".join(row["restarted"]) or "none"
+        rows.append(
+            f"| {row['change']} | {row['seconds']:.0f} s | {row['ok']} | {lost} | {cut} | "
+            f"{restarted} |"
+        )
+    table = "\n".join(rows)
+    return f"""
+## Under constant load
+`python -m bench.faults.changes`, {results["date"]}, {results["machine"]}, no GPU.
+{results["per_s"]:g} requests a second, half of them streams, two gateways, two small replicas and a
+large one; simulated engines that refuse wrong names as vLLM does. "Restarted" are the deployments
+with a new process.
+
+{table}
+"""
+
+
+def _with_why(row: dict[str, Any], what: str) -> str:
+    if not row[what]:
+        return "0"
+    side = "after" if what == "cut" else "before"
+    why = [f"{n} {name}" for name, n in row["why"].items() if side in name or "HTTP" in name]
+    return f"{row[what]} ({'; '.join(why)})"
+
+
+def hostile(rows: list[dict[str, Any]]) -> str:
+    """The part of `bench.faults.hostile`."""
+    idle = next(row for row in rows if row["body"] == "idle")
+    worst = sorted(rows, key=lambda row: -row["stop_ms"][len(row["stop_ms"]) // 2])[:12]
+    table = "\n".join(
+        f"| {row['body']} | {row['status']} | {row['stop_ms'][len(row['stop_ms']) // 2]} | "
+        f"{row['stop_ms'][-1]} |"
+        for row in worst
+        if row is not idle
+    )
+    return f"""
+## Hostile bodies
+`python -m bench.faults.hostile`: the longest stop of a gateway's event loop while a body arrives
+and is answered, over {len(rows)} bodies of up to 64 MiB unpacked; the twelve worst. An idle loop's
+longest stop was {idle["stop_ms"][-1]} ms; memory at the end {rows[-1]["rss_mib"]} MiB.
+
+| body | status | median stop, ms | longest, ms |
+|---|---|---|---|
+{table}
+"""
+
+
+# A result and what makes its part of the page, in the page's order.
+PARTS: dict[str, Callable[[Any], str]] = {"changes": changes, "hostile": hostile}
+
+
+def write_report() -> None:
+    """Write the page from the results that are there."""
+    page = HEADER
+    for name, part in PARTS.items():
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            page += part(json.loads(file.read_text()))
+    PAGE.write_text(page)
+
+
+if __name__ == "__main__":
+    write_report()

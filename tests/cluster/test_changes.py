@@ -1,0 +1,79 @@
+"""Two gateways under constant load: what changes in place restarts nothing, nothing is lost, and
+the gateways agree."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from bench.faults.drill import ARGS, BODY, Drill, drilled
+from tests.endpoint import wait_until
+
+pytestmark = pytest.mark.timeout(420)
+EDIT = {
+    "small": {
+        "adapters": {"law": {"path": "/adapters/law"}},
+        "usd_per_million_prompt_tokens": 0,
+        "usd_per_million_completion_tokens": 1_000_000,
+        "stall_timeout_s": 50,
+        "scaling": {"min_replicas": 2, "max_replicas": 3},
+    },
+    "classifier": {"threshold": 0.55},
+    "escalation": {"target_rate": 0.2, "hold": False, "burst": 7},
+    "gateway": {"session_ttl_s": 60, "max_request_s": 500},
+}
+
+
+@pytest.fixture(scope="module")
+def drill() -> Iterator[Drill]:
+    with drilled(ARGS, per_s=20) as drill:
+        yield drill
+
+
+def everywhere(drill: Drill, **body: object) -> list[httpx.Response]:
+    """The answers to one request that is sent until both gateways must have had it."""
+    # A connection each: Ray's proxy chooses a gateway for every request.
+    return [
+        httpx.post(f"{drill.endpoint.url}/v1/chat/completions", json={**BODY, **body}, timeout=60)
+        for _ in range(8)
+    ]
+
+
+def test_settings_change_in_place(drill: Drill) -> None:
+    row = drill.measure("settings", lambda drill: drill.apply(EDIT))
+    assert (row.lost, row.cut, row.restarted) == (0, 0, []), row
+    answers = everywhere(drill, model="law", max_tokens=3)
+    assert {answer.headers["x-smallfirst-model"] for answer in answers} == {"law"}
+    routes = [httpx.post(f"{drill.endpoint.url}/v1/route", json=BODY, timeout=60) for _ in range(8)]
+    assert {route.json()["threshold"] for route in routes} == {0.55}
+    wait_until(
+        lambda: [r for r in drill.endpoint.records() if r["model"] == "law"][7:], 20, "records"
+    )
+    paid = [r["cost_usd"] for r in drill.endpoint.records() if r["model"] == "law"]
+    assert paid == [3.0] * 8
+
+
+def test_going_back_and_deploying_the_same_again_restart_nothing(drill: Drill) -> None:
+    row = drill.measure("back", lambda drill: drill.apply({}))
+    assert (row.lost, row.cut, row.restarted) == (0, 0, []), row
+    assert {answer.status_code for answer in everywhere(drill, model="law")} == {404}
+    again = drill.measure("same", lambda drill: drill.apply({}))
+    assert (again.lost, again.cut, again.restarted) == (0, 0, []), again
+
+
+def test_the_controller_and_the_board_are_killed(drill: Drill) -> None:
+    def kill(drill: Drill) -> None:
+        drill.processes("ray::ServeController")[0].kill()
+        drill.endpoint.replicas("Board")[0].kill()
+        wait_until(lambda: drill.endpoint.replicas("Board"), 90, "another board")
+
+    row = drill.measure("killed", kill)
+    assert (row.lost, row.cut, row.restarted) == (0, 0, ["Board"]), row
+
+
+def test_what_kills_engines_at_one_gateway_is_refused_at_both(drill: Drill) -> None:
+    before = drill.endpoint.deaths()
+    answers = everywhere(drill, model="small", user="drill:die")
+    assert {answer.json()["error"]["code"] for answer in answers} == {"engine_killed"}
+    # Once at the gateway that had it first; the other one has heard of it.
+    assert drill.endpoint.deaths() == before + 2
