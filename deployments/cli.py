@@ -7,6 +7,7 @@ import classifier.cli
 import deployments.commands.audit
 import deployments.commands.k8s
 import deployments.commands.keys
+from deployments.commands import answer_check
 from deployments.commands.client import chat, route, status
 from deployments.commands.doctor import doctor
 from deployments.commands.plan import plan, quantize
@@ -26,6 +27,7 @@ app.add_typer(deployments.commands.audit.app, name="audit")
 app.add_typer(autoscale.cli.app, name="autoscale")
 app.add_typer(classifier.cli.app, name="classifier")
 app.add_typer(deployments.commands.k8s.app, name="k8s")
+app.add_typer(answer_check.app, name="answer-check")
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from deployments.accounting.ledger_file import LedgerFile
 from deployments.accounting.metrics import RequestMetrics
 from deployments.accounting.owner_client import OwnerClient
 from deployments.accounting.rate_gauges import RateGauges
+from deployments.accounting.router_alarms import RouterAlarms
 from deployments.accounting.settlement import Settlement
 from deployments.gateway.answering import Gateway
 from deployments.gateway.ports import Ports
@@ -67,6 +68,7 @@ class GatewayIngress:
         )
         self._relay = RelayPort(get_node_ip_address())
         self._metrics = RequestMetrics()
+        self._alarms = RouterAlarms()
         self._ledger = self._open_ledger(config, context.replica_tag)
         self._owner = None
         if accounts:
@@ -84,7 +86,7 @@ class GatewayIngress:
             health=self._health,
             state=self._state,
             settle=Settlement(
-                [self._keep, self._keep_line, self._metrics.observe],
+                [self._keep, self._keep_line, self._metrics.observe, self._alarms.observe],
                 self._metrics.accounting_failed,
             ),
             accounts=self._owner.accounts if self._owner else None,
@@ -164,7 +166,9 @@ class GatewayIngress:
     async def _show(self) -> None:
         gauges = RateGauges()
         while True:
-            gauges.observe(self._gateway.ports.state.rate)
+            rate = self._gateway.ports.state.rate
+            gauges.observe(rate)
+            self._alarms.show(rate)
             await asyncio.sleep(GAUGES_EVERY_S)
 
     def _open_ledger(self, config: AppConfig, replica: str) -> Ledger | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("deployments", "classifier", "autoscale", "models")
+ROOMS = ("deployments", "classifier", "autoscale", "models", "answer_check")
 MAX_FILE_LINES = 280
 MAX_FUNCTION_LINES = 50
 # Over the budget and still to be split; a file that fits again must leave this list.

@@ -3,7 +3,7 @@
 import runpy
 import sys
 
-from deployments.replicas.tier import vllm_environment
+from deployments.replicas.build_engine import vllm_environment
 from deployments.settings.app import AppConfig
 from deployments.settings.environment import set_defaults
 from deployments.settings.vllm import VllmConfig

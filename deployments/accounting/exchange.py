@@ -39,10 +39,16 @@ class Attempt:
     release: str = ""
     usage: Usage = NO_USAGE
     total_s: float | None = None
-    # `ok`, `empty`, `cancelled`, or an error's code; None while it runs.
+    # `ok`, `empty` or `escalated` (the answer check did not let it out), `cancelled`, or an error's
+    # code; None while it runs.
     outcome: str | None = None
     # How much the answer itself asked for the large tier, in [0, 1]; None: it was not judged.
     answer_score: float | None = None
+    # What was plainly wrong with it.
+    answer_fault: str | None = None
+    # What the client was kept waiting for, so that it could be judged.
+    held_tokens: int = 0
+    hold_s: float = 0.0
 
     def end(self, outcome: str) -> None:
         """Close the attempt; later calls change nothing."""
@@ -114,6 +120,17 @@ class Exchange:
     def cost_nano_usd(self) -> int:
         """What all attempts cost together, nano-USD."""
         return sum(attempt.cost_nano_usd for attempt in self.attempts)
+
+    @property
+    def answer_score(self) -> float | None:
+        """The highest score of an answer that was judged."""
+        scores = [a.answer_score for a in self.attempts if a.answer_score is not None]
+        return max(scores, default=None)
+
+    @property
+    def wasted_completion_tokens(self) -> int:
+        """Tokens that were generated and that the client did not get."""
+        return sum(attempt.usage.completion_tokens for attempt in self.attempts[:-1])
 
     @property
     def engine_deaths(self) -> int:

@@ -33,6 +33,10 @@ def ledger_line(exchange: Exchange, now_s: float) -> dict[str, Any]:
         "gain": round(score.gain, 6) if score else None,
         "familiar": round(score.familiar, 6) if score else None,
         "artifact": score.artifact_id if score else None,
+        "answer_score": _rounded(exchange.answer_score),
+        "held_tokens": sum(attempt.held_tokens for attempt in exchange.attempts),
+        "hold_ms": _ms(sum(attempt.hold_s for attempt in exchange.attempts)),
+        "wasted_completion_tokens": exchange.wasted_completion_tokens,
         "attempts": [_attempt(attempt) for attempt in exchange.attempts],
         "outcome": exchange.outcome,
         "prompt_tokens": usage.prompt_tokens,
@@ -55,7 +59,15 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "completion_tokens": attempt.usage.completion_tokens,
         "cost_nano_usd": attempt.cost_nano_usd,
         "total_ms": _ms(attempt.total_s),
+        "answer_score": _rounded(attempt.answer_score),
+        "answer_fault": attempt.answer_fault,
+        "held_tokens": attempt.held_tokens,
+        "hold_ms": _ms(attempt.hold_s),
     }
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 6)
 
 
 def _ms(seconds: float | None) -> float | None:

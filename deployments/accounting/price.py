@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from deployments.protocol.chunk import Usage
 from deployments.settings.app import TierConfig
-from deployments.settings.prices import ListPrice, list_price
+from deployments.settings.prices import ListPrice, list_price, target_prices
 
 NANO_USD = 10**9
 PER_TOKENS = 10**6
@@ -29,7 +29,16 @@ class Price:
     @classmethod
     def of(cls, tier: TierConfig) -> "Price":
         """The prices that an operator wrote in USD, or those that are listed for an upstream."""
-        listed = list_price(tier) or ListPrice(0.0, 0.0)
+        return cls._listed(tier, list_price(tier))
+
+    @classmethod
+    def of_targets(cls, tier: TierConfig) -> dict[str, "Price"]:
+        """The price of each target that a tier has, by its name."""
+        return {name: cls._listed(tier, listed) for name, listed in target_prices(tier).items()}
+
+    @classmethod
+    def _listed(cls, tier: TierConfig, found: ListPrice | None) -> "Price":
+        listed = found or ListPrice(0.0, 0.0)
         per_second = tier.usd_per_gpu_hour * tier.num_gpus / HOUR_S / tier.slots
         return cls(
             round(listed.prompt * NANO_USD),

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import httpx
@@ -21,6 +22,7 @@ from deployments.commands.endpoint import (
     fail,
     unreachable,
 )
+from deployments.commands.replay import replay_ledger
 
 if TYPE_CHECKING:
     import openai
@@ -34,13 +36,31 @@ console = Console(highlight=False)
 
 
 def route(
-    prompt: Annotated[str, typer.Argument(help="The prompt; - reads standard input.")],
+    prompt: Annotated[
+        str,
+        typer.Argument(help="The prompt; - reads standard input; replay: see --ledger."),
+    ],
     url: Url = DEFAULT_URL,
     key_file: KeyFile = None,
     ca_file: CaFile = None,
     as_json: Json = False,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(help="With `replay`: a ledger's file or folder, under the policy below."),
+    ] = None,
+    target_rate: Annotated[float | None, typer.Option(help="escalation.target_rate")] = None,
+    max_rate: Annotated[float | None, typer.Option(help="escalation.max_rate")] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="classifier.threshold")] = 0.7,
+    hold: Annotated[bool, typer.Option(help="escalation.hold")] = True,
 ) -> None:
-    """Which tier would answer this prompt, and why. Sends nothing to a model."""
+    """Which tier would answer this prompt, and why. Sends nothing to a model.
+
+    `route replay --ledger FILE` shows what another policy would have done with a ledger's requests.
+    """
+    if ledger is not None:
+        policy = {"target_rate": target_rate, "max_rate": max_rate, "hold": hold}
+        replay_ledger(ledger, policy, threshold, as_json)
+        return
     content = _text(sys.stdin.read() if prompt == "-" else prompt)
     body = {"model": "auto", "messages": [{"role": "user", "content": content}]}
     with _client(endpoint_or_exit(url, key_file, ca_file)) as client:

@@ -145,7 +145,8 @@ def _settle_access(settings: AppConfig, host: str, open_to_all: bool) -> str:
         set_defaults({AUTH: "open"})
     keys = required_keys(settings.gateway.auth, host)
     for tier in settings.tiers.values():
-        secret(getattr(tier.engine, "api_key_env", None))
+        for engine in getattr(tier.engine, "targets", [tier.engine]):
+            secret(getattr(engine, "api_key_env", None))
     if keys is None:
         return "open: no API key is asked for"
     return f"{len(keys.read())} API keys from {keys.variable}"

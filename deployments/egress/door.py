@@ -50,15 +50,21 @@ class Door:
         """Close all connections."""
         await self._http.aclose()
 
-    async def send(self, path: str, leaving: Releasable) -> Answer:
-        """Send what was released, by POST to `path` below the endpoint.
+    async def send(self, path: str, leaving: Releasable, hops: int = 1) -> Answer:
+        """Send what was released, by POST to `path` below the endpoint, as its `hops`-th way
+        through a service like this one.
 
         Raises: `TypeError` for anything else; `TransportError`; `TierUnavailable` where it cannot
         be recorded that it leaves.
         """
         if type(leaving) is not Releasable or leaving.destination != self.destination:
             raise TypeError("this was not released to this endpoint")
-        headers = {"x-request-id": leaving.request_id, "content-type": "application/json"}
+        headers = {
+            "x-request-id": leaving.request_id,
+            "content-type": "application/json",
+            # Tells a service like this one where its requests go round.
+            "x-smallfirst-hops": str(hops),
+        }
         message = self._http.build_request(
             "POST", self.destination.url + path, content=leaving.content, headers=headers
         )

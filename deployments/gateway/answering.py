@@ -12,9 +12,11 @@ from types import TracebackType
 from typing import Any
 
 from deployments.accounting.exchange import Exchange
-from deployments.gateway.attempts import Attempts, Job, Opened
+from deployments.gateway.attempts import Attempts, Job
 from deployments.gateway.deciding import Case, Deciding
 from deployments.gateway.hints import Hints
+from deployments.gateway.judge import Judge
+from deployments.gateway.opened import Opened
 from deployments.gateway.paying import Paid, Paying, not_permitted
 from deployments.gateway.ports import Ports
 from deployments.protocol.errors import DeadlineExceeded, EngineDead, EngineKilled, ServingError
@@ -39,7 +41,7 @@ class Gateway:
         self.names = ModelNames(config)
         self.deciding = Deciding(config, self.names, self.ports)
         self.paying = Paying(config, self.ports.accounts)
-        self.attempts = Attempts(self.paying, self.names, self.ports, self.deciding.tiers)
+        self.attempts = Attempts(self.paying, Judge(config), self.deciding, self.ports)
 
     def admit(self, request: ParsedRequest, hints: Hints, started_s: float) -> "Answering":
         """The request's answer, to be opened inside an `async with`.
@@ -121,7 +123,7 @@ class Answering:
         self.exchange.settle(error, self._gateway.ports.settle)
         opened, self._opened = self._opened, None
         if opened is not None:
-            await opened.answer.close()
+            await opened.close()
 
     async def open(self) -> None:
         """Return when the answer has begun. Raises: `ServingError`, before any byte of it."""
@@ -165,7 +167,17 @@ class Answering:
         decided = self._deciding.decided(case, exchange.score)
         exchange.threshold = decided.threshold
         domain = case.domain(exchange.score)
-        job = Job(self.request, case.asked, domain, hints.request_id, deadline_s, paid)
+        job = Job(
+            self.request,
+            case.asked,
+            domain,
+            hints.request_id,
+            deadline_s,
+            paid,
+            score=exchange.score,
+            checked=hints.answer_check,
+            hops=hints.hops,
+        )
         try:
             opened = await self._attempts.open(decided.route, job, exchange)
         except EngineKilled:

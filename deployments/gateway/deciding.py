@@ -63,7 +63,7 @@ class Deciding:
 
     def __init__(self, config: AppConfig, names: ModelNames, ports: Ports) -> None:
         self._config = config
-        self._names = names
+        self.names = names
         self._ports = ports
         self._state = ports.state
         self._privacy = PrivacyGate(config)
@@ -73,7 +73,7 @@ class Deciding:
 
         Raises: `UnknownModel`; `PrivateDataRefused`.
         """
-        tier = self._names.tier(request.model)
+        tier = self.names.tier(request.model)
         local_by = await self._privacy.local_by(request, hints)
         turn, now_s = turn_of(request), _now_s()
         session = bound = None

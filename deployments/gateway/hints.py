@@ -15,6 +15,10 @@ class Hints:
     local_only: bool = False
     session: str | None = None
     timeout_s: float | None = None
+    # Whether the small tier's answer may be judged.
+    answer_check: bool = True
+    # How often the request has passed a service like this one.
+    hops: int = 0
     # A digest of the caller's API key: what one caller does binds no other.
     caller: bytes = b""
     # The same as the privacy policy sees it.

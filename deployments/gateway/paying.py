@@ -40,6 +40,13 @@ class Paying:
             name: getattr(tier.engine, "max_model_len", None) for name, tier in config.tiers.items()
         }
         self.prices = {name: Price.of(tier) for name, tier in config.tiers.items()}
+        self.target_prices = {
+            name: price
+            for tier in config.tiers.values()
+            for name, price in Price.of_targets(tier).items()
+        }
+        """Of tiers behind which several upstreams stand: what each of them costs, by its name. The
+        tier's own price is the dearest one's."""
 
     async def admit(self, case: Case, exchange: Exchange, seconds: float) -> Paid:
         """Hold what the request may cost at the dearest tier that may answer it.

@@ -9,6 +9,7 @@ from deployments.gateway.answering import Answering
 from deployments.http.disconnect import UnlessDisconnected
 from deployments.http.headers import response_headers
 from deployments.http.responses import error_response
+from deployments.protocol.chunk import Usage
 from deployments.protocol.errors import ServingError
 
 CLIENT_CLOSED_REQUEST = 499
@@ -59,7 +60,8 @@ class AnswerResponse(Response):
         return Response(document, headers=self._named_headers(), media_type="application/json")
 
     async def _stream(self, send: Send) -> None:
-        """The events and `[DONE]`; after the first byte an error is one event and no `[DONE]`."""
+        """The events and `[DONE]`; after the first byte an error is one event, with what was used
+        so far, and no `[DONE]`."""
         head = Response(
             headers=self._named_headers() | NOT_HELD_BACK, media_type="text/event-stream"
         )
@@ -70,8 +72,19 @@ class AnswerResponse(Response):
             async for item in self._answering:
                 await send({"type": "http.response.body", "body": item, "more_body": True})
         except ServingError as error:
-            last = b"data: " + orjson.dumps(error.envelope()) + b"\n\n"
+            usage = usage_object(self._answering.exchange.usage)
+            last = b"data: " + orjson.dumps({**error.envelope(), "usage": usage}) + b"\n\n"
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
     def _named_headers(self) -> dict[str, str]:
         return response_headers(self._answering.exchange, self._answering.request, self._debug)
+
+
+def usage_object(usage: Usage) -> dict[str, int]:
+    """OpenAI's `usage`."""
+    prompt, completion = usage
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from deployments.accounting.exchange import Exchange
 from deployments.gateway.hints import Hints
 from deployments.privacy.policy import Subject
-from deployments.protocol.errors import InvalidRequest
+from deployments.protocol.errors import InvalidRequest, LoopDetected
 from deployments.protocol.openai_request import ParsedRequest
 
 # Ray's proxy enforces `x-request-timeout-seconds` too, with an answer that is not OpenAI's. Ours
@@ -21,6 +21,8 @@ PROXY_MARGIN_S = 0.25
 PROXY_MIN_MARGIN_S = 0.05
 # Ids are kept for half an hour each: a UUID has 36 characters, and what is longer is no id.
 MAX_SESSION_CHARACTERS = 256
+# One service may well stand before another; what has passed so many goes round.
+MAX_HOPS = 3
 # Proxies cut the connection at a few KiB of response headers.
 MAX_IGNORED_NAMES = 20
 
@@ -30,6 +32,7 @@ DEBUG_HEADERS = [
     for name in (
         *("attempts", "ignored-fields", "ignored-count"),
         *("score-ms", "gain", "familiar", "artifact"),
+        *("answer-score", "answer-fault", "hold-ms"),
     )
 ]
 
@@ -47,6 +50,8 @@ def hints(request: Request) -> Hints:
         min_tier_large="large" in _words(headers, "x-smallfirst-min-tier", ("small", "large")),
         local_only="true" in _words(headers, "x-smallfirst-local-only", ("true", "false")),
         session=_session(headers.getlist("x-smallfirst-session")),
+        answer_check="off" not in _words(headers, "x-smallfirst-answer-check", ("on", "off")),
+        hops=_hops(_listed(headers, "x-smallfirst-hops")),
         timeout_s=_timeout_s(_listed(headers, "x-request-timeout-seconds")),
         # A key's id outlives its secrets: a session does not end when they are replaced.
         caller=hashlib.sha256(key_id.encode()).digest()
@@ -87,6 +92,14 @@ def _words(headers: Headers, name: str, known: tuple[str, str]) -> set[str]:
     if not given.issubset(known):
         raise InvalidRequest(f"{name} must be '{known[0]}' or '{known[1]}'.")
     return given
+
+
+def _hops(given: list[str]) -> int:
+    """How often the request came by already. Raises: `LoopDetected` where that is no accident."""
+    hops = max((int(value[:6]) for value in given if value[:6].isdecimal()), default=0)
+    if hops > MAX_HOPS:
+        raise LoopDetected("An upstream of this service sends its requests back to it.")
+    return hops
 
 
 def _session(given: list[str]) -> str | None:
@@ -153,11 +166,24 @@ def response_headers(exchange: Exchange, parsed: ParsedRequest, debug: bool) -> 
         headers["x-smallfirst-ignored-count"] = str(len(parsed.ignored))
         if exchange.score_s is not None:
             headers["x-smallfirst-score-ms"] = f"{exchange.score_s * 1e3:.2f}"
+        headers |= _answer_headers(exchange)
         if score:
             headers["x-smallfirst-gain"] = f"{score.gain:.4f}"
             headers["x-smallfirst-familiar"] = f"{score.familiar:.4f}"
             headers["x-smallfirst-artifact"] = score.artifact_id
     return headers
+
+
+def _answer_headers(exchange: Exchange) -> dict[str, str]:
+    """What the answer check said of the first answer that it judged."""
+    judged = next((a for a in exchange.attempts if a.answer_score is not None), None)
+    if judged is None:
+        return {}
+    return {
+        "x-smallfirst-answer-score": f"{judged.answer_score:.4f}",
+        "x-smallfirst-answer-fault": judged.answer_fault or "",
+        "x-smallfirst-hold-ms": f"{judged.hold_s * 1e3:.2f}",
+    }
 
 
 def _header_safe(name: str) -> str:

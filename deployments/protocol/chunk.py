@@ -14,14 +14,6 @@ class Usage(NamedTuple):
     completion_tokens: int
 
 
-class Logprobs(NamedTuple):
-    """Log-probabilities of the sampled tokens so far, natural logarithm; never the tokens."""
-
-    total: float
-    lowest: float
-    tokens: int
-
-
 class Chunk(NamedTuple):
     r"""One piece of an answer.
 
@@ -36,8 +28,9 @@ class Chunk(NamedTuple):
     content: bool = False
     # OpenAI's finish reason of the last choice that ended in `data`.
     finish_reason: str | None = None
-    # None where the engine gives none.
-    logprobs: Logprobs | None = None
+    # Natural log-probabilities of the tokens in `data`, never the tokens; empty where the engine
+    # gives none, or none were wanted.
+    logprobs: tuple[float, ...] = ()
     # The name under which the replica serves what answered: its own business, so that old and new
     # replicas can stand side by side. Empty where it was said before.
     model: str = ""
@@ -53,7 +46,7 @@ def joined(first: Chunk, then: Chunk) -> Chunk:
         then.usage,
         first.content or then.content,
         then.finish_reason or first.finish_reason,
-        then.logprobs or first.logprobs,
+        first.logprobs + then.logprobs,
         first.model or then.model,
         then.done,
         first.release or then.release,

@@ -31,6 +31,14 @@ class EngineRequest:
     timeout_s: float | None = None
     # The adapter that is to answer; None: the tier's own model.
     adapter: str | None = None
+    # Whether the chunks shall carry their tokens' log-probabilities, where the engine has them.
+    logprobs: bool = False
+    # What a model must be able to do, and hosts that it must be allowed to fetch images from: for
+    # tiers behind which models differ.
+    needs: tuple[str, ...] = ()
+    media_hosts: tuple[str, ...] = ()
+    # How often the request has passed a service like this one.
+    hops: int = 0
 
     def after(self, waited_s: float) -> "EngineRequest":
         """The request with the time that is left after a wait, by two nodes' clocks.
@@ -64,6 +72,15 @@ class EngineLoad:
     running: int = 0
     kv_cache_usage: float = 0.0
     progress: int = 0
+
+
+@runtime_checkable
+class RemoteEngine(Protocol):
+    """An engine that asks upstreams, and knows which of them it leaves alone."""
+
+    def closed(self) -> dict[str, bool]:
+        """By upstream, whether it is down, or asked to be left alone."""
+        ...
 
 
 @runtime_checkable

@@ -222,6 +222,14 @@ class DeadlineExceeded(ServingError):
     code = "deadline_exceeded"
 
 
+class LoopDetected(ServingError):
+    """The request has passed this service before: an upstream sends its requests back to it."""
+
+    status = 508
+    type = "invalid_request_error"
+    code = "loop_detected"
+
+
 def all_errors() -> list[type[ServingError]]:
     """Every concrete error class, the root included."""
     found: list[type[ServingError]] = [ServingError]

@@ -6,11 +6,12 @@ version, and a version from the future is refused by name. No class of ours is e
 """
 
 import struct
+from array import array
 from typing import Any
 
 import orjson
 
-from deployments.protocol.chunk import Chunk, Logprobs, Usage
+from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import (
     BY_NAME,
@@ -26,7 +27,9 @@ VERSION = 1
 # reason and of the model's name. Then log-probabilities, reason, name and release, as flagged; what
 # a later release adds stands between these and the data.
 _HEAD = struct.Struct("<BBHQQBH")
-_LOGPROBS = struct.Struct("<ddQ")
+_COUNT = struct.Struct("<H")
+# Of one frame: an answer is judged by its beginning, and a head has room for 64 KiB.
+MAX_LOGPROBS = 8192
 _CONTENT, _DONE, _HAS_LOGPROBS, _ERROR, _HAS_RELEASE = 1, 2, 4, 8, 16
 _RELEASE_BYTES = 8
 
@@ -35,9 +38,10 @@ def encode(chunk: Chunk) -> bytes:
     """A chunk as bytes."""
     flags = _CONTENT * chunk.content | _DONE * chunk.done
     tail = b""
-    if chunk.logprobs is not None:
+    if chunk.logprobs:
         flags |= _HAS_LOGPROBS
-        tail = _LOGPROBS.pack(*chunk.logprobs)
+        numbers = array("f", chunk.logprobs[:MAX_LOGPROBS])
+        tail = _COUNT.pack(len(numbers)) + numbers.tobytes()
     finish = (chunk.finish_reason or "").encode()
     model, release = chunk.model.encode(), bytes.fromhex(chunk.release)
     flags |= _HAS_RELEASE * bool(release)
@@ -72,10 +76,12 @@ def decode(frame: bytes) -> Chunk:
     if flags & _ERROR:
         raise _error(frame[size:])
     at = _HEAD.size
-    logprobs = None
+    logprobs: tuple[float, ...] = ()
     if flags & _HAS_LOGPROBS:
-        logprobs = Logprobs(*_LOGPROBS.unpack_from(frame, at))
-        at += _LOGPROBS.size
+        (count,) = _COUNT.unpack_from(frame, at)
+        begins = at + _COUNT.size
+        at = begins + 4 * count
+        logprobs = tuple(array("f", frame[begins:at]))
     model_at = at + finish_size
     release_at = model_at + model_size
     release = frame[release_at : release_at + _RELEASE_BYTES] if flags & _HAS_RELEASE else b""
@@ -110,6 +116,10 @@ def encode_request(request: EngineRequest) -> dict[str, Any]:
         "adapter": request.adapter,
         "local_only": request.local_only,
         "timeout_s": request.timeout_s,
+        "logprobs": request.logprobs,
+        "needs": request.needs,
+        "media_hosts": request.media_hosts,
+        "hops": request.hops,
     }
 
 
@@ -129,4 +139,8 @@ def decode_request(fields: dict[str, Any]) -> EngineRequest:
         adapter=fields["adapter"],
         local_only=fields["local_only"],
         timeout_s=fields["timeout_s"],
+        logprobs=fields.get("logprobs", False),
+        needs=tuple(fields.get("needs", ())),
+        media_hosts=tuple(fields.get("media_hosts", ())),
+        hops=fields.get("hops", 0),
     )

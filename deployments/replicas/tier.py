@@ -9,12 +9,11 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from deployments.protocol import wire
 from deployments.protocol.chunk import Chunk, joined
-from deployments.protocol.engine import AdapterEngine, Engine, EngineRequest
+from deployments.protocol.engine import AdapterEngine, EngineRequest, RemoteEngine
 from deployments.protocol.errors import (
     AdapterNotLoaded,
     EngineDead,
@@ -22,19 +21,17 @@ from deployments.protocol.errors import (
     ServingError,
 )
 from deployments.replicas.beat import Beat
+from deployments.replicas.build_engine import build_engine
 from deployments.replicas.gauges import EngineGauges
 from deployments.replicas.progress import Progress
 from deployments.replicas.relay import Address, RelayLinks
 from deployments.replicas.start_lock import start_lock
+from deployments.replicas.target_gauges import TargetGauges
 from deployments.settings.app import TierConfig, TierName
 from deployments.settings.config_mistake import ConfigError
-from deployments.settings.environment import audit_key, secret, set_defaults, visible_gpus
+from deployments.settings.environment import visible_gpus
 from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.release import release_of
-from deployments.settings.simulated import SimulatedEngineConfig
-from deployments.settings.upstream import UpstreamConfig
-from deployments.settings.vllm import VllmConfig
-from deployments.simulated.engine import SimulatedEngine
 
 log = logging.getLogger("ray.serve")
 
@@ -122,7 +119,9 @@ class ModelTier:
             async with aclosing(self._gathered(request)) as chunks:
                 async for chunk in chunks:
                     if name:
-                        chunk = chunk._replace(model=name, release=self._release)
+                        # What stands behind the tier may say a name of its own.
+                        own = chunk.model or name
+                        chunk = chunk._replace(model=own, release=self._release)
                     yield wire.encode(chunk)
                     name = ""
         except ServingError as error:
@@ -202,8 +201,11 @@ class ModelTier:
 
     async def _exit_when_useless(self) -> None:
         loop = asyncio.get_running_loop()
+        gauges = TargetGauges(self._name) if isinstance(self._engine, RemoteEngine) else None
         while True:
             await asyncio.sleep(WATCH_S)
+            if gauges is not None and isinstance(self._engine, RemoteEngine):
+                gauges.show(self._engine.closed())
             self._progress.look(self._engine.load(), loop.time())
             if complaint := self._complaint():
                 if self._engine.dead():
@@ -234,45 +236,3 @@ def merge_pause_s(running: int) -> float:
     (0.0, 0.05, 0.05)
     """
     return 0.0 if running <= 1 else min(MAX_MERGE_S, running / BUSY_CHUNKS_PER_S)
-
-
-def build_engine(config: TierConfig, privacy: PrivacyConfig) -> Engine:
-    """The engine that a tier's config names."""
-    engine = config.engine
-    if isinstance(engine, VllmConfig):
-        set_defaults(vllm_environment(engine))
-        # Imported here: it reads the environment, and a head node may be without vLLM.
-        from deployments.vllm.engine import VllmEngine
-
-        return VllmEngine(engine, config.model)
-    if isinstance(engine, SimulatedEngineConfig):
-        return SimulatedEngine(engine, config.model)
-    return _upstream_engine(engine, privacy)
-
-
-def _upstream_engine(engine: UpstreamConfig, privacy: PrivacyConfig) -> Engine:
-    # Imported here: where no tier is outside, not even the code of the door is there.
-    from deployments.egress.audit import AuditLog
-    from deployments.upstream.engine import UpstreamEngine
-
-    audit = None
-    if privacy.audit_dir is not None:
-        audit = AuditLog(Path(privacy.audit_dir), audit_key(privacy.audit_key_env))
-    return UpstreamEngine(engine, secret(engine.api_key_env), privacy, audit)
-
-
-def vllm_environment(config: VllmConfig) -> dict[str, str]:
-    """What vLLM reads from the environment, for its own processes too."""
-    variables = {
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        # An allowed host could send the engine on to one that is not.
-        "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
-        "DO_NOT_TRACK": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": config.cpu_threads or "nobind",
-    }
-    if config.enforce_eager:
-        # vLLM compiles its logprobs kernel even so; the first request that asks for them then
-        # stalls the engine for 20 s.
-        variables["TORCH_COMPILE_DISABLE"] = "1"
-    return variables

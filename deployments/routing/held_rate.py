@@ -25,6 +25,8 @@ LEAST_WINDOW = 500
 # What is owed is made up for within so many escalations' worth of requests. At 5%: 100.
 REPAID_ESCALATIONS = 5
 LEAST_REPAID = 100
+# What is usual is known over so many windows.
+USUAL_WINDOWS = 20
 # Anti-windup: no more is owed, either way, than in so many escalations' worth of requests.
 OWED_ESCALATIONS = 50
 
@@ -71,6 +73,10 @@ class RateState:
     owed: float
     # All that was counted, here and elsewhere.
     requests: int
+    # The share of the claims of late at or above the threshold.
+    reach: float
+    # How far the claims of late are from the usual ones, 0 to 1; 0 while too few are known.
+    drift: float
 
 
 class HeldRate:
@@ -91,6 +97,8 @@ class HeldRate:
         self._keep = 1 - 1 / window
         # What training saw: it fades as traffic comes, so that with little of it little changes.
         self._claims = window * _trained_claims(trained, target)
+        self._usual = np.zeros(STEPS + 1)
+        self._keep_usual = 1 - 1 / (USUAL_WINDOWS * window)
         self._late = np.array([window, window * target])  # requests, escalations
         self._owed = 0.0
         self._seen_requests = self._seen_escalated = 0
@@ -124,6 +132,8 @@ class HeldRate:
             highest=(NEVER if highest is None else highest) if self._held else self.threshold,
             owed=self._owed,
             requests=self._requests,
+            reach=self._reach(),
+            drift=self._drift(),
         )
 
     def came(self) -> None:
@@ -142,13 +152,19 @@ class HeldRate:
         self._seen_claims[step] = self._seen_claims.get(step, 0) + 1
         self._claims *= self._keep
         self._claims[step] += 1.0
+        self._usual *= self._keep_usual
+        self._usual[step] += 1.0
         self._move()
 
     def heard(self, others: Traffic) -> None:
         """Take over what other gateways have counted since they were heard last."""
-        self._claims *= self._keep ** sum(others.claims.values())
+        heard = sum(others.claims.values())
+        self._claims *= self._keep**heard
+        self._usual *= self._keep_usual**heard
         for step, count in others.claims.items():
-            self._claims[min(max(step, 0), STEPS)] += count
+            at = min(max(step, 0), STEPS)
+            self._claims[at] += count
+            self._usual[at] += count
         self._count(others.requests, others.escalated)
 
     def inherit(self, others: Traffic) -> None:
@@ -198,6 +214,19 @@ class HeldRate:
         # At the step before, fewer escalate than is wanted, at this one as many or more.
         low = STEPS - min(at, STEPS)
         return (low if self._owed >= 0 and wanted > 0 else low + 1) / STEPS
+
+    def _reach(self) -> float:
+        if self.threshold > 1.0:
+            return 0.0
+        return float(self._claims[step_of(self.threshold) :].sum() / self._claims.sum())
+
+    def _drift(self) -> float:
+        """The largest distance between both distributions (Kolmogorov and Smirnov)."""
+        window = 1 / (1 - self._keep)
+        if self._usual.sum() < 4 * window:  # what training promised has not faded yet
+            return 0.0
+        late, usual = (np.cumsum(c) / c.sum() for c in (self._claims, self._usual))
+        return float(np.abs(late - usual).max())
 
     def _begin(self) -> float:
         if self._config.target_rate == 0:

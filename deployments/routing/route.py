@@ -142,18 +142,24 @@ def after_failure(route: Route, error: ServingError, tiers: Tiers) -> Route:
     """
     if isinstance(error, EngineDead):
         raise EngineKilled("The engine died twice while it held this request.") from error
+    if route.cause is Cause.ANSWER_CHECK and tiers.small.up and _is_the_tiers(error):
+        # What was to be bettered is better than an error.
+        return Route("small", _failed("large", error), may_fall_back=False)
+    if route.may_fall_back and route.tier == "small" and isinstance(error, ContextLengthExceeded):
+        return Route("large", Cause.CONTEXT_WINDOW, may_fall_back=False)
     if not route.may_fall_back:
         raise error
-    if isinstance(error, ContextLengthExceeded):
-        if route.tier == "large":
-            raise error
-        return Route("large", Cause.CONTEXT_WINDOW, may_fall_back=False)
     if isinstance(error, LocalOnlyConflict) and not tiers.state(route.other).remote:
         # The door said no to what the gateway would have let go: by a newer policy than ours.
-        return Route(route.other, Cause.LOCAL_ONLY, may_fall_back=False)
+        return Route(route.other, _failed(route.tier, error), may_fall_back=False)
     if not error.retryable or not tiers.state(route.other).up:
         raise error
     return Route(route.other, _failed(route.tier, error), may_fall_back=False)
+
+
+def _is_the_tiers(error: ServingError) -> bool:
+    """Whether another tier may fare better with the same request."""
+    return error.retryable or isinstance(error, ContextLengthExceeded | LocalOnlyConflict)
 
 
 def after_answer_check(route: Route, claim: float, tiers: Tiers, policy: Policy) -> Route | None:
@@ -169,6 +175,8 @@ def after_answer_check(route: Route, claim: float, tiers: Tiers, policy: Policy)
 
 
 def _failed(tier: TierName, error: ServingError) -> Cause:
+    if isinstance(error, LocalOnlyConflict):
+        return Cause.LOCAL_ONLY
     if tier == "small" and isinstance(error, Overloaded):
         return Cause.SMALL_SATURATED
     return _unavailable(tier)

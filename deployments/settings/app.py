@@ -4,7 +4,7 @@ Fed from the `args:` of `serve_config.yaml`. Secrets are not settings: they come
 environment (`environment.py`), and a config only names the variable.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -12,17 +12,20 @@ from autoscale.packing.plan import gpu_share
 from deployments.settings.access import Auth, HostPattern, Origin
 from deployments.settings.accounts import AccountsConfig
 from deployments.settings.api_key import Usd
+from deployments.settings.classifier import ClassifierConfig as ClassifierConfig
 from deployments.settings.config_mistake import ConfigError, first_mistake
-from deployments.settings.escalation import Escalation
+from deployments.settings.escalation import AnswerCheck, Escalation
 from deployments.settings.group import Settings
 from deployments.settings.prices import check_pair
 from deployments.settings.privacy import Egress, PrivacyConfig, check_egress
 from deployments.settings.scaling import Scaling
 from deployments.settings.simulated import SimulatedEngineConfig
+from deployments.settings.targets import Capability as Capability
+from deployments.settings.targets import TargetsConfig
 from deployments.settings.upstream import UpstreamConfig
+from deployments.settings.vllm import AdapterConfig as AdapterConfig
 from deployments.settings.vllm import VllmConfig
 
-Capability = Literal["tools", "json_schema", "logprobs", "vision"]
 # What a request may need: what a model can do, and engines that know vLLM's own request fields.
 Need = Capability | Literal["vllm"]
 TierName = Literal["small", "large"]
@@ -31,18 +34,9 @@ TierName = Literal["small", "large"]
 # Response headers carry it.
 ServedName = Annotated[str, Field(min_length=1, pattern=r"^[\x21-\x7e]+$")]
 EngineConfig = Annotated[
-    VllmConfig | SimulatedEngineConfig | UpstreamConfig, Field(discriminator="kind")
+    VllmConfig | SimulatedEngineConfig | UpstreamConfig | TargetsConfig,
+    Field(discriminator="kind"),
 ]
-
-
-class AdapterConfig(Settings):
-    """A LoRA adapter on a tier's model: a fine-tuned variant under a name of its own."""
-
-    path: str = Field(min_length=1)
-    """Adapter folder on every node (`adapter_config.json`, `adapter_model.safetensors`)."""
-    domain: str | None = None
-    """`auto` requests that the classifier puts into this domain, one of `classifier.domains`, go to
-    the adapter when they go to its tier; null: only requests that name it."""
 
 
 class TierConfig(Settings):
@@ -52,7 +46,7 @@ class TierConfig(Settings):
     """The served name: what `/v1/models` lists and a client may ask for. Printable ASCII without
     spaces, because response headers carry it."""
     engine: EngineConfig
-    """What a replica runs."""
+    """What a replica runs. In its place, `targets`: a list of upstreams, asked in order."""
     adapters: dict[ServedName, AdapterConfig] = Field({})
     """Adapters by the name that clients ask for. Adding or removing one restarts nothing."""
     scaling: Scaling = Scaling()
@@ -92,11 +86,14 @@ class TierConfig(Settings):
     @property
     def remote(self) -> bool:
         """Whether requests to this tier leave the cluster."""
-        return isinstance(self.engine, UpstreamConfig) and not self.engine.in_cluster
+        outside = isinstance(self.engine, UpstreamConfig | TargetsConfig)
+        return outside and not getattr(self.engine, "in_cluster", True)
 
     @property
     def abilities(self) -> frozenset[Need]:
         """What the model can do, and what its kind of engine knows."""
+        if isinstance(self.engine, TargetsConfig):
+            return cast("frozenset[Need]", self.engine.abilities(self.capabilities))
         speaks_vllm = getattr(self.engine, "speaks", "vllm") == "vllm"
         return self.capabilities | (frozenset[Need]({"vllm"}) if speaks_vllm else frozenset())
 
@@ -117,6 +114,16 @@ class TierConfig(Settings):
         tensor_parallel = getattr(self.engine, "tensor_parallel_size", 1)
         return self.gpu_share * tensor_parallel
 
+    @model_validator(mode="before")
+    @classmethod
+    def _engine_of_targets(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "targets" not in given:
+            return given
+        if isinstance(given.get("engine"), dict):
+            raise ValueError("targets stand in the place of engine: remove one of them")
+        rest = {key: value for key, value in given.items() if key not in ("targets", "engine")}
+        return {**rest, "engine": {"kind": "targets", "targets": given["targets"]}}
+
     @model_validator(mode="after")
     def _fits_together(self) -> "TierConfig":
         share = self.gpu_share
@@ -129,26 +136,6 @@ class TierConfig(Settings):
         if 0 < share < 1 and getattr(self.engine, "tensor_parallel_size", 1) > 1:
             raise ValueError("gpu_share must be 1 where tensor_parallel_size is above 1")
         return self
-
-
-class ClassifierConfig(Settings):
-    """The deployment that scores every `auto` request."""
-
-    artifact: str | None = None
-    """Folder of a trained artefact on every node; null: the one in the package."""
-    domains: dict[str, list[str]] = Field({})
-    """Domains to recognise, each with a few example prompts; an adapter may name one."""
-    threshold: float = Field(0.7, ge=0, le=1)
-    """Scores at or above it go large, at first: `escalation` then moves it to hold its target. 0.7
-    is the trained budget's threshold by construction: the artefact carries the budget."""
-    timeout_s: float = Field(1.0, gt=0)
-    """Longest wait for a score before the request goes small unscored."""
-    num_cpus: float = Field(0.1, ge=0)
-    """Cores that Ray reserves; a score takes about a millisecond."""
-    max_ongoing_requests: int = Field(64, ge=1)
-    """Scores asked of one replica at a time: 64 of a millisecond each are far below `timeout_s`."""
-    scaling: Scaling = Scaling(max_replicas=2)
-    """How many replicas."""
 
 
 class GatewayConfig(Settings):
@@ -199,6 +186,8 @@ class AppConfig(Settings):
     """The share of large answers."""
     accounts: AccountsConfig = AccountsConfig()
     """Keys, budgets, ledger."""
+    answer_check: AnswerCheck = AnswerCheck()
+    """What makes an answer of the small tier go large before its first byte."""
     local_only: bool = False
     """True: no request may leave the cluster, whatever its headers say."""
     egress: Egress = "policy"
@@ -263,6 +252,10 @@ class AppConfig(Settings):
         if reserved:
             raise ValueError(f"model name {reserved.pop()!r} is reserved: choose another")
         check_egress(self.egress, self.tiers)
+        window = getattr(self.small.engine, "max_model_len", None)
+        held = self.answer_check.hold_tokens
+        if window is not None and held is not None and held >= window:
+            raise ValueError(f"answer_check.hold_tokens {held} does not fit max_model_len {window}")
         needed = sum(t.num_gpus * t.scaling.min_replicas for t in self.tiers.values())
         if self.gpus is not None and needed > self.gpus:
             raise ValueError(

@@ -40,3 +40,24 @@ class Escalation(Settings):
         if self.max_threshold is not None and self.max_threshold < self.min_threshold:
             raise ValueError("max_threshold is below min_threshold: raise max_threshold")
         return self
+
+
+class AnswerCheck(Settings):
+    """How the small tier's answers are judged before their first byte goes out."""
+
+    enabled: bool = True
+    """False: no answer is judged. One request: the header `x-smallfirst-answer-check: off`."""
+    hold_tokens: int | None = Field(None, ge=1)
+    """Tokens of a streamed answer that are held before it is judged; the end of its first sentence
+    comes first where it does. A JSON answer is judged whole. Null: what the artefact was trained
+    for, else 16."""
+    artifact: str | None = None
+    """Folder that `smallfirst answer-check train` wrote, on every node with a gateway: answers that
+    are likely wrong go large too. Null: only degenerate ones do, and no log-probabilities are asked
+    for."""
+    hold_ms: float = Field(500.0, gt=0, allow_inf_nan=False)
+    """The longest that the first token waits for the others, ms: what a reader notices. 16 tokens
+    take 160 ms at 10 ms a token."""
+    sure_below: float = Field(0.1, ge=0, le=1)
+    """Streams whose question scores below it are not held: the large tier would gain nothing. Their
+    beginning is judged as it passes, for the record."""

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from deployments.settings.config_mistake import ConfigError
+from deployments.settings.targets import Target, TargetsConfig
 from deployments.settings.upstream import UpstreamConfig
 
 if TYPE_CHECKING:
@@ -30,13 +31,42 @@ def check_pair(prompt: float | None, completion: float | None) -> None:
 
 
 def list_price(tier: "TierConfig") -> ListPrice | None:
-    """What a tier's tokens cost; None: nobody knows."""
-    prompt, completion = tier.usd_per_million_prompt_tokens, tier.usd_per_million_completion_tokens
-    if prompt is not None and completion is not None:
-        return ListPrice(prompt, completion)
+    """What a tier's tokens cost, of several targets at most; None: nobody knows."""
+    if isinstance(tier.engine, TargetsConfig):
+        return _dearest(list(target_prices(tier).values()))
+    if (written := _written(tier)) is not None:
+        return written
     if isinstance(tier.engine, UpstreamConfig):
         return _kept(tier.engine.model, tier.engine.base_url)
     return None
+
+
+def target_prices(tier: "TierConfig") -> dict[str, ListPrice | None]:
+    """What the tokens of each target cost, by name: its own price, the tier's, or the list's."""
+    if not isinstance(tier.engine, TargetsConfig):
+        return {}
+    return {
+        target.name: _written(target) or _written(tier) or _kept(target.model, target.base_url)
+        for target in tier.engine.targets
+    }
+
+
+def _written(priced: "TierConfig | Target") -> ListPrice | None:
+    prompt = priced.usd_per_million_prompt_tokens
+    completion = priced.usd_per_million_completion_tokens
+    return None if prompt is None or completion is None else ListPrice(prompt, completion)
+
+
+def _dearest(prices: list[ListPrice | None]) -> ListPrice | None:
+    """A price that none of them exceeds; None where one is not known."""
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices):
+        return None
+    rows = [(p, c) for price in known for p, c in [price[:2], *((s[1], s[2]) for s in price.steps)]]
+    prompts, completions = zip(*rows, strict=True)
+    sources = {price.source for price in known}
+    source = sources.pop() if len(sources) == 1 else "the config and a list"
+    return ListPrice(max(prompts), max(completions), (), source)
 
 
 def unpriced(config: "AppConfig") -> list[str]:

@@ -54,3 +54,15 @@ class VllmConfig(BaseModel):
         if value.startswith(BUILTIN) and value not in BUILTIN_MODELS:
             raise ValueError(f"unknown bundled model: use {' or '.join(BUILTIN_MODELS)}")
         return value
+
+
+class AdapterConfig(BaseModel):
+    """A LoRA adapter on a tier's model: a fine-tuned variant under a name of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    path: str = Field(min_length=1)
+    """Adapter folder on every node (`adapter_config.json`, `adapter_model.safetensors`)."""
+    domain: str | None = None
+    """`auto` requests that the classifier puts into this domain, one of `classifier.domains`, go to
+    the adapter when they go to its tier; null: only requests that name it."""

@@ -4,6 +4,10 @@ from collections.abc import Callable
 
 # How far an upstream's usual time to its first token moves towards the last one seen.
 NEW_WEIGHT = 0.2
+# Whoever asks for more is asked again after an hour: a date may come from a clock that is wrong.
+LONGEST_REST_S = 3600.0
+# A timer may fire so much early.
+CLOCK_STEP_S = 0.005
 
 
 class Breaker:
@@ -20,6 +24,7 @@ class Breaker:
         self._failures = 0
         self._next_probe_at = 0.0
         self._usual_s = 0.0
+        self._rests_until = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -27,12 +32,24 @@ class Breaker:
         return self._failures >= self._limit
 
     @property
+    def rests(self) -> bool:
+        """Whether the upstream has asked to be left alone for now."""
+        return self._clock() < self._rests_until - CLOCK_STEP_S
+
+    @property
     def retry_in_s(self) -> float:
-        """Seconds until the next probe; zero while closed."""
-        return max(0.0, self._next_probe_at - self._clock()) if self.is_open else 0.0
+        """Seconds until the next request may go out; zero while it may."""
+        until = max(self._rests_until, self._next_probe_at if self.is_open else 0.0)
+        return max(0.0, until - self._clock())
+
+    def rest(self, seconds: float) -> None:
+        """Send nothing for so long: the upstream asks for it."""
+        self._rests_until = max(self._rests_until, self._clock() + min(seconds, LONGEST_REST_S))
 
     def allows(self) -> bool:
         """Whether this request may go out; while open, asking takes the probe."""
+        if self.rests:
+            return False
         if not self.is_open:
             return True
         if self.retry_in_s > 0:

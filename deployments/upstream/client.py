@@ -41,6 +41,8 @@ ERROR_BODY_S = 2.0
 # The name of the length limit, `stream_options`, `stream`: what one request can teach.
 MAX_LESSONS = 3
 
+_BUSY = "The upstream asked to be left alone for now."
+
 log = logging.getLogger(__name__)
 
 
@@ -68,8 +70,10 @@ class UpstreamClient:
         """Close all connections."""
         await self._door.close()
 
-    async def open(self, request: EngineRequest, until: float) -> Answer:
+    async def open(self, request: EngineRequest, until: float, patient: bool = True) -> Answer:
         """The upstream's 200, its body unread, after as many tries as fit before `until`.
+
+        Not `patient`: after one, because somebody else is left to ask.
 
         Raises: `ServingError`, as `upstream.errors` has it, and where the policy lets nothing go.
         """
@@ -86,7 +90,7 @@ class UpstreamClient:
                 lessons += 1
                 continue
             left_s = until - asyncio.get_running_loop().time()
-            wait_s = self._wait_s(attempt, tried, left_s)
+            wait_s = self._wait_s(attempt, tried, left_s) if patient else None
             if wait_s is None:
                 raise tried.error
             await asyncio.sleep(wait_s)
@@ -120,7 +124,7 @@ class UpstreamClient:
     async def _try(self, request: EngineRequest, leaving: Releasable) -> Answer | _Failed:
         try:
             response = await self._send(request, leaving)
-        except TierUnavailable as error:  # by the breaker, or the audit log
+        except (TierUnavailable, Overloaded) as error:  # by the breaker, or the audit log
             return _Failed(error, None)
         except PoolTimeout:
             return _Failed(Overloaded("All connections to the upstream are in use."), None)
@@ -134,12 +138,16 @@ class UpstreamClient:
 
     async def _send(self, request: EngineRequest, leaving: Releasable) -> Answer:
         if not self.breaker.allows():
-            down = TierUnavailable("The upstream is down.")
-            down.retry_after_s = max(1, math.ceil(self.breaker.retry_in_s))
-            raise down
+            raise self._left_alone()
         dialect = self._config.dialect
         path = dialect.chat_path if request.endpoint == "chat" else dialect.completions_path
-        return await self._door.send(path, leaving)
+        return await self._door.send(path, leaving, request.hops + 1)
+
+    def _left_alone(self) -> ServingError:
+        rests = self.breaker.rests
+        error = Overloaded(_BUSY) if rests else TierUnavailable("The upstream is down.")
+        error.retry_after_s = max(1, math.ceil(self.breaker.retry_in_s))
+        return error
 
     async def _refused(self, response: Answer) -> _Failed:
         status = response.status_code
@@ -150,6 +158,8 @@ class UpstreamClient:
         else:
             self.breaker.succeeded()
         asked_s = retry_after_s(response.headers.get("retry-after"))
+        if asked_s is not None and status in RETRIED:
+            self.breaker.rest(asked_s)
         if asked_s is not None and error.retry_after_s is not None:
             error.retry_after_s = max(1, math.ceil(asked_s))
         key = self._config.api_key_env or "none is configured"

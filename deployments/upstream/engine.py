@@ -85,11 +85,22 @@ class UpstreamEngine:
         """
         return EngineLoad(running=self._in_flight, progress=time.monotonic_ns())
 
-    async def generate(self, request: EngineRequest) -> AsyncGenerator[Chunk, None]:
-        """See `Engine.generate`; closing the iterator closes the upstream's stream at once."""
+    def closed(self) -> dict[str, bool]:
+        """Whether requests are turned away for now: it is down, or asked to be left alone."""
+        breaker = self._client.breaker if self._client is not None else None
+        return {self._config.model: breaker is not None and (breaker.is_open or breaker.rests)}
+
+    async def generate(
+        self, request: EngineRequest, patient: bool = True
+    ) -> AsyncGenerator[Chunk, None]:
+        """See `Engine.generate`; closing the iterator closes the upstream's stream at once.
+
+        Not `patient`: what fails is not tried again here.
+        """
         if self._client is None:
             raise TierUnavailable("The upstream engine has not started.")
         answer = _UpstreamAnswer(request, self._config, self._client)
+        answer.patient = patient
         self._in_flight += 1
         try:
             async for chunk in answer.chunks():
@@ -106,6 +117,7 @@ class _UpstreamAnswer:
         self, request: EngineRequest, config: UpstreamConfig, client: UpstreamClient
     ) -> None:
         self._request = request
+        self.patient = True
         self._client = client
         self._response: Answer | None = None
         self._bytes: AsyncIterator[bytes] | None = None
@@ -124,7 +136,7 @@ class _UpstreamAnswer:
     async def chunks(self) -> AsyncIterator[Chunk]:
         """The answer; its last chunk is done, and what fails after the first token is an error."""
         self._response = await self._within(
-            self._client.open(self._request, self._begin_by), self._begin_by
+            self._client.open(self._request, self._begin_by, self.patient), self._begin_by
         )
         self._bytes = restored(self._response)
         try:

@@ -99,7 +99,8 @@ class VllmEngine:
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[Chunk, None]:
         """See `Engine.generate`; vLLM's errors become ours."""
-        tally = Tally()
+        # Several choices come mixed: nobody could tell whose tokens they are.
+        tally = Tally(wants_logprobs=request.logprobs and request.body.get("n") in (None, 1))
         TALLY.set(tally)
         left_s = math.inf if request.timeout_s is None else request.timeout_s
         deadline_s = asyncio.get_running_loop().time() + left_s
@@ -111,7 +112,7 @@ class VllmEngine:
             if isinstance(answer, ErrorResponse):
                 raise self._translated(answer, tally)
             if not request.stream:
-                yield _document(answer)
+                yield _document(answer)._replace(logprobs=tally.taken_logprobs())
                 return
             async with aclosing(self._events(answer, tally, deadline_s)) as chunks:
                 async for chunk in chunks:
@@ -154,7 +155,8 @@ class VllmEngine:
                     detail = orjson.loads(event.removeprefix("data: "))
                     raise self._translated(ErrorResponse.model_validate(detail), tally)
                 finish = finish_reason(event)
-                yield Chunk(event.encode(), tally.usage, has_content(event), finish)
+                logprobs = tally.taken_logprobs()
+                yield Chunk(event.encode(), tally.usage, has_content(event), finish, logprobs)
         yield Chunk(b"", tally.usage, done=True)
 
     async def set_adapters(self, paths: dict[str, str]) -> None:

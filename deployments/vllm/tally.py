@@ -4,10 +4,10 @@ JSON that it makes of them, and without asking for anything that the client woul
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from vllm.outputs import RequestOutput
+from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -20,6 +20,16 @@ class Tally:
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    # Whether the tokens' log-probabilities are wanted, for whoever judges the answer.
+    wants_logprobs: bool = False
+    # Those that nobody has taken yet.
+    logprobs: list[float] = field(default_factory=list)
+
+    def taken_logprobs(self) -> tuple[float, ...]:
+        """What has come since it was taken last."""
+        taken = tuple(self.logprobs)
+        self.logprobs.clear()
+        return taken
 
     @property
     def usage(self) -> Usage:
@@ -38,10 +48,14 @@ class TallyingLLM(AsyncLLM):
         self, prompt: Any, sampling_params: SamplingParams, *args: Any, **options: Any
     ) -> AsyncGenerator[RequestOutput, None]:
         """The engine's outputs for one prompt."""
+        tally = TALLY.get(None)
+        if tally is not None and tally.wants_logprobs and sampling_params.logprobs is None:
+            # The sampled token's alone. The serving objects, which look at what the client asked
+            # for, make no JSON of it.
+            sampling_params.logprobs = 0
         outputs: AsyncGenerator[RequestOutput, None] = super().generate(
             prompt, sampling_params, *args, **options
         )
-        tally = TALLY.get(None)
         # Cumulative outputs repeat what was counted: only beam search asks for them, step by step.
         if tally is None or sampling_params.output_kind is RequestOutputKind.CUMULATIVE:
             return outputs
@@ -60,4 +74,12 @@ async def _tallied(
                 tally.prompt_tokens += prompt_tokens
             for choice in output.outputs:
                 tally.completion_tokens += len(choice.token_ids)
+                if tally.wants_logprobs and choice.logprobs:
+                    tally.logprobs += _sampled(choice)
             yield output
+
+
+def _sampled(choice: CompletionOutput) -> list[float]:
+    """The log-probabilities of the tokens that were sampled, in order."""
+    pairs = zip(choice.token_ids, choice.logprobs or (), strict=False)
+    return [found.logprob for token, given in pairs if (found := given.get(token)) is not None]

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import ServingError
-from deployments.replicas.tier import vllm_environment
+from deployments.replicas.build_engine import vllm_environment
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import set_defaults
 from deployments.settings.vllm import VllmConfig

@@ -12,7 +12,7 @@ import pytest
 
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import ReplicaUnavailable
-from deployments.replicas.tier import vllm_environment
+from deployments.replicas.build_engine import vllm_environment
 from deployments.settings.environment import set_defaults
 from deployments.settings.vllm import VllmConfig
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from deployments.protocol.chunk import Chunk
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import DeadlineExceeded, UnknownModel
-from deployments.replicas.tier import vllm_environment
+from deployments.replicas.build_engine import vllm_environment
 from deployments.settings.environment import set_defaults
 from deployments.settings.vllm import VllmConfig
 
@@ -100,3 +101,23 @@ async def test_chunks_say_what_vllm_says(engine: Any) -> None:
     await anext(unread)
     assert await idle(engine)  # the engine has finished, though nobody reads
     await unread.aclose()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_log_probabilities_come_beside_the_bytes_and_not_in_them(
+    engine: Any, stream: bool
+) -> None:
+    wanted = replace(asked(stream=stream), logprobs=True)
+    chunks = await answered(engine, wanted)
+    values = [value for chunk in chunks for value in chunk.logprobs]
+    assert len(values) == chunks[-1].usage.completion_tokens == 8
+    assert all(value <= 0 for value in values)
+    assert len(set(values)) > 1
+    plain = await answered(engine, asked(stream=stream))
+    assert not any(chunk.logprobs for chunk in plain)
+    texts = [b"".join(c.data for c in answer).count(b"logprob") for answer in (chunks, plain)]
+    assert texts[0] == texts[1]
+    # A client that asks for its own gets them, and they are the same.
+    if not stream:
+        said = documents(await answered(engine, asked(logprobs=True)))[0]["choices"][0]["logprobs"]
+        assert [token["logprob"] for token in said["content"]] == pytest.approx(values, abs=1e-4)

@@ -1,17 +1,33 @@
-"""An answer that says nothing is noticed; one that ended as its client wished is kept."""
+"""What is wrong with an answer is seen in its bytes; what its client wished is not wrong."""
 
 from typing import Any
 
 import orjson
 import pytest
 
-from deployments.gateway.answer_check import gave_up, says_nothing
+from answer_check.refusal import is_about_refusing, refuses
+from answer_check.repetition import loops
+from answer_check.structure import is_json
+from deployments.gateway.answer_check import Fault, fault_of, gave_up, says_nothing
+from deployments.gateway.answer_text import Said
 from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.openai_request import ParsedRequest, parse
 
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+JSON_OBJECT = {"response_format": {"type": "json_object"}}
+SCHEMA = {
+    "type": "object",
+    "properties": {"n": {"type": "integer"}, "who": {"enum": ["a", "b"]}},
+    "required": ["n"],
+    "additionalProperties": False,
+}
+JSON_SCHEMA = {
+    "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}
+}
 
-def request(**fields: Any) -> ParsedRequest:
-    body = {"model": "auto", "messages": [{"role": "user", "content": "Hi"}], **fields}
+
+def request(question: str = "Hi", **fields: Any) -> ParsedRequest:
+    body = {"model": "auto", "messages": [{"role": "user", "content": question}], **fields}
     return parse("chat", orjson.dumps(body))
 
 
@@ -44,3 +60,163 @@ def test_an_answer_is_judged_by_its_chunks(
 def test_an_answer_that_the_clients_stop_ended_is_its_own_doing() -> None:
     assert not gave_up([chunk("stop")], request(stop=["Hi"]))
     assert gave_up([chunk()], request(stop=["Hi"]))
+
+
+def document(
+    *messages: Any, finish: str = "stop", tokens: int = 5
+) -> tuple[Said, list[Chunk], bool]:
+    """A whole JSON answer of these choices: a text, or a message's fields."""
+    choices = [
+        {
+            "index": at,
+            "message": {"content": m} if isinstance(m, str) else m,
+            "finish_reason": finish,
+        }
+        for at, m in enumerate(messages)
+    ]
+    data = orjson.dumps({"choices": choices})
+    said = Said()
+    said.take(data, stream=False)
+    content = any(bool(m) for m in messages)
+    return said, [Chunk(data, Usage(10, tokens), content, finish, done=True)], False
+
+
+def streamed(text: str, done: bool = False) -> tuple[Said, list[Chunk]]:
+    """The beginning of a streamed answer, one word an event."""
+    said, held = Said(), []
+    for at, word in enumerate(text.split(" ")):
+        delta = {"content": word if at == 0 else f" {word}"}
+        event = {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        data = b"data: " + orjson.dumps(event) + b"\n\n"
+        said.take(data, stream=True)
+        held.append(Chunk(data, Usage(10, at + 1), True))
+    if done:
+        held.append(Chunk(b"", Usage(10, len(held)), finish_reason="stop", done=True))
+    return said, held
+
+
+def call(arguments: str, name: str = "f") -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    return {"content": None, "tool_calls": [{"id": "1", "type": "function", "function": function}]}
+
+
+# message, fields of the request, finish reason -> fault
+DOCUMENTS: dict[str, tuple[Any, dict[str, Any], str, Fault | None]] = {
+    "an answer": ("Paris.", {}, "stop", None),
+    "one letter": ("B", {}, "stop", None),
+    "white space": (" \n\t ", {}, "stop", Fault.EMPTY),
+    "white space before the client's stop": ("\n", {"stop": ["x"]}, "stop", None),
+    "one word again and again": ("the " * 30, {}, "length", Fault.REPETITION),
+    "exclamation marks": ("!" * 40, {}, "length", Fault.REPETITION),
+    "a loop of a sentence": (
+        "It depends. " + "The sky is blue because of light. " * 8, {"max_tokens": 5}, "length",
+        Fault.REPETITION,
+    ),
+    "a list": ("1. One\n2. Two\n3. Three\n4. Four\n5. Five\n6. Six", {}, "stop", None),
+    "a table's ruler": ("| a | b | c |\n|---|---|---|\n| 1 | 2 | 3 |", {}, "stop", None),
+    "a matrix": ("[[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]", {}, "stop", None),
+    "laughter": ("Haha, that is funny. Here is why: ha ha.", {}, "stop", None),
+    "a refusal": ("I'm sorry, but I can't assist with that.", {}, "stop", Fault.REFUSAL),
+    "a refusal of a model": (
+        "As an AI language model, I cannot provide that.", {}, "stop", Fault.REFUSAL
+    ),
+    "a refusal in its own field": ({"content": None, "refusal": "No."}, {}, "stop", Fault.REFUSAL),
+    "a refusal in German": ("Es tut mir leid, aber ich kann das nicht.", {}, "stop", Fault.REFUSAL),
+    "an apology that answers": ("I'm sorry to hear that. Try to rest.", {}, "stop", None),
+    "a no": ("I can't see why not. It is 4.", {}, "stop", None),
+    "what cannot be": ("Unfortunately, the train leaves at 5.", {}, "stop", None),
+    "JSON": ('{"a": 1}', JSON_OBJECT, "stop", None),
+    "JSON that is cut": ('{"a": ', JSON_OBJECT, "stop", Fault.BROKEN_JSON),
+    "JSON that the client cut": (
+        '{"a": ', JSON_OBJECT | {"max_tokens": 5}, "length", None
+    ),
+    "prose for JSON": ("Here you are", JSON_OBJECT, "stop", Fault.BROKEN_JSON),
+    "an array for an object": ("[1]", JSON_OBJECT, "stop", Fault.BROKEN_JSON),
+    "JSON of the schema": ('{"n": 1, "who": "a"}', JSON_SCHEMA, "stop", None),
+    "JSON without a key": ('{"who": "a"}', JSON_SCHEMA, "stop", Fault.BROKEN_JSON),
+    "JSON with a key too many": ('{"n": 1, "x": 2}', JSON_SCHEMA, "stop", Fault.BROKEN_JSON),
+    "JSON of another type": ('{"n": "1"}', JSON_SCHEMA, "stop", Fault.BROKEN_JSON),
+    "JSON outside the choices": ('{"n": 1, "who": "c"}', JSON_SCHEMA, "stop", Fault.BROKEN_JSON),
+    "a tool call": (call('{"x": 1}'), {"tools": TOOLS}, "tool_calls", None),
+    "a tool call without arguments": (call(""), {"tools": TOOLS}, "tool_calls", None),
+    "a broken tool call": (call('{"x": '), {"tools": TOOLS}, "tool_calls", Fault.BROKEN_TOOL_CALL),
+    "a tool nobody has": (call("{}", "g"), {"tools": TOOLS}, "tool_calls", Fault.BROKEN_TOOL_CALL),
+    "a tool call left in the text": (
+        '<tool_call>{"name": "f"', {"tools": TOOLS}, "stop", Fault.BROKEN_TOOL_CALL
+    ),
+    "the client's limit": ("One two", {"max_tokens": 5}, "length", None),
+    "the newer name of the limit": ("One two", {"max_completion_tokens": 5}, "length", None),
+    "the window": ("One two", {}, "length", Fault.CUT_BY_WINDOW),
+    "the window before the limit": ("One two", {"max_tokens": 50}, "length", Fault.CUT_BY_WINDOW),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("message", "fields", "finish", "fault"), DOCUMENTS.values(), ids=DOCUMENTS
+)
+def test_a_whole_answer_has(
+    message: Any, fields: dict[str, Any], finish: str, fault: Fault | None
+) -> None:
+    said, held, _ = document(message, finish=finish)
+    assert fault_of(said, held, request(**fields)) is fault
+
+
+# what has come of a stream, fields -> fault
+BEGINNINGS: dict[str, tuple[str, dict[str, Any], Fault | None]] = {
+    "a beginning": ("The capital of France is", {}, None),
+    "one word": ("Paris", {}, None),
+    "the same word": ("the the the the the the the the", {}, Fault.REPETITION),
+    "a refusal": ("I'm sorry, but I can't help with", {}, Fault.REFUSAL),
+    "prose for JSON": ("Sure! Here is", JSON_OBJECT, Fault.BROKEN_JSON),
+    "half of JSON": ('{"a": [1,', JSON_OBJECT, None),
+}
+
+
+@pytest.mark.parametrize(("text", "fields", "fault"), BEGINNINGS.values(), ids=BEGINNINGS)
+def test_a_beginning_has(text: str, fields: dict[str, Any], fault: Fault | None) -> None:
+    said, held = streamed(text)
+    assert fault_of(said, held, request(**fields)) is fault
+
+
+def test_of_several_choices_all_must_be_at_fault() -> None:
+    refusal = "I'm sorry, but I can't assist with that."
+    for choices, fault in (((refusal, "Paris."), None), ((refusal, refusal), Fault.REFUSAL)):
+        said, held, _ = document(*choices)
+        assert fault_of(said, held, request(n=2)) is fault
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Write a polite refusal letter",
+        "Translate: I'm sorry, but I can't",
+        "Decline this invitation",
+    ],
+)
+def test_a_refusal_that_was_asked_for_is_an_answer(question: str) -> None:
+    said, held, _ = document("I'm sorry, but I can't assist with that.")
+    assert is_about_refusing(question)
+    assert fault_of(said, held, request(question)) is None
+
+
+def test_bytes_of_another_shape_say_nothing_and_break_nothing() -> None:
+    for data in (b"", b"x", b"[]", b'{"choices": 3}', b'{"choices": [null, {"message": 7}]}'):
+        said = Said()
+        said.take(data, stream=False)
+        said.take(b"data: " + data + b"\n\n", stream=True)
+        held = [Chunk(data, Usage(1, 1), True, "stop", done=True)]
+        assert fault_of(said, held, request()) in (None, Fault.EMPTY)
+
+
+def test_a_long_text_is_searched_in_bounded_time() -> None:
+    assert loops("ab" * 200_000)
+    assert not loops("".join(chr(97 + i * i % 26) for i in range(5000)) + " end")
+    assert not refuses("x" * 200_000)
+
+
+@pytest.mark.parametrize("depth", [1, 10, 2000])
+def test_deep_json_is_read_without_a_stack(depth: int) -> None:
+    schema: Any = {"type": "array"}
+    for _ in range(depth):
+        schema = {"type": "array", "items": schema}
+    assert is_json("[" * 20 + "]" * 20, schema) is (depth >= 1)

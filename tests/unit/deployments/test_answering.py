@@ -20,6 +20,8 @@ from tests.fakes import FakeScorer, FakeTier, Setting, chat, chunks_of
 PRICES = {"usd_per_million_prompt_tokens": 1.0, "usd_per_million_completion_tokens": 3.0}
 TIER = {"engine": {"kind": "simulated"}, **PRICES}
 PRICED: dict[str, Any] = {"small": {"model": "s", **TIER}, "large": {"model": "l", **TIER}}
+# The first token goes out at once.
+AT_ONCE: dict[str, Any] = {**PRICED, "answer_check": {"hold_tokens": 1}}
 CALL = {
     "role": "assistant",
     "content": None,
@@ -48,7 +50,7 @@ async def test_the_tokens_of_an_answer_that_nobody_got_are_booked() -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_stream_that_its_client_leaves_is_booked_as_far_as_it_came(stream: bool) -> None:
-    setting = Setting(small=FakeTier(chunks_of(*"abcdefgh")), config=PRICED)
+    setting = Setting(small=FakeTier(chunks_of(*"abcdefgh")), config=AT_ONCE)
     async with setting.gateway.admit(chat("Hi", stream=stream), Hints("r"), 0.0) as answering:
         await answering.open()
         read = aiter(answering)
@@ -70,7 +72,7 @@ BREAKS: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize(("items", "outcome"), BREAKS.values(), ids=BREAKS)
 async def test_a_stream_that_breaks_is_booked_as_far_as_it_came(items: Any, outcome: str) -> None:
-    setting = Setting(small=FakeTier(items), config=PRICED)
+    setting = Setting(small=FakeTier(items), config=AT_ONCE)
     try:
         exchange = await setting.answer(chat("Hi", stream=True))
     except KeyError:
@@ -257,7 +259,7 @@ async def test_the_other_requests_are_answered_while_one_is_refused() -> None:
 
 async def test_two_streams_that_an_engine_died_under_mark_a_request() -> None:
     cut = [*chunks_of("a")[:1], DEAD]
-    setting = Setting(small=FakeTier(cut, cut, chunks_of("never")))
+    setting = Setting(small=FakeTier(cut, cut, chunks_of("never")), config=AT_ONCE)
     outcomes = [(await setting.answer(chat("Poison", stream=True))).outcome for _ in range(3)]
     assert outcomes == ["engine_dead", "engine_dead", "engine_killed"]
 

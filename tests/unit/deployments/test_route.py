@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from deployments.protocol.errors import (
@@ -360,6 +360,7 @@ def test_after_a_failure_the_other_tier_steps_in_where_it_can(
 def test_a_route_that_may_not_fall_back_never_does(
     error: ServingError, state: Tiers, cause: Cause, tier: TierName
 ) -> None:
+    assume(cause is not Cause.ANSWER_CHECK)
     route = Route(tier, cause, may_fall_back=False)
     assert after_answer_check(route, 1.0, state, Policy(0.7, True)) is None
     with pytest.raises(EngineKilled if isinstance(error, EngineDead) else type(error)):
@@ -404,8 +405,10 @@ def test_every_request_gets_a_route_or_our_error_from_at_most_two_tiers(
     asked: Asked, state: Tiers, score: float | None, budget: bool, errors: Any
 ) -> None:
     routes = asked_tiers(asked, state, score, budget, errors)
-    assert len(routes) <= 2
-    assert len({route.tier for route in routes}) == len(routes)
+    # An answer that was to be bettered, and could not be, is asked for again.
+    again = len(routes) == 3 and routes[1].cause is Cause.ANSWER_CHECK
+    assert len(routes) <= 2 + again
+    assert len({route.tier for route in routes}) == len(routes) - again
 
 
 @given(askeds, tier_pairs, scores, st.booleans(), chains)

@@ -21,6 +21,7 @@ from deployments.protocol.errors import (
     ServingError,
 )
 from deployments.replicas.beat import Beat
+from deployments.replicas.build_engine import build_engine, vllm_environment
 from deployments.replicas.progress import MAX_LOOK_S, Progress
 from deployments.replicas.tier import (
     BUSY_CHUNKS_PER_S,
@@ -28,9 +29,7 @@ from deployments.replicas.tier import (
     MAX_MERGE_S,
     WATCH_S,
     ModelTier,
-    build_engine,
     merge_pause_s,
-    vllm_environment,
 )
 from deployments.settings.app import TierConfig
 from deployments.settings.config_mistake import ConfigError

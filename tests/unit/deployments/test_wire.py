@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.protocol import wire
-from deployments.protocol.chunk import Chunk, Logprobs, Usage
+from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import (
     ContextLengthExceeded,
@@ -20,14 +20,14 @@ from deployments.protocol.errors import (
 )
 
 TOKENS = st.integers(0, 2**53)
-FLOATS = st.floats(allow_nan=False)
+LOGPROBS = st.lists(st.floats(-100, 0, width=32), max_size=50).map(tuple)
 CHUNKS = st.builds(
     Chunk,
     st.binary(),
     st.builds(Usage, TOKENS, TOKENS),
     st.booleans(),
     st.none() | st.sampled_from(["stop", "length", "tool_calls"]),
-    st.none() | st.builds(Logprobs, FLOATS, FLOATS, TOKENS),
+    LOGPROBS,
     st.text(max_size=300).filter(lambda name: name.isprintable()),
     st.booleans(),
     st.binary(min_size=8, max_size=8).map(bytes.hex) | st.just(""),

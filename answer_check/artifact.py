@@ -1,0 +1,114 @@
+"""The file of a trained answer check: one JSON document of numbers, which can run no code."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from answer_check.model import HEADS, AnswerModel, Head, names_of
+
+FORMAT = 1
+NAME = "answer_check.json"
+MAX_BYTES = 1_000_000
+
+
+class AnswerCheckError(ValueError):
+    """What a user can mend, in one line."""
+
+
+def read(folder: Path) -> AnswerModel:
+    """The model in a folder. Raises: `AnswerCheckError`."""
+    path = folder / NAME
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise AnswerCheckError(f"{path}: larger than {MAX_BYTES} bytes; not our file")
+        content = path.read_bytes()
+    except OSError as fault:
+        why = fault.strerror or "cannot be read"
+        raise AnswerCheckError(f"{path}: {why}; give a folder that `train` wrote") from None
+    try:
+        manifest = json.loads(content)
+        if manifest["format"] != FORMAT:
+            raise AnswerCheckError(f"{path}: format {manifest['format']!r}; train again")
+        return _model(manifest, hashlib.sha256(content).hexdigest()[:12])
+    except AnswerCheckError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise AnswerCheckError(f"{path}: not an answer check ({fault!r:.80})") from None
+
+
+def write(folder: Path, model: AnswerModel, about: dict[str, Any]) -> AnswerModel:
+    """Write the file, with what `about` tells of its training; the model as it will be read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    heads = {
+        name: {
+            "features": list(names_of(name)),
+            "mean": list(head.mean),
+            "scale": list(head.scale),
+            "weights": list(head.weights),
+            "offset": head.offset,
+            "calibration": list(head.calibration),
+        }
+        for name, head in model.heads.items()
+    }
+    manifest = {
+        "format": FORMAT,
+        "served_model": model.served_model,
+        "quantisation": model.quantisation,
+        "hold_tokens": model.hold_tokens,
+        "budget_probability": model.budget_probability,
+        "heads": heads,
+        "about": about,
+    }
+    text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    (folder / NAME).write_text(text, encoding="utf-8")
+    return read(folder)
+
+
+def about(folder: Path) -> dict[str, Any]:
+    """What was written of the training. Raises: `AnswerCheckError`."""
+    read(folder)
+    told = json.loads((folder / NAME).read_text(encoding="utf-8")).get("about")
+    return told if isinstance(told, dict) else {}
+
+
+def _model(manifest: dict[str, Any], artifact_id: str) -> AnswerModel:
+    heads = {name: _head(name, manifest["heads"][name]) for name in HEADS}
+    return AnswerModel(
+        artifact_id,
+        _text(manifest["served_model"]),
+        _text(manifest["quantisation"]),
+        int(_number(manifest["hold_tokens"])),
+        heads,
+        min(max(_number(manifest["budget_probability"]), 1e-6), 1 - 1e-6),
+    )
+
+
+def _head(name: str, saved: dict[str, Any]) -> Head:
+    if tuple(saved["features"]) != names_of(name):
+        raise AnswerCheckError(f"{name}: weighs other features than this version; train again")
+    count = len(names_of(name))
+    mean, scale, weights = (_numbers(saved[key], count) for key in ("mean", "scale", "weights"))
+    below, above, offset = _numbers(saved["calibration"], 3)
+    if min(scale) <= 0 or min(below, above) < 0:
+        raise AnswerCheckError(f"{name}: a scale or a slope is not positive; train again")
+    return Head(mean, scale, weights, _number(saved["offset"]), (below, above, offset))
+
+
+def _numbers(values: Any, count: int) -> tuple[float, ...]:
+    if not isinstance(values, list) or len(values) != count:
+        raise AnswerCheckError(f"{count} numbers expected; train again")
+    return tuple(map(_number, values))
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise AnswerCheckError("holds what is no finite number; train again")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise AnswerCheckError("holds no name where one belongs; train again")
+    return value

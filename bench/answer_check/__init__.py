@@ -1,0 +1,1 @@
+"""How well an answer's beginning tells that the small model is wrong."""

@@ -1,0 +1,197 @@
+"""`smallfirst answer-check`: collect, train, evaluate, inspect."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from answer_check import artifact, collecting
+from answer_check.artifact import AnswerCheckError
+from answer_check.fitting import auroc, calibration_error
+from answer_check.rows import Row, read_rows
+from answer_check.training import train as fit
+from deployments.commands.endpoint import DEFAULT_URL, CaFile, KeyFile, Url, endpoint_or_exit
+from deployments.gateway.judge import HOLD_TOKENS
+
+app = typer.Typer(
+    help="Train and question the check of the small tier's answers.", no_args_is_help=True
+)
+#: Results go to standard output, everything a person reads meanwhile to standard error.
+out, err = Console(), Console(stderr=True)
+
+Data = Annotated[str, typer.Option(help="JSONL rows with answers; commas between files.")]
+Artifact = Annotated[Path, typer.Option("--artifact", help="Folder that `train` wrote.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+AT_ONCE = 16
+ANSWER_TIMEOUT_S = 600.0
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what a user can mend into one line and exit code 2."""
+    try:
+        yield
+    except (AnswerCheckError, OSError, httpx.HTTPError) as fault:
+        err.print(f"error: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def collect(
+    data: Annotated[Path, typer.Option(help="JSONL: messages or prompt; expected, or small.")],
+    to: Annotated[Path, typer.Option("--out", help="JSONL to write; what is there is kept.")],
+    large: Annotated[bool, typer.Option(help="Ask the large tier too, and mark it.")] = False,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
+    url: Url = DEFAULT_URL,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
+) -> None:
+    """Ask the running small tier, and keep its answers with their log-probabilities and marks."""
+    with one_line_errors():
+        rows, done = _objects(data), _objects(to) if to.exists() else []
+        todo = list(collecting.left(rows, done))
+        with (
+            endpoint_or_exit(url, key_file, ca_file).client(ANSWER_TIMEOUT_S) as http,
+            to.open("a", encoding="utf-8") as file,
+            ThreadPoolExecutor(AT_ONCE) as pool,
+        ):
+
+            def ask(row: dict[str, Any]) -> dict[str, Any]:
+                made = collecting.answered(row, _answer(http, "small", row, max_tokens))
+                if large and "expected" in row:
+                    made = collecting.marked_large(made, _answer(http, "large", row, max_tokens))
+                return made
+
+            asked = track(pool.map(ask, todo), "asking", len(todo), console=err)
+            for made in asked:
+                file.write(json.dumps(made, ensure_ascii=False) + "\n")
+                file.flush()
+    err.print(f"{to}: {len(done) + len(todo)} rows")
+
+
+@app.command()
+def train(
+    data: Data,
+    to: Annotated[Path, typer.Option("--out", help="Folder to write the artefact to.")],
+    model: Annotated[str, typer.Option(help="small.model: the name that is served.")],
+    quantisation: Annotated[str, typer.Option(help="How its weights are stored.")] = "int4",
+    hold_tokens: Annotated[int, typer.Option(min=1, help="Tokens to judge by.")] = HOLD_TOKENS,
+    budget: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share to send large.")] = 0.05,
+) -> None:
+    """Fit and calibrate the check of one served model; write it with what it is worth."""
+    with one_line_errors():
+        rows = with_gain(read_rows(_paths(data)))
+        fitted_model, fitted = fit(rows, model, quantisation, hold_tokens, budget)
+        worth = {
+            name: {"auroc": round(one.auroc, 4), "ece": round(one.calibration_error, 4)}
+            for name, one in fitted.items()
+        }
+        told = {"rows": len(rows), "budget": budget, "held_out": worth}
+        written = artifact.write(to, fitted_model, told)
+    _show(f"{to}: {written.artifact_id}, for {model} ({quantisation})", worth)
+
+
+@app.command()
+def evaluate(data: Data, folder: Artifact, as_json: AsJson = False) -> None:
+    """What an artefact is worth on rows that it was not trained on."""
+    with one_line_errors():
+        import numpy as np
+
+        model = artifact.read(folder)
+        rows = with_gain(read_rows(_paths(data)))
+        labels = np.array([row.label for row in rows])
+        worth = {}
+        for name, tokens in (("beginning", model.hold_tokens), ("whole", None)):
+            p = np.array([model.probability(row.beginning(tokens)) for row in rows])
+            worth[name] = {"auroc": auroc(p, labels), "ece": calibration_error(p, labels)}
+    if as_json:
+        out.print_json(json.dumps({"artifact": model.artifact_id, "rows": len(rows), **worth}))
+    else:
+        _show(f"{folder}: {model.artifact_id} on {len(rows)} rows", worth)
+
+
+@app.command()
+def inspect(folder: Artifact, as_json: AsJson = False) -> None:
+    """For which model an artefact is, what it was trained on, what each head weighs."""
+    with one_line_errors():
+        model, told = artifact.read(folder), artifact.about(folder)
+    facts = {
+        "artifact": model.artifact_id,
+        "served_model": model.served_model,
+        "quantisation": model.quantisation,
+        "hold_tokens": model.hold_tokens,
+        "budget_probability": model.budget_probability,
+        **told,
+    }
+    if as_json:
+        out.print_json(json.dumps(facts))
+        return
+    table = Table(show_header=False)
+    for key, value in facts.items():
+        table.add_row(key, str(value))
+    out.print(table)
+
+
+def with_gain(rows: list[Row]) -> list[Row]:
+    """The rows with what the classifier in the package says of their questions, where they do not
+    say it themselves."""
+    from classifier import load
+
+    if all(row.gain is not None for row in rows):
+        return rows
+    classifier = load()
+    scores = [classifier.score(row.question) if row.gain is None else None for row in rows]
+    return [
+        row if score is None else replace(row, gain=score.gain, p_small=score.p_small)
+        for row, score in zip(rows, scores, strict=True)
+    ]
+
+
+def _answer(http: httpx.Client, model: str, row: dict[str, Any], max_tokens: int) -> dict[str, Any]:
+    body = {
+        "model": model,
+        "messages": collecting.messages_of(row),
+        "max_tokens": max_tokens,
+        "temperature": 0,
+        **({"logprobs": True, "top_logprobs": 0} if model == "small" else {}),
+    }
+    answer = http.post("/v1/chat/completions", json=body)
+    if answer.status_code != 200:
+        raise AnswerCheckError(f"{model}: HTTP {answer.status_code}: {answer.text[:200]}")
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def _objects(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            raise AnswerCheckError(f"{path}:{number}: not JSON") from None
+        if not isinstance(row, dict):
+            raise AnswerCheckError(f"{path}:{number}: not an object")
+        rows.append(row)
+    return rows
+
+
+def _paths(data: str) -> list[Path]:
+    return [Path(part.strip()) for part in data.split(",") if part.strip()]
+
+
+def _show(title: str, worth: dict[str, dict[str, float]]) -> None:
+    table = Table("judged by", "AUROC", "ECE", title=title)
+    for name, figures in worth.items():
+        table.add_row(name, f"{figures['auroc']:.3f}", f"{figures['ece']:.3f}")
+    out.print(table)

@@ -1,0 +1,77 @@
+"""`smallfirst route replay`: a ledger under another policy."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from deployments.commands.endpoint import fail
+from deployments.routing.replay import Replay, replay
+from deployments.settings.config_mistake import first_mistake
+from deployments.settings.escalation import Escalation
+
+console = Console(highlight=False)
+SHOWN = 20
+
+
+def replay_ledger(ledger: Path, settings: dict[str, Any], threshold: float, as_json: bool) -> None:
+    """Show what the policy would have done with the ledger's requests."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    try:
+        config = Escalation.model_validate(given)
+    except ValidationError as error:
+        fail(f"escalation: {first_mistake(error)}")
+    torn: list[int] = []
+    try:
+        done = replay(_lines(ledger, torn), config, threshold)
+    except OSError as error:
+        fail(f"--ledger: {ledger}: {error.strerror}")
+    if as_json:
+        console.print_json(json.dumps({**asdict(done), "unreadable_lines": len(torn)}))
+        return
+    _show(done, len(torn))
+
+
+def _lines(ledger: Path, torn: list[int]) -> Iterator[dict[str, Any]]:
+    """The ledger's lines; the numbers of those that cannot be read go to `torn`."""
+    files = sorted(ledger.glob("*.jsonl")) if ledger.is_dir() else [ledger]
+    for file in files:
+        with file.open(encoding="utf-8", errors="replace") as text:
+            for number, line in enumerate(text, 1):
+                try:
+                    parsed = json.loads(line)
+                except ValueError:
+                    parsed = None
+                if isinstance(parsed, dict):
+                    yield parsed
+                else:
+                    torn.append(number)
+
+
+def _show(done: Replay, torn: int) -> None:
+    table = Table("", "was", "would be")
+    table.add_row("large", _share(done.large, done), _share(done.would_be_large, done))
+    table.add_row("cost, USD", f"{done.cost_usd:.6f}", f"{done.would_cost_usd:.6f}")
+    console.print(table)
+    console.print(
+        f"{done.requests} requests, {done.left_open} of them decided by quality; "
+        f"threshold at the end {done.threshold:.3f}; {len(done.moved)} would move"
+        + (f"; {torn} lines cannot be read" if torn else ""),
+        soft_wrap=True,
+    )
+    for one in done.moved[:SHOWN]:
+        score = "-" if one.score is None else f"{one.score:.3f}"
+        console.print(
+            f"  {one.request_id}: {one.tier} -> {one.would_be} ({one.cause}, score {score})"
+        )
+    if len(done.moved) > SHOWN:
+        console.print(f"  and {len(done.moved) - SHOWN} more (--json lists all)")
+
+
+def _share(large: int, done: Replay) -> str:
+    return f"{large} ({large / done.requests:.1%})" if done.requests else "0"

@@ -1,0 +1,77 @@
+"""A router that has stopped routing is noticed, and one that routes raises nothing."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deployments.routing.alarms import MISSED_S, Agreement, Alarm, AlarmRules
+from deployments.routing.held_rate import NEVER, HeldRate, RateState
+from deployments.settings.escalation import Escalation
+
+WELL = RateState(
+    target_rate=0.05,
+    rate=0.051,
+    threshold=0.7,
+    trained_threshold=0.7,
+    lowest=0.0,
+    highest=NEVER,
+    owed=0.0,
+    requests=5000,
+    reach=0.05,
+    drift=0.05,
+)
+
+
+def raised(state: RateState, agreement: Agreement) -> set[Alarm]:
+    return {a for a, up in AlarmRules().raised(state, agreement, 0.0).items() if up}
+
+
+CASES: dict[str, tuple[dict[str, Any], Agreement, set[Alarm]]] = {
+    "all is well": ({}, Agreement(1000, 10), set()),
+    "nobody escalates": ({"rate": 0.001}, Agreement(), {Alarm.ESCALATION_STUCK}),
+    "everybody escalates": ({"rate": 0.99}, Agreement(), {Alarm.ESCALATION_STUCK}),
+    "nobody should": ({"rate": 0.0, "target_rate": 0.0, "reach": 0.0}, Agreement(), set()),
+    "everybody should": ({"rate": 1.0, "target_rate": 1.0}, Agreement(), set()),
+    "too few to tell": ({"rate": 0.0, "requests": 900, "reach": 0.0}, Agreement(), set()),
+    "nothing reaches it": ({"reach": 0.0}, Agreement(), {Alarm.THRESHOLD_UNREACHABLE}),
+    "it is repaying": ({"reach": 0.0, "threshold": NEVER}, Agreement(), set()),
+    "other scores": ({"drift": 0.4}, Agreement(), {Alarm.SCORE_DRIFT}),
+    "sure questions fail": ({}, Agreement(300, 90), {Alarm.ANSWER_CHECK_DISAGREES}),
+    "few sure questions fail": ({}, Agreement(150, 100), set()),
+}
+
+
+@pytest.mark.parametrize(("change", "agreement", "expected"), CASES.values(), ids=CASES)
+def test_an_alarm_is_raised_where(
+    change: dict[str, Any], agreement: Agreement, expected: set[Alarm]
+) -> None:
+    assert raised(replace(WELL, **change), agreement) == expected
+
+
+def test_a_missed_target_is_an_alarm_after_an_hour_of_it() -> None:
+    rules, off = AlarmRules(), replace(WELL, rate=0.09)
+    for at_s, state, expected in (
+        (0.0, off, False),
+        (MISSED_S - 1, off, False),
+        (MISSED_S, off, True),
+        (MISSED_S + 1, WELL, False),
+        (MISSED_S + 2, off, False),
+        (2 * MISSED_S + 1, off, False),
+        (2 * MISSED_S + 2, off, True),
+    ):
+        up = rules.raised(state, Agreement(), at_s)[Alarm.TARGET_MISSED]
+        assert up is expected, at_s
+
+
+def test_another_kind_of_traffic_drifts_and_the_same_does_not() -> None:
+    rng = np.random.default_rng(0)
+    held = HeldRate(Escalation(), 0.7)
+    drifts = []
+    for at in range(14_000):
+        held.came()
+        held.claimed(float(np.clip(rng.normal(0.3 if at < 12_000 else 0.6, 0.1), 0, 1)))
+        drifts.append(held.state.drift if at % 500 == 499 else 0.0)
+    assert max(drifts[:12_000]) < 0.15
+    assert drifts[-1] > 0.5

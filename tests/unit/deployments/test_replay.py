@@ -1,0 +1,85 @@
+"""A ledger under another policy: what moves, what it would cost; the same policy moves nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from deployments.cli import app
+from deployments.routing.replay import replay
+from deployments.settings.escalation import Escalation
+
+SMALL_NANO, LARGE_NANO = 100, 10_000
+
+
+def line(at: int, score: float | None, **fields: Any) -> dict[str, Any]:
+    tier = fields.get("tier", "small")
+    nano = 100 * (LARGE_NANO if tier == "large" else SMALL_NANO)
+    attempt = {"tier": tier, "prompt_tokens": 60, "completion_tokens": 40, "cost_nano_usd": nano}
+    return {
+        "request_id": f"r{at}",
+        "arrived_s": float(at),
+        "asked_model": "auto",
+        "tier": tier,
+        "cause": "classifier",
+        "score": score,
+        "prompt_tokens": 60,
+        "completion_tokens": 40,
+        "cost_usd": nano / 1e9,
+        "attempts": [attempt],
+        **fields,
+    }
+
+
+FIXED = Escalation(hold=False, max_rate=1.0)
+LEDGER = [
+    line(1, 0.2),
+    line(2, 0.9, tier="large"),
+    line(3, 0.6),
+    line(4, None, tier="large", cause="client_hint"),
+    line(5, 0.95, asked_model="small", cause="client_model"),
+    line(6, 0.3, answer_score=1.0),
+    line(7, 0.55, tier="large", cause="session"),
+]
+
+
+def test_the_same_policy_moves_nothing_that_it_decided() -> None:
+    done = replay([x for x in LEDGER if x["request_id"] != "r6"], FIXED, 0.7)
+    assert done.moved == []
+    assert (done.requests, done.left_open, done.large, done.would_be_large) == (6, 4, 3, 3)
+    assert done.would_cost_usd == pytest.approx(done.cost_usd)
+
+
+def test_another_threshold_moves_what_it_must_and_prices_it() -> None:
+    done = replay(LEDGER, FIXED, 0.5)
+    assert [(m.request_id, m.would_be, m.cause) for m in done.moved] == [
+        ("r3", "large", "classifier"),
+        ("r6", "large", "answer_check"),
+    ]
+    more_nano = 2 * 100 * LARGE_NANO - 100 * SMALL_NANO
+    assert done.would_cost_usd - done.cost_usd == pytest.approx(more_nano / 1e9)
+
+
+def test_a_target_is_held_in_a_replay_too() -> None:
+    ledger = [line(at, 0.9) for at in range(3000)]
+    done = replay(ledger, Escalation(target_rate=0.2), 0.7)
+    assert abs(done.would_be_large / 3000 - 0.2) < 0.01
+
+
+def test_the_command_reads_around_torn_lines_and_names_a_wrong_policy(tmp_path: Path) -> None:
+    file = tmp_path / "ledger-a.jsonl"
+    file.write_text("\n".join([*map(json.dumps, LEDGER), '{"torn', "[]"]))
+    run = CliRunner().invoke
+    for where in (file, tmp_path):
+        asked = ["route", "replay", "--ledger", str(where), "--threshold", "0.5", "--json"]
+        told = json.loads(run(app, asked).output)
+        assert (told["requests"], told["unreadable_lines"]) == (7, 2)
+    shown = run(app, ["route", "replay", "--ledger", str(file), "--no-hold"])
+    assert "would move" in shown.output
+    wrong = run(app, ["route", "replay", "--ledger", str(file), "--target-rate", "7"])
+    assert wrong.exit_code != 0
+    missing = run(app, ["route", "replay", "--ledger", str(tmp_path / "none.jsonl")])
+    assert missing.exit_code != 0
+    assert "No such file" in missing.output

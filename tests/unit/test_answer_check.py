@@ -1,0 +1,183 @@
+"""The trained check: it learns what shows, is calibrated, runs no code, and knows its model."""
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from answer_check import artifact
+from answer_check.artifact import AnswerCheckError
+from answer_check.features import Beginning, logprob_features, lowest_window, text_features
+from answer_check.fitting import auroc, calibration_error
+from answer_check.model import HEADS, claim_of, head_of, names_of
+from answer_check.rows import Row, read_rows
+from answer_check.training import train
+from deployments.cli import app
+from deployments.gateway.judge import Judge
+from deployments.settings.app import AppConfig
+from deployments.settings.config_mistake import ConfigError
+
+
+def rows(count: int = 600, seed: int = 0) -> list[Row]:
+    """Answers that are less likely where they are wrong, and questions that say a little."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for at in range(count):
+        wrong = rng.random() < 0.3
+        low = rng.normal(rng.normal(-1.3 if wrong else -0.8, 0.5), 0.6, 24)
+        gain = float(np.clip(rng.normal(0.35 if wrong else 0.25, 0.2), -1, 1))
+        made.append(
+            Row(
+                f"question {at}",
+                "word " * 24,
+                float(not wrong),
+                1.0,
+                tuple(float(min(0.0, value)) for value in low),
+                "stop",
+                f"group {at % 7}",
+                gain,
+                0.7,
+            )
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained artefact."""
+    path = tmp_path_factory.mktemp("check")
+    model, _ = train(rows(), "small-7b", "int4", 16, 0.05)
+    artifact.write(path, model, {"rows": 600})
+    return path
+
+
+def test_it_learns_what_shows_and_says_how_sure_it_is(folder: Path) -> None:
+    model, fresh = artifact.read(folder), rows(2000, seed=1)
+    labels = np.array([row.label for row in fresh])
+    by_answer = np.array([model.probability(row.beginning(16)) for row in fresh])
+    by_question = np.array([row.gain for row in fresh], np.float64)
+    assert auroc(by_answer, labels) > auroc(by_question, labels) + 0.05
+    assert calibration_error(by_answer, labels) < 0.05
+    texts = [Beginning(row.answer, gain=row.gain, p_small=0.7) for row in fresh]
+    bare = np.array([model.probability(text) for text in texts])
+    assert auroc(bare, labels) < auroc(by_answer, labels)
+
+
+def test_the_trained_budget_lies_over_the_threshold(folder: Path) -> None:
+    model = artifact.read(folder)
+    claims = np.array([model.claim(row.beginning(16)) for row in rows(2000, seed=2)])
+    assert abs((claims >= 0.7).mean() - 0.05) < 0.03
+    assert 0.0 <= claims.min() <= claims.max() <= 1.0
+
+
+def test_what_is_written_is_what_is_read(folder: Path) -> None:
+    trained, _ = train(rows(), "small-7b", "int4", 16, 0.05)
+    read = artifact.read(folder)
+    for row in rows(20, seed=3):
+        assert read.probability(row.beginning(4)) == trained.probability(row.beginning(4))
+    assert (read.served_model, read.quantisation, len(read.artifact_id)) == ("small-7b", "int4", 12)
+
+
+BROKEN: dict[str, Any] = {
+    "no JSON": lambda saved: "{",
+    "a list": lambda saved: "[]",
+    "another format": lambda saved: json.dumps({**saved, "format": 99}),
+    "a head too few": lambda saved: json.dumps({**saved, "heads": {}}),
+    "no model": lambda saved: json.dumps({k: v for k, v in saved.items() if k != "served_model"}),
+    "not a number": lambda saved: json.dumps(saved).replace('"offset": ', '"offset": "x", "was": '),
+    "infinity": lambda saved: json.dumps({**saved, "budget_probability": float("inf")}),
+    "too large": lambda saved: " " * 1_000_001,
+}
+
+
+@pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN)
+def test_a_file_that_is_none_is_refused_in_one_line(
+    folder: Path, tmp_path: Path, spoil: Any
+) -> None:
+    saved = json.loads((folder / artifact.NAME).read_text())
+    (tmp_path / artifact.NAME).write_text(spoil(saved))
+    with pytest.raises(AnswerCheckError) as caught:
+        artifact.read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def config(folder: Path, **small: Any) -> AppConfig:
+    tier = {"model": "small-7b", "engine": {"kind": "simulated"}, **small}
+    return AppConfig.model_validate({"small": tier, "answer_check": {"artifact": str(folder)}})
+
+
+def test_an_artefact_runs_beside_its_own_model_only(folder: Path, tmp_path: Path) -> None:
+    assert Judge(config(folder)).hold_tokens == 16
+    with pytest.raises(ConfigError, match="'small-7b', the small tier serves 'other-7b'"):
+        Judge(config(folder, model="other-7b"))
+    checkpoint = tmp_path / "model"
+    checkpoint.mkdir()
+    engine = {"kind": "vllm", "path": str(checkpoint)}
+    for said, refused in (
+        ({}, True),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, False),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 8}}, True),
+        ({"quantization_config": {"config_groups": {"g": {"weights": {"num_bits": 4}}}}}, False),
+        ({"quantization_config": {"quant_method": "fp8"}}, True),
+    ):
+        (checkpoint / "config.json").write_text(json.dumps(said))
+        with pytest.raises(ConfigError, match="stored as") if refused else nullcontext():
+            Judge(config(folder, engine=engine))
+    with pytest.raises(ConfigError, match="No such file"):
+        Judge(config(tmp_path))
+
+
+def test_features_are_as_many_as_their_names_and_finite() -> None:
+    for text in ("", "\n", "Paris.", "a" * 10_000):
+        for logprobs in ((), (0.0,), (-1e9, float("-inf"), 0.5), (-0.1,) * 500):
+            name, features = head_of(Beginning(text, logprobs))
+            assert len(features) == len(names_of(name))
+            assert np.isfinite(features).all()
+    assert lowest_window([-1.0], 8) == -1.0
+    assert len(text_features(Beginning("x"))) + len(logprob_features([-1.0])) == 18
+
+
+def test_claims_rise_with_probability() -> None:
+    claims = [claim_of(p / 100, 0.3) for p in range(101)]
+    assert claims == sorted(claims)
+    assert (claims[0], claims[30], claims[100]) == (0.0, 0.7, 1.0)
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(AnswerCheckError, match="at least"):
+        train(rows(40), "m", "int4", 16, 0.05)
+
+
+def test_the_commands_train_evaluate_and_inspect(tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    lines = [
+        {
+            "prompt": row.question,
+            "answer": row.answer,
+            "logprobs": row.logprobs,
+            "small": row.small,
+            "gain": row.gain,
+            "p_small": row.p_small,
+        }
+        for row in rows(300)
+    ]
+    data.write_text("\n".join(map(json.dumps, lines)))
+    assert len(read_rows([data])) == 300
+    to, run = tmp_path / "out", CliRunner().invoke
+    train_on = ["answer-check", "train", "--data", str(data), "--out", str(to), "--model", "m"]
+    made = run(app, train_on)
+    assert made.exit_code == 0, made.output
+    assert set(artifact.read(to).heads) == set(HEADS)
+    judged = run(
+        app,
+        ["answer-check", "evaluate", "--data", str(data), "--artifact", str(to), "--json"],
+    )
+    assert json.loads(judged.output)["beginning"]["auroc"] > 0.7
+    told = run(app, ["answer-check", "inspect", "--artifact", str(to), "--json"])
+    assert json.loads(told.output)["served_model"] == "m"
+    data.write_text('{"prompt": "x"}')
+    assert run(app, train_on).exit_code == 2
