@@ -70,12 +70,14 @@ class Opened:
 
     async def close(self) -> None:
         """Stop the generation, if it still runs."""
-        if self._next is not None:
-            self._next.cancel()
-            await asyncio.wait({self._next})
-            if not self._next.cancelled():
-                self._next.exception()  # what nobody waits for any more is nobody's mistake
-        await self._answer.close()
+        try:
+            if self._next is not None:
+                self._next.cancel()
+                await asyncio.wait({self._next})
+                if not self._next.cancelled():
+                    self._next.exception()  # what nobody waits for any more is nobody's mistake
+        finally:  # whoever waits here may be told to stop once more
+            await self._answer.close()
 
     async def _then(self) -> Chunk | None:
         if self._next is None:

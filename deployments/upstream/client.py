@@ -158,7 +158,7 @@ class UpstreamClient:
         else:
             self.breaker.succeeded()
         asked_s = retry_after_s(response.headers.get("retry-after"))
-        if asked_s is not None and status in RETRIED:
+        if asked_s is not None and status == 429:
             self.breaker.rest(asked_s)
         if asked_s is not None and error.retry_after_s is not None:
             error.retry_after_s = max(1, math.ceil(asked_s))

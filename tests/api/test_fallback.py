@@ -145,7 +145,7 @@ async def test_a_prompt_beyond_both_contexts_is_the_clients_error(serving: Servi
 
 async def test_an_error_after_the_first_byte_is_an_event_and_no_done(serving: Serving) -> None:
     async with serving(small=fault("cut")) as service, service.http as http:
-        answer = await http.post("/v1/chat/completions", json=chat(stream=True, max_tokens=20))
+        answer = await http.post("/v1/chat/completions", json=chat(stream=True, max_tokens=80))
     events = answer.text.strip().split("\n\n")
     assert answer.status_code == 200
     assert len(events) > 2

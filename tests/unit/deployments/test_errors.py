@@ -52,6 +52,7 @@ CONTRACT = {
     "AdapterNotLoaded": (503, "server_error", "adapter_not_loaded"),
     "EngineDead": (500, "server_error", "engine_dead"),
     "EngineKilled": (500, "server_error", "engine_killed"),
+    "LoopDetected": (508, "invalid_request_error", "loop_detected"),
     "DeadlineExceeded": (504, "timeout_error", "deadline_exceeded"),
 }
 
