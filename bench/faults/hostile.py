@@ -4,13 +4,14 @@
 
 A gateway in this process, clients in another: its real parsing, flattening and packing for the
 replica, in front of tiers that answer at once. A ticker on its loop measures the longest stop
-while each body arrives and is answered, less the longest of an idle loop of the same length.
+while each body arrives and is answered.
 """
 
 import asyncio
 import gzip
 import json
 import pickle
+import platform
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ import uvicorn
 
 import classifier
 from bench.faults.bad_bodies import BAD
+from bench.faults.report import write_report
 from classifier import Score
 from deployments.gateway.answering import Gateway
 from deployments.gateway.ports import Ports
@@ -193,7 +195,13 @@ def main(
 ) -> None:
     """Measure, and keep the figures in bench/faults/results/hostile.json."""
     rows = asyncio.run(measure(port, repeats))
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{psutil.cpu_count()} cores, {platform.machine()}",
+        "rows": rows,
+    }
+    RESULTS.write_text(json.dumps(about, indent=1) + "\n")
+    write_report()
 
 
 if __name__ == "__main__":

@@ -8,10 +8,21 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 HEADER = """\
-# What changes and faults cost
+# What clients get while something breaks
 
 Made by `python -m bench.faults.report` from `bench/faults/results`; each part names the command
 that measures it.
+"""
+UPSTREAMS = """
+## Upstreams
+`large.targets` lists two upstreams; the first breaks in one way, the second works. Where nothing
+had been sent, every request is answered by the second; where something had, the stream ends in
+one error event with the usage so far, and no `[DONE]`. A JSON answer that breaks half-way had
+sent nothing. A busy or dead target is left alone and costs nothing meanwhile
+([0067](decisions/0067-targets-in-order.md)). The table is
+[bench/faults/results/upstreams.md](../bench/faults/results/upstreams.md), made by `python -m
+bench.faults.upstreams`; with `--rival` the same faults go through LiteLLM's proxy in the same
+run.
 """
 
 
@@ -48,8 +59,9 @@ def _with_why(row: dict[str, Any], what: str) -> str:
     return f"{row[what]} ({'; '.join(why)})"
 
 
-def hostile(rows: list[dict[str, Any]]) -> str:
+def hostile(results: dict[str, Any]) -> str:
     """The part of `bench.faults.hostile`."""
+    rows: list[dict[str, Any]] = results["rows"]
     idle = next(row for row in rows if row["body"] == "idle")
     worst = sorted(rows, key=lambda row: -row["stop_ms"][len(row["stop_ms"]) // 2])[:12]
     table = "\n".join(
@@ -60,9 +72,12 @@ def hostile(rows: list[dict[str, Any]]) -> str:
     )
     return f"""
 ## Hostile bodies
-`python -m bench.faults.hostile`: the longest stop of a gateway's event loop while a body arrives
-and is answered, over {len(rows)} bodies of up to 64 MiB unpacked; the twelve worst. An idle loop's
-longest stop was {idle["stop_ms"][-1]} ms; memory at the end {rows[-1]["rss_mib"]} MiB.
+`python -m bench.faults.hostile`, {results["date"]}, {results["machine"]}, no GPU: the longest
+stop of a gateway's event loop while a body arrives and is answered, over {len(rows)} bodies of up
+to 64 MiB unpacked; the twelve worst. Counted is the processor time of the whole process between two
+turns of the loop, its parsing threads included: a stop is at most that. Wanted: 50 ms. An idle
+loop's longest stop was {idle["stop_ms"][-1]} ms; memory was {rows[0]["rss_mib"]} MiB before and
+{rows[-1]["rss_mib"]} MiB after all of them.
 
 | body | status | median stop, ms | longest, ms |
 |---|---|---|---|
@@ -81,6 +96,7 @@ def write_report() -> None:
         file = RESULTS / f"{name}.json"
         if file.exists():
             page += part(json.loads(file.read_text()))
+    page += UPSTREAMS
     PAGE.write_text(page)
 
 
