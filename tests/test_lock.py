@@ -34,7 +34,7 @@ DECLARED = {
 # Compared in an environment of their own.
 PEERS = {"litellm", "semantic_router"}
 # Of an extra that is in no lock: who wants it installs it beside.
-OPTIONAL = {"presidio_analyzer"}
+OPTIONAL = {"presidio_analyzer", "spacy"}
 
 
 def requirements(path: Path) -> list[str]:

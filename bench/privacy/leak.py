@@ -6,12 +6,12 @@ import asyncio
 import random
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
 
 from bench.privacy.cases import OWNERS, Case, drawn
 from bench.privacy.world import Outcome, world
@@ -25,15 +25,20 @@ NEVER_SENT = ("metadata", "unknown field")
 def main(
     requests: Annotated[int, typer.Option(min=1)] = REQUESTS,
     seed: int = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, each with its share.")] = 2,
     out: Annotated[Path | None, typer.Option(help="Markdown file to write.")] = None,
 ) -> None:
     """Send them, print what they came to."""
     started_s = time.perf_counter()
-    counts, leaks = asyncio.run(send(requests, random.Random(seed)))
+    share = -(-requests // workers)
+    with ProcessPoolExecutor(workers) as pool:
+        parts = list(pool.map(sent, [share] * workers, range(seed, seed + workers)))
+    counts = sum((counted for counted, _ in parts), Counter[tuple[str, str]]())
+    leaks = [case for _, leaked_here in parts for case in leaked_here]
     date, took_s = datetime.now(UTC).date(), time.perf_counter() - started_s
     lines = [
         "# Requests that must stay, by why and by where they were answered",
-        f"{requests:,} requests, seed {seed}, {took_s:.0f} s, {date}. "
+        f"{share * workers:,} requests, {took_s:.0f} s, {workers} processes, {date}. "
         f"`python -m bench.privacy.leak --requests {requests} --seed {seed}`",
         "",
         f"**{len(leaks)} of which a byte arrived outside.**",
@@ -50,12 +55,17 @@ def main(
     raise typer.Exit(bool(leaks))
 
 
+def sent(requests: int, seed: int) -> tuple[Counter[tuple[str, str]], list[Case]]:
+    """`send`, in a process of its own."""
+    return asyncio.run(send(requests, random.Random(seed)))
+
+
 async def send(requests: int, chance: random.Random) -> tuple[Counter[tuple[str, str]], list[Case]]:
     """How many requests ended where, by why they must stay; and those that leaked."""
     counts: Counter[tuple[str, str]] = Counter()
     leaks: list[Case] = []
     async with world() as running:
-        for _ in track(range(requests), "sending", transient=True):
+        for _ in range(requests):
             case = drawn(chance)
             outcome = await running.ask(case)
             counts[case.local_by, where(outcome)] += 1

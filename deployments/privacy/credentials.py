@@ -34,17 +34,27 @@ _ISSUED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("://", r"[a-z][a-z0-9+.-]{1,30}://[^\s/:@\"']{0,64}:[^\s/@\"']{3,128}@[\w.-]+"),
     )
 )
-NAME_CHARS, VALUE_CHARS = 24, 200
-_NAMES = ("passw", "pwd", "passphrase", "secret", "token", "key", "credential", "bearer")
 # A value given to a name that says what it is; a call or a variable in its place is code.
-_GIVEN = re.compile(
-    r"(?:passw(?:or)?d|passphrase|pwd|secret|token|credentials?"
-    r"|(?:api|access|auth|account|private|signing)[_ -]?key)"
+_GIVEN = (
     r"[\"']?\s{0,4}(?:[:=]{1,2}|\bis\b)\s{0,4}[\"']?"
-    r"(?P<value>[\w!#$%&*+/=?@^~.-]{8,200})(?![\w(\[.])",
-    re.IGNORECASE,
+    r"(?P<value>[\w!#$%&*+/=?@^~.-]{8,200})(?![\w(\[.])"
 )
-_BEARER = re.compile(r"\bBearer\s+(?P<value>[\w\-.~+/]{16,}=*)", re.IGNORECASE)
+# By the word to search for: how the name goes on, and what is given to it.
+_NAMED = {
+    word: re.compile(end + _GIVEN, re.IGNORECASE)
+    for word, end in (
+        ("passw", "(?:or)?d"),
+        ("pwd", ""),
+        ("passphrase", ""),
+        ("secret", ""),
+        ("token", ""),
+        ("credential", "s?"),
+        ("key", ""),
+    )
+}
+# Which keys open something.
+_KEY_OF = re.compile(r"(?:api|access|auth|account|private|signing|secret)[_ -]?$")
+_BEARER = re.compile(r"\s+(?P<value>[\w\-.~+/]{16,}=*)", re.IGNORECASE)
 
 
 def find_credentials(text: str) -> Iterator[tuple[str, int, int]]:
@@ -54,15 +64,25 @@ def find_credentials(text: str) -> Iterator[tuple[str, int, int]]:
             for match in pattern.finditer(text):
                 yield "secret", *match.span()
     lowered = text.lower()
-    for name in _NAMES:
-        at = lowered.find(name)
-        while at >= 0:
-            # A name may begin before the word, and its value ends a while behind it.
-            place = (max(0, at - NAME_CHARS), at + NAME_CHARS + VALUE_CHARS)
-            given = (_BEARER if name == "bearer" else _GIVEN).search(text, *place)
-            if given and _is_random(given["value"]):
-                yield "secret", *given.span("value")
-            at = lowered.find(name, at + NAME_CHARS)
+    for word, given in _NAMED.items():
+        for at in _places(lowered, word):
+            if word == "key" and not _KEY_OF.search(lowered, max(0, at - 9), at):
+                continue
+            yield from _random_in(given.match(text, at + len(word)))
+    for at in _places(lowered, "bearer"):
+        yield from _random_in(_BEARER.match(text, at + len("bearer")))
+
+
+def _places(text: str, word: str) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + len(word))
+
+
+def _random_in(given: re.Match[str] | None) -> Iterator[tuple[str, int, int]]:
+    if given and _is_random(given["value"]):
+        yield "secret", *given.span("value")
 
 
 def _is_random(value: str) -> bool:

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from deployments.settings.config_mistake import ConfigError
 
+# Presidio's own default.
+MODEL = "en_core_web_lg"
+
 
 class PresidioEntities:
     """The entities that a policy asks Presidio for; each is a kind of its name."""
@@ -14,12 +17,18 @@ class PresidioEntities:
     def __init__(self, entities: Sequence[str]) -> None:
         """Raises: `ConfigError` where Presidio is missing or does not know an entity."""
         try:
+            import spacy.util
             from presidio_analyzer import AnalyzerEngine
         except ImportError:
             raise ConfigError(
                 "privacy.presidio: presidio-analyzer is not installed: "
                 "pip install 'smallfirst[presidio]'"
             ) from None
+        # Presidio would fetch it from the internet.
+        if not spacy.util.is_package(MODEL):
+            raise ConfigError(
+                f"privacy.presidio: its model {MODEL} is not installed: see spaCy's docs"
+            )
         self._engine = AnalyzerEngine()
         self._entities = list(entities)
         known = set(self._engine.get_supported_entities(language="en"))

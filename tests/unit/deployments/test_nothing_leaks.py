@@ -11,7 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.privacy.cases import ASKED, KINDS, LOCAL_BY, PLACES, SMALL, UPSTREAM, Case, secret_of
+from bench.privacy.cases import (
+    ASKED,
+    KINDS,
+    LOCAL_BY,
+    OWNERS,
+    PLACES,
+    SMALL,
+    UPSTREAM,
+    Case,
+    secret_of,
+)
 from bench.privacy.leak import leaked
 from bench.privacy.world import Outcome, World, world
 
@@ -121,3 +131,14 @@ def test_what_cannot_be_masked_goes_to_the_small_tier(
 ) -> None:
     outcome = runner.run(masking.ask(Case("email", "end user", MAIL)))
     assert (outcome.tier, outcome.arrived) == ("small", b"")
+
+
+@pytest.mark.parametrize("local_by", [*KINDS, *OWNERS])
+def test_what_must_stay_is_not_even_handed_to_the_tier_outside(
+    runner: asyncio.Runner, strict: World, local_by: str
+) -> None:
+    # The door would stop most of these too, after a detour and in the client's time.
+    secret = secret_of(local_by, random.Random(local_by))
+    outcome = runner.run(strict.ask(Case(local_by, "user", secret)))
+    assert '"tier": "large"' not in outcome.written
+    assert outcome.tier == (None if local_by == "model" else "small")
