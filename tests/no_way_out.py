@@ -1,7 +1,7 @@
 """Runs inside a network namespace that has loopback only: a whole endpoint with `egress: none`.
 
-`unshare -n python -m tests.no_way_out` prints what it saw as JSON. Its own process, because a
-namespace is one's own for good.
+A process of its own (`test_no_way_out.py` starts it), because a namespace is one's own
+for good. Prints what it saw as JSON.
 """
 
 import errno
@@ -71,7 +71,3 @@ def main() -> None:
             seen[model] = [answer.status_code, answer.headers["x-smallfirst-tier"]]
     seen["tried"] = refused_routes() - seen["control"]
     print(json.dumps(seen))
-
-
-if __name__ == "__main__":
-    main()
