@@ -155,6 +155,8 @@ class RateLimited(ServingError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
+    # Who raises it knows better when there is room again.
+    retry_after_s = 1
 
 
 class InsufficientQuota(ServingError):
@@ -163,6 +165,7 @@ class InsufficientQuota(ServingError):
     status = 429
     type = "insufficient_quota"
     code = "insufficient_quota"
+    retry_after_s = 60
 
 
 class AccountsUnavailable(ServingError):
