@@ -78,7 +78,11 @@ class Drill:
         seconds = time.monotonic() - began_s
         time.sleep(SETTLE_S)
         came = self.load.outcomes.copy().since(before)
-        restarted = [name for name, old in self.pids().items() if not pids[name] <= old]
+        # One gone and another in its place: a replica too many that leaves was not restarted.
+        after = self.pids()
+        restarted = [
+            name for name in after if pids[name] - after[name] and after[name] - pids[name]
+        ]
         row = Row(change, round(seconds, 1), came.ok, came.lost, came.cut, dict(came.why))
         row.restarted = restarted
         self.rows.append(row)
