@@ -51,7 +51,7 @@ def asked(prompt: str, **more: Any) -> EngineRequest:
 
 async def said(engine: Any, prompt: str) -> str:
     async with aclosing(engine.generate(asked(prompt))) as answer:
-        document = json.loads((await anext(answer)).data)
+        document = json.loads(b"".join([chunk.data async for chunk in answer]))
     return str(document["choices"][0]["message"]["content"])
 
 
