@@ -9,7 +9,6 @@ import fcntl
 import json
 import socket
 import struct
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -37,17 +36,6 @@ def raise_loopback() -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
 
 
-def refused_routes() -> int:
-    """How often anything in this namespace wanted to send where no route leads."""
-    names, values = (
-        line.split()
-        for line in Path("/proc/net/snmp").read_text(encoding="ascii").splitlines()
-        if line.startswith("Ip:")
-    )
-    six = dict(line.split() for line in Path("/proc/net/snmp6").read_text().splitlines())
-    return int(dict(zip(names, values, strict=True))["OutNoRoutes"]) + int(six["Ip6OutNoRoutes"])
-
-
 def connect_elsewhere() -> int:
     """The error of a connection to another machine."""
     with socket.socket() as outside:
@@ -60,7 +48,6 @@ def main() -> None:
     seen: dict[str, Any] = {
         "interfaces": [name for _, name in socket.if_nameindex()],
         "elsewhere": errno.errorcode.get(connect_elsewhere(), "connected"),
-        "control": refused_routes(),
     }
     with running_endpoint(ARGS) as endpoint:
         body = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5}
@@ -69,5 +56,4 @@ def main() -> None:
                 f"{endpoint.url}/v1/chat/completions", json={**body, "model": model}, timeout=60
             )
             seen[model] = [answer.status_code, answer.headers["x-smallfirst-tier"]]
-    seen["tried"] = refused_routes() - seen["control"]
     print(json.dumps(seen))
