@@ -57,8 +57,7 @@ async def said(engine: Any, model: str) -> str:
         "max_tokens": 12,
     }
     request = EngineRequest("chat", body, f"r-{model}")
-    items = [item async for item in engine.generate(request)]
-    answer = json.loads(items[0].data)
+    answer = json.loads(b"".join([chunk.data async for chunk in engine.generate(request)]))
     assert answer["model"] == model
     return str(answer["choices"][0]["message"]["content"])
 
