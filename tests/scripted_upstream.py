@@ -96,12 +96,14 @@ class Script:
         task = asyncio.current_task()
         assert task is not None
         self.talks.append(task)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while await self._answer(reader, writer):
-                pass
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                while await self._answer(reader, writer):
+                    pass
+        finally:  # who is cancelled with its test leaves no open socket to another one's
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
