@@ -129,6 +129,12 @@ def clean(text: str) -> str:
     return _ends(_normalise(_ends(text, RAW_HEAD_CHARS, RAW_TAIL_CHARS)), HEAD_CHARS, TAIL_CHARS)
 
 
+def harness_wrote(content: Any) -> bool:
+    """Return whether a message's content is text, and all of it blocks that a harness put in."""
+    text = _content({"content": content}).strip()
+    return text.startswith("<") and not _person_wrote(text)
+
+
 def _person_wrote(text: str) -> str:
     return _strip_harness(_ends(text.strip(), STRIP_CHARS // 2, STRIP_CHARS // 2)).strip()
 

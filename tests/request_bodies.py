@@ -48,7 +48,7 @@ VALUES: dict[str, Any] = {
     "continue_final_message": True, "documents": [{"text": "x"}], "chat_template": "{{ x }}",
     "chat_template_kwargs": {"a": 1}, "include_reasoning": False, "return_prompt_text": True,
     "media_io_kwargs": {"image": {}}, "mm_processor_kwargs": {"a": 1}, "best_of": 3,
-    "suffix": "x", "prompt_embeds": "AAAA", "echo": True,
+    "suffix": "x", "input": "x", "prompt_embeds": "AAAA", "echo": True,
 }  # fmt: skip
 # By endpoint, where the same name means two things.
 OWN: dict[Endpoint, dict[str, Any]] = {

@@ -21,13 +21,14 @@ VLLM_ROUTER = "vllm-router==0.1.17"
 Engine = Callable[[int], AbstractContextManager[Server]]
 
 
-def environment(requirement: str) -> Path:
-    """The folder of programs of an environment that holds just this requirement."""
-    folder = cache_dir() / "bench" / requirement.replace("[", "-").replace("]", "")
+def environment(*requirements: str) -> Path:
+    """The folder of programs of an environment that holds just these requirements."""
+    name = "+".join(requirements).replace("[", "-").replace("]", "").replace(",", "-")
+    folder = cache_dir() / "bench" / name
     done = folder / ".complete"
     if not done.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        install = [str(folder / "bin" / "pip"), "install", "-q", requirement]
+        install = [str(folder / "bin" / "pip"), "install", "-q", *requirements]
         subprocess.run(install, check=True)
         done.touch()
     return folder / "bin"

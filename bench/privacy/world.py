@@ -23,6 +23,7 @@ from deployments.gateway.hints import Hints
 from deployments.gateway.ports import Ports, Tier
 from deployments.privacy.policy import Subject
 from deployments.protocol import wire
+from deployments.protocol.apis import parse_call
 from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import (
@@ -33,7 +34,6 @@ from deployments.protocol.errors import (
     ServingError,
     TierUnavailable,
 )
-from deployments.protocol.openai_request import parse
 from deployments.routing.shared_state import LocalState
 from deployments.settings.app import AppConfig
 from deployments.settings.privacy import PrivacyConfig
@@ -153,7 +153,7 @@ class World:
 
     async def _answer(self, gateway: Gateway, case: Case, hints: Hints, outcome: Outcome) -> None:
         try:
-            request = parse(None, orjson.dumps(case.body))
+            request, _ = parse_call(None, orjson.dumps(case.body))
         except InvalidRequest as error:
             outcome.error = error
             return

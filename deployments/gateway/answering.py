@@ -13,6 +13,7 @@ from typing import Any
 
 from deployments.accounting.exchange import Exchange
 from deployments.gateway.attempts import Attempts, Job
+from deployments.gateway.counting import Counting
 from deployments.gateway.deciding import Case, Deciding
 from deployments.gateway.hints import Hints
 from deployments.gateway.judge import Judge
@@ -40,6 +41,7 @@ class Gateway:
         self.config = config
         self.names = ModelNames(config)
         self.deciding = Deciding(config, self.names, self.ports)
+        self.counting = Counting(config, self.names, self.ports)
         self.paying = Paying(config, self.ports.accounts)
         self.attempts = Attempts(self.paying, Judge(config), self.deciding, self.ports)
 
@@ -50,7 +52,11 @@ class Gateway:
         """
         asked_model = request.model if self.names.known(request.model) else "unknown"
         exchange = Exchange(
-            hints.request_id, request.endpoint, asked_model, request.stream, started_s
+            hints.request_id,
+            request.api or request.endpoint,
+            asked_model,
+            request.stream,
+            started_s,
         )
         return Answering(self, request, hints, exchange)
 

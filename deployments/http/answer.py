@@ -1,6 +1,5 @@
-"""An admitted request's answer as an HTTP response: one document, or events and `[DONE]`."""
+"""An admitted request's answer as an HTTP response: one document, or events and their end."""
 
-import orjson
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -9,20 +8,20 @@ from deployments.gateway.answering import Answering
 from deployments.http.disconnect import UnlessDisconnected
 from deployments.http.headers import response_headers
 from deployments.http.responses import error_response
-from deployments.protocol.chunk import Usage
+from deployments.protocol.api import Telling
 from deployments.protocol.errors import ServingError
 
 CLIENT_CLOSED_REQUEST = 499
 # nginx gathers an answer before it passes it on, unless the answer says otherwise.
 NOT_HELD_BACK = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-LAST_EVENT = b"data: [DONE]\n\n"
 
 
 class AnswerResponse(Response):
     """Opens the answer and sends it; the request is settled when this is left, however."""
 
-    def __init__(self, answering: Answering, debug: bool) -> None:
+    def __init__(self, answering: Answering, telling: Telling, debug: bool) -> None:
         self._answering = answering
+        self._telling = telling
         self._debug = debug
         self._begun = False
 
@@ -55,36 +54,29 @@ class AnswerResponse(Response):
             if answering.request.stream:
                 return None
             document = b"".join([item async for item in answering])
+            document = self._telling.document(document, answering.exchange.usage)
         except ServingError as error:
-            return error_response(error, self._named_headers())
+            return error_response(error, self._named_headers(), self._telling.refusal(error))
         return Response(document, headers=self._named_headers(), media_type="application/json")
 
     async def _stream(self, send: Send) -> None:
-        """The events and `[DONE]`; after the first byte an error is one event, with what was used
-        so far, and no `[DONE]`."""
+        """The events and the API's end of them; after the first byte an error is the end."""
         head = Response(
             headers=self._named_headers() | NOT_HELD_BACK, media_type="text/event-stream"
         )
         del head.headers["content-length"]
-        self._begun, last = True, LAST_EVENT
+        self._begun = True
+        exchange, telling = self._answering.exchange, self._telling
         try:
             await send({"type": "http.response.start", "status": 200, "headers": head.raw_headers})
             async for item in self._answering:
-                await send({"type": "http.response.body", "body": item, "more_body": True})
+                if told := telling.events(item, exchange.usage):
+                    await send({"type": "http.response.body", "body": told, "more_body": True})
+            last = telling.end(exchange.usage)
         except ServingError as error:
-            usage = usage_object(self._answering.exchange.usage)
-            last = b"data: " + orjson.dumps({**error.envelope(), "usage": usage}) + b"\n\n"
+            exchange.end(error)
+            last = telling.broken(error, exchange.usage)
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
     def _named_headers(self) -> dict[str, str]:
         return response_headers(self._answering.exchange, self._answering.request, self._debug)
-
-
-def usage_object(usage: Usage) -> dict[str, int]:
-    """OpenAI's `usage`."""
-    prompt, completion = usage
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }

@@ -1,8 +1,10 @@
 """HTTP in, HTTP out: bodies, keys, headers, SSE, OpenAI's error envelope. Decides nothing."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -11,20 +13,35 @@ from starlette.routing import Route as Path
 
 from deployments.accounting.exchange import Exchange
 from deployments.gateway.answering import Gateway
+from deployments.gateway.hints import Hints
 from deployments.http.admin import Admin
 from deployments.http.answer import CLIENT_CLOSED_REQUEST, AnswerResponse
 from deployments.http.api_keys import ApiKeys, refuse_key_in_url
 from deployments.http.body import parse_body, read_body
-from deployments.http.headers import bare_headers, dry_run_headers, hints, request_id
+from deployments.http.elsewhere import elsewhere
+from deployments.http.headers import (
+    authorizations,
+    bare_headers,
+    dry_run_headers,
+    hints,
+    request_id,
+)
 from deployments.http.probes import Probes
-from deployments.http.responses import error_response, json_response
+from deployments.http.responses import json_response, refused
 from deployments.http.web_pages import WebPages, allow_origins
-from deployments.protocol.engine import Endpoint
+from deployments.protocol.anthropic_request import parse_count
+from deployments.protocol.api import Api
 from deployments.protocol.errors import (
     MethodNotAllowed,
     ServingError,
     UnknownModel,
     UnknownPath,
+)
+from deployments.protocol.token_request import (
+    TokenRequest,
+    counted,
+    parse_detokenize,
+    parse_tokenize,
 )
 from deployments.settings.app import TierName
 
@@ -49,6 +66,11 @@ def build_api(
         routes=[
             Path("/v1/chat/completions", api.guarded(api.chat), methods=["POST"]),
             Path("/v1/completions", api.guarded(api.completions), methods=["POST"]),
+            Path("/v1/responses", api.guarded(api.responses), methods=["POST"]),
+            Path("/v1/messages", api.guarded(api.messages), methods=["POST"]),
+            Path("/v1/messages/count_tokens", api.guarded(api.count_tokens), methods=["POST"]),
+            Path("/tokenize", api.guarded(api.tokenize), methods=["POST"]),
+            Path("/detokenize", api.guarded(api.detokenize), methods=["POST"]),
             Path("/v1/route", api.guarded(api.route), methods=["POST"]),
             Path("/v1/models", api.guarded(api.models), methods=["GET"]),
             Path("/v1/models/{model:path}", api.guarded(api.model), methods=["GET"]),
@@ -81,8 +103,8 @@ class _Api:
             try:
                 self._pages.check(request.headers)
                 refuse_key_in_url(request.url.query)
-                authorization = request.headers.getlist("authorization")
-                request.state.caller = (keys or self._keys).check(authorization)
+                given = authorizations(request.headers)
+                request.state.caller = (keys or self._keys).check(given)
                 return await handler(request)
             except ServingError as error:
                 return self._refused(handler.__name__, request, error)
@@ -93,9 +115,10 @@ class _Api:
 
     def _refused(self, endpoint: str, request: Request, error: ServingError) -> Response:
         """The answer to a request that was wrong before anything was decided; it is counted too."""
-        refused = Exchange(request_id(request), endpoint, "unknown", False, request.state.started_s)
-        self._gateway.refuse(refused, error)
-        return error_response(error, bare_headers(refused.request_id))
+        started_s = request.state.started_s
+        exchange = Exchange(request_id(request), endpoint, "unknown", False, started_s)
+        self._gateway.refuse(exchange, error)
+        return refused(request.url.path, error, bare_headers(exchange.request_id))
 
     async def chat(self, request: Request) -> Response:
         """`POST /v1/chat/completions`."""
@@ -105,17 +128,44 @@ class _Api:
         """`POST /v1/completions`."""
         return await self._answer("completions", request)
 
+    async def responses(self, request: Request) -> Response:
+        """`POST /v1/responses`."""
+        return await self._answer("responses", request)
+
+    async def messages(self, request: Request) -> Response:
+        """`POST /v1/messages`."""
+        return await self._answer("messages", request)
+
+    async def count_tokens(self, request: Request) -> Response:
+        """`POST /v1/messages/count_tokens`."""
+        found, asked = await self._tokens(request, lambda raw: counted(parse_count(raw)))
+        count = {"input_tokens": orjson.loads(found)["count"]}
+        return json_response(count, bare_headers(asked.request_id))
+
+    async def tokenize(self, request: Request) -> Response:
+        """`POST /tokenize`: vLLM's."""
+        found, asked = await self._tokens(request, parse_tokenize)
+        return Response(found, 200, bare_headers(asked.request_id), "application/json")
+
+    async def detokenize(self, request: Request) -> Response:
+        """`POST /detokenize`: vLLM's."""
+        found, asked = await self._tokens(request, parse_detokenize)
+        return Response(found, 200, bare_headers(asked.request_id), "application/json")
+
     async def route(self, request: Request) -> Response:
-        """`POST /v1/route`: what a chat or completion body would do, without doing it."""
+        """`POST /v1/route`: what a body of any API would do, without doing it."""
         raw, asked = await read_body(request, hints(request), self._gateway.config.gateway)
-        decision = await self._gateway.dry_run(await parse_body(None, raw), asked)
+        parsed, _ = await parse_body(None, raw)
+        decision = await self._gateway.dry_run(parsed, asked)
         return json_response(decision, dry_run_headers(asked.request_id, decision))
 
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`."""
         listed = list(self._gateway.names.listing().values())
         headers = bare_headers(request_id(request))
-        return json_response({"object": "list", "data": listed}, headers)
+        # Anthropic's clients page through what OpenAI's read as it is.
+        ends = {"first_id": listed[0]["id"], "last_id": listed[-1]["id"], "has_more": False}
+        return json_response({"object": "list", "data": listed, **ends}, headers)
 
     async def model(self, request: Request) -> Response:
         """`GET /v1/models/{model}`."""
@@ -125,11 +175,19 @@ class _Api:
             raise UnknownModel(f"The model '{name[:100]}' does not exist.", "model")
         return json_response(listed, bare_headers(request_id(request)))
 
-    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
+    async def _tokens(
+        self, request: Request, parse: Callable[[bytes], TokenRequest]
+    ) -> tuple[bytes, Hints]:
         raw, asked = await read_body(request, hints(request), self._gateway.config.gateway)
-        parsed = await parse_body(endpoint, raw)
+        wanted = await asyncio.to_thread(parse, raw)
+        return await self._gateway.counting.document(wanted, asked), asked
+
+    async def _answer(self, api: Api, request: Request) -> Response:
+        raw, asked = await read_body(request, hints(request), self._gateway.config.gateway)
+        parsed, telling = await parse_body(api, raw)
         answering = self._gateway.admit(parsed, asked, request.state.started_s)
-        return AnswerResponse(answering, request.headers.get("x-smallfirst-debug") == "true")
+        debug = request.headers.get("x-smallfirst-debug") == "true"
+        return AnswerResponse(answering, telling, debug)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -140,12 +198,15 @@ async def _http_error(request: Request, error: Exception) -> Response:
         headers["allow"] = ", ".join(sorted({*allowed, "OPTIONS"}))
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=headers)
-        return error_response(MethodNotAllowed(f"{request.method} is not allowed here."), headers)
-    where = f"{request.method} {request.url.path[:200]}"
-    return error_response(UnknownPath(f"Unknown request URL: {where}."), headers)
+        refusal = MethodNotAllowed(f"{request.method} is not allowed here.")
+        return refused(request.url.path, refusal, headers)
+    path = request.url.path
+    where = f"{request.method} {path[:200]}"
+    unknown = UnknownPath(" ".join([f"Unknown request URL: {where}.", *elsewhere(path)]))
+    return refused(path, unknown, headers)
 
 
 async def _internal_error(request: Request, _: Exception) -> Response:
     """A mistake of ours: the client gets the request's id, the log has the rest."""
     broken = ServingError("Internal error; the request id helps to find it in the logs.")
-    return error_response(broken, bare_headers(request_id(request)))
+    return refused(request.url.path, broken, bare_headers(request_id(request)))

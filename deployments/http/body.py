@@ -10,14 +10,15 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from deployments.gateway.hints import Hints
-from deployments.protocol.engine import Endpoint
+from deployments.protocol.api import Api, Telling
+from deployments.protocol.apis import parse_call
 from deployments.protocol.errors import (
     BodyTooLarge,
     DeadlineExceeded,
     InvalidRequest,
     UnsupportedMediaType,
 )
-from deployments.protocol.openai_request import ParsedRequest, parse
+from deployments.protocol.openai_request import ParsedRequest
 from deployments.settings.app import GatewayConfig
 
 # Parsing takes up to 10 ns a byte: a longer body holds the event loop for a millisecond and more.
@@ -64,11 +65,11 @@ def _encoding(headers: Headers) -> str | None:
     return named[0] if named else None
 
 
-async def parse_body(endpoint: Endpoint | None, raw: bytes) -> ParsedRequest:
-    """`parse`, beside the event loop where it takes long enough to hold up every open stream."""
+async def parse_body(api: Api | None, raw: bytes) -> tuple[ParsedRequest, Telling]:
+    """`parse_call`, beside the event loop where it would hold up every open stream."""
     if len(raw) > PARSED_ASIDE_BYTES:
-        return await asyncio.to_thread(parse, endpoint, raw)
-    return parse(endpoint, raw)
+        return await asyncio.to_thread(parse_call, api, raw)
+    return parse_call(api, raw)
 
 
 async def _read(request: Request, limit_bytes: int) -> bytes:

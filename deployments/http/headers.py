@@ -56,7 +56,7 @@ def hints(request: Request) -> Hints:
         # A key's id outlives its secrets: a session does not end when they are replaced.
         caller=hashlib.sha256(key_id.encode()).digest()
         if key is not None
-        else _caller(headers.getlist("authorization")),
+        else _caller(authorizations(headers)),
         subject=Subject(
             key=key_id or None,
             tenant=key.limits.tenant if key else None,
@@ -75,9 +75,15 @@ def request_id(request: Request) -> str:
     return uuid.uuid4().hex
 
 
+def authorizations(headers: Headers) -> list[str]:
+    """What the request says that it may: `Authorization`, and Anthropic's `x-api-key` as that."""
+    keys = [f"Bearer {key}" for key in headers.getlist("x-api-key") if key]
+    return [*headers.getlist("authorization"), *keys]
+
+
 def _caller(authorization: list[str]) -> bytes:
     """A digest of the caller's key: it tells callers apart and gives no key away."""
-    keys = [line.partition(" ")[2].strip() for line in authorization]
+    keys = dict.fromkeys(line.partition(" ")[2].strip() for line in authorization)
     return hashlib.sha256("\n".join(keys).encode()).digest()
 
 

@@ -8,9 +8,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from deployments.protocol.chunk import Chunk
+from deployments.protocol.chunk import Chunk, Usage
+from deployments.protocol.errors import InvalidRequest
 
 Endpoint = Literal["chat", "completions"]
+# What is wanted of a prompt: its answer, or its tokens; or the text of tokens.
+Purpose = Literal["answer", "tokenize", "detokenize"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class EngineRequest:
     media_hosts: tuple[str, ...] = ()
     # How often the request has passed a service like this one.
     hops: int = 0
+    purpose: Purpose = "answer"
 
     def after(self, waited_s: float) -> "EngineRequest":
         """The request with the time that is left after a wait, by two nodes' clocks.
@@ -94,6 +98,15 @@ class AdapterEngine(Protocol):
         """
 
 
+@runtime_checkable
+class TokenizingEngine(Protocol):
+    """An engine that has its model's tokenizer at hand."""
+
+    async def tokens(self, request: EngineRequest) -> bytes:
+        """vLLM's JSON document for `/tokenize` or `/detokenize`. Raises: `ServingError`."""
+        ...
+
+
 class Engine(Protocol):
     """Turns OpenAI requests into OpenAI responses."""
 
@@ -122,3 +135,14 @@ class Engine(Protocol):
 
     async def stop(self) -> None:
         """Free the model; called once, after the last request."""
+
+
+def work(engine: Engine, request: EngineRequest) -> AsyncGenerator[Chunk, None]:
+    """What an engine makes of a request: an answer, or its tokens as the one chunk of one."""
+    return engine.generate(request) if request.purpose == "answer" else _tokens(engine, request)
+
+
+async def _tokens(engine: Engine, request: EngineRequest) -> AsyncGenerator[Chunk, None]:
+    if not isinstance(engine, TokenizingEngine):
+        raise InvalidRequest("This model is elsewhere: its tokenizer is not here.", "model")
+    yield Chunk(await engine.tokens(request), Usage(0, 0), True, done=True)

@@ -93,7 +93,7 @@ class _UnknownPart(Checked):
     type: Literal["text", "refusal", "image_url"]
 
 
-def _tag(value: Any, key: str, known: tuple[str, ...]) -> str:
+def tag(value: Any, key: str, known: tuple[str, ...]) -> str:
     """The branch that an object's `key` chooses; tags have marks, so that no field is named so."""
     chosen = value.get(key) if isinstance(value, dict) else None
     return f"<{chosen}>" if isinstance(chosen, str) and chosen in known else "<unknown>"
@@ -104,7 +104,7 @@ Part = Annotated[
     | Annotated[_RefusalPart, Tag("<refusal>")]
     | Annotated[_ImagePart, Tag("<image_url>")]
     | Annotated[_UnknownPart, Tag("<unknown>")],
-    Discriminator(lambda value: _tag(value, "type", PARTS)),
+    Discriminator(lambda value: tag(value, "type", PARTS)),
 ]
 Parts = Annotated[list[Part], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)]
 Content = Annotated[
@@ -176,7 +176,7 @@ Message = Annotated[
     | Annotated[_ToolResult, Tag("<tool>")]
     | Annotated[_FunctionResult, Tag("<function>")]
     | Annotated[_UnknownRole, Tag("<unknown>")],
-    Discriminator(lambda value: _tag(value, "role", ROLES)),
+    Discriminator(lambda value: tag(value, "role", ROLES)),
 ]
 Messages = Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from deployments.protocol.api import Api
 from deployments.protocol.engine import Endpoint
 from deployments.protocol.errors import InvalidRequest
 from deployments.protocol.messages import images, without_nulls
@@ -44,6 +45,8 @@ class ParsedRequest:
     media_hosts: frozenset[str] = field(repr=False)
     # Fields that were dropped.
     ignored: tuple[str, ...] = field(repr=False)
+    # What the client asked, where it is not what engines are asked.
+    api: Api | None = None
 
     @property
     def stream(self) -> bool:
@@ -63,16 +66,19 @@ class ParsedRequest:
         return "\n".join(prompt) if isinstance(prompt[0], str) else ""
 
 
-def parse(endpoint: Endpoint | None, raw: bytes) -> ParsedRequest:
-    """The request in a body; without an endpoint, the one whose fields the body has.
+def parse(endpoint: Endpoint, raw: bytes) -> ParsedRequest:
+    """The request in a body.
 
     Raises: `InvalidRequest`, which names the field and repeats nothing of the body.
     """
-    given = {name: value for name, value in load_object(raw).items() if value is not None}
-    if endpoint is None:
-        endpoint = "completions" if "prompt" in given and "messages" not in given else "chat"
+    return parse_fields(endpoint, load_object(raw))
+
+
+def parse_fields(endpoint: Endpoint, fields: dict[str, Any]) -> ParsedRequest:
+    """The request in an object. Raises: as `parse` does."""
+    given = without_nulls_of(fields)
     table = FIELDS[endpoint]
-    _refuse(given, table)
+    refuse(given, table)
     given = _without_inner_nulls(with_older_names(given))
     try:
         checked = SCHEMAS[endpoint].model_validate(given)
@@ -94,7 +100,13 @@ def parse(endpoint: Endpoint | None, raw: bytes) -> ParsedRequest:
     )
 
 
-def _refuse(given: dict[str, Any], table: dict[str, Field]) -> None:
+def without_nulls_of(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields that are there: null means absent."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def refuse(given: Mapping[str, Any], table: Mapping[str, Field]) -> None:
+    """Raises: `InvalidRequest` naming the first field that cannot be done."""
     for name, value in given.items():
         row = table.get(name)
         if row is not None and row.treatment == "refused" and not row.asks_nothing(value):

@@ -11,9 +11,10 @@ from deployments.protocol.engine import Endpoint
 
 # passed: OpenAI's and vLLM's alike. vllm: vLLM's own, so that only an engine that knows it may
 # answer. openai: OpenAI's own, passed on; an engine that does not know it answers as well without.
-# ours: the gateway acts on it. refused: it changes the answer's meaning and cannot be done.
+# translated: of another API, said to engines in chat's words; the reason names them. ours: the
+# gateway acts on it. refused: it changes the answer's meaning and cannot be done.
 # ignored: it changes nothing that a client could see.
-Treatment = Literal["passed", "vllm", "openai", "ours", "refused", "ignored"]
+Treatment = Literal["passed", "vllm", "openai", "translated", "ours", "refused", "ignored"]
 
 
 class Field(NamedTuple):
@@ -131,6 +132,8 @@ _CHAT: dict[str, Field] = {
     "continue_final_message": OFF,
     "add_special_tokens": OFF,
     "documents": EMPTY,
+    # Responses'; a client that sends both means one of them, and we would have to guess which.
+    "input": Field("refused", "it is /v1/responses'; send 'messages'"),
     "chat_template": Field("refused", "templates are the server's"),
     "chat_template_kwargs": Field("vllm", neutral=({},)),
     "include_reasoning": ON,

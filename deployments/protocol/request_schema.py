@@ -226,7 +226,8 @@ class CompletionRequest(Request):
 SCHEMAS: dict[Endpoint, type[Request]] = {"chat": ChatRequest, "completions": CompletionRequest}
 
 
-def _names(model: type[BaseModel]) -> Iterator[str]:
+def names(model: type[BaseModel]) -> Iterator[str]:
+    """Every field's name, at any depth: what may stand in an error's parameter."""
     for name, field in model.model_fields.items():
         yield field.alias or name
         yield from _inside(field.annotation)
@@ -234,10 +235,10 @@ def _names(model: type[BaseModel]) -> Iterator[str]:
 
 def _inside(annotation: Any) -> Iterator[str]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield from _names(annotation)
+        yield from names(annotation)
     for inner in get_args(annotation):
         yield from _inside(inner)
 
 
-NAMES = frozenset(name for schema in SCHEMAS.values() for name in _names(schema))
+NAMES = frozenset(name for schema in SCHEMAS.values() for name in names(schema))
 """Every field's name, at any depth: what may stand in an error's parameter."""

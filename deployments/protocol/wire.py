@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from deployments.protocol.chunk import Chunk, Usage
-from deployments.protocol.engine import EngineRequest
+from deployments.protocol.engine import EngineRequest, Purpose
 from deployments.protocol.errors import (
     BY_NAME,
     EngineFailure,
@@ -110,7 +110,8 @@ def encode_request(request: EngineRequest) -> dict[str, Any]:
     """A request as an object of plain types."""
     return {
         "version": VERSION,
-        "endpoint": request.endpoint,
+        # A purpose in the place of the endpoint: an old replica that does not know it refuses it.
+        "endpoint": request.endpoint if request.purpose == "answer" else request.purpose,
         "body": request.body,
         "request_id": request.request_id,
         "adapter": request.adapter,
@@ -130,10 +131,14 @@ def decode_request(fields: dict[str, Any]) -> EngineRequest:
     """
     if not isinstance(fields, dict) or fields.get("version") != VERSION:
         raise ReplicaUnavailable("The gateway is of another release than this replica.")
-    if fields["endpoint"] not in ("chat", "completions"):
+    endpoint = fields["endpoint"]
+    purpose: Purpose = "answer"
+    if endpoint in ("tokenize", "detokenize"):
+        purpose, endpoint = endpoint, "chat" if "messages" in fields["body"] else "completions"
+    if endpoint not in ("chat", "completions"):
         raise InvalidRequest("This replica does not know the endpoint.")
     return EngineRequest(
-        endpoint=fields["endpoint"],
+        endpoint=endpoint,
         body=fields["body"],
         request_id=fields["request_id"],
         adapter=fields["adapter"],
@@ -143,4 +148,5 @@ def decode_request(fields: dict[str, Any]) -> EngineRequest:
         needs=tuple(fields.get("needs", ())),
         media_hosts=tuple(fields.get("media_hosts", ())),
         hops=fields.get("hops", 0),
+        purpose=purpose,
     )

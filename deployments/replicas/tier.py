@@ -13,7 +13,7 @@ from typing import Any
 
 from deployments.protocol import wire
 from deployments.protocol.chunk import Chunk, joined
-from deployments.protocol.engine import AdapterEngine, EngineRequest, RemoteEngine
+from deployments.protocol.engine import AdapterEngine, EngineRequest, RemoteEngine, work
 from deployments.protocol.errors import (
     AdapterNotLoaded,
     EngineDead,
@@ -146,7 +146,7 @@ class ModelTier:
         """
         held: Chunk | None = None
         try:
-            async with aclosing(self._engine.generate(request)) as answer:
+            async with aclosing(work(self._engine, request)) as answer:
                 async for chunk in answer:
                     held = chunk if held is None else joined(held, chunk)
                     if chunk.done:

@@ -56,7 +56,8 @@ class ModelNames:
         for tier, names in self.adapters.items():
             base = self._fixed[self._served[tier]]
             for model, domain in names.items():
-                listed[model] = {**base, "id": model, "parent": base["id"], "domain": domain}
+                own = {"id": model, "display_name": model, "parent": base["id"], "domain": domain}
+                listed[model] = {**base, **own}
         return listed
 
     def _tier_of_adapter(self, model: str) -> TierName | None:
@@ -64,13 +65,34 @@ class ModelNames:
 
 
 def _fixed_listing(config: AppConfig) -> dict[str, dict[str, Any]]:
-    common = {"object": "model", "created": int(time.time()), "owned_by": "smallfirst"}
-    listed: dict[str, dict[str, Any]] = {"auto": {"id": "auto", **common}}
-    for name, tier in config.tiers.items():
-        about = {"tier": name, "stand_in": tier.stand_in, "remote": tier.remote}
-        max_model_len = getattr(tier.engine, "max_model_len", None)
-        if max_model_len is not None:
-            about["max_model_len"] = max_model_len
+    tiers = config.tiers
+    windows = {name: getattr(tier.engine, "max_model_len", None) for name, tier in tiers.items()}
+    known = [window for window in windows.values() if window is not None]
+    able = frozenset[str]().union(*(tier.capabilities for tier in tiers.values()))
+    # What neither tier can take is refused; where one's window is unknown, so is theirs together.
+    widest = max(known) if len(known) == len(windows) else None
+    listed = {"auto": _model("auto", {"tier": "auto", "capabilities": sorted(able)}, widest)}
+    for name, tier in tiers.items():
+        about = {
+            "tier": name,
+            "stand_in": tier.stand_in,
+            "remote": tier.remote,
+            "capabilities": sorted(tier.capabilities),
+        }
         for model in (name, tier.model):
-            listed[model] = {"id": model, **common, **about}
+            listed[model] = _model(model, about, windows[name])
     return listed
+
+
+def _model(name: str, about: dict[str, Any], window: int | None) -> dict[str, Any]:
+    """OpenAI's model object, with vLLM's and Anthropic's names for the same beside it."""
+    now = int(time.time())
+    shown = {"type": "model", "display_name": name, "created_at": _utc(now), "lifecycle": "active"}
+    listed = {"id": name, "object": "model", "created": now, "owned_by": "smallfirst"}
+    if window is not None:
+        about = {**about, "max_model_len": window, "context_window": window}
+    return {**listed, **about, **shown}
+
+
+def _utc(unix_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(unix_s))

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from classifier.text import harness_wrote
 from deployments.protocol.openai_request import ParsedRequest
 
 TOOL_ROLES = ("tool", "function")
@@ -31,22 +32,36 @@ def turn_of(request: ParsedRequest) -> Turn:
     at = _last_user(conversation)
     if at is None:
         return Turn(conversation)
-    continues = conversation[-1].get("role") in TOOL_ROLES
+    continues = _last_role(conversation) in TOOL_ROLES
     scored = conversation[: at + 1] if continues else conversation
     said = None
     if continues or request.body.get("tools") or request.body.get("functions"):
         # Only what the user said: clients rewrite their own system message and strip answers of
         # their reasoning between two steps of one loop.
-        users = [message for message in scored if message.get("role") == "user"]
-        said = orjson.dumps([message.get("content") for message in users])
+        users = [message.get("content") for message in scored if _is_users(message)]
+        said = orjson.dumps(users)
     return Turn(scored if _has_text(conversation[at]) else None, continues, said)
 
 
 def _last_user(messages: list[dict[str, Any]]) -> int | None:
     for at in range(len(messages) - 1, -1, -1):
-        if messages[at].get("role") == "user":
+        if _is_users(messages[at]):
             return at
     return None
+
+
+def _last_role(messages: list[dict[str, Any]]) -> Any:
+    """Whose the last message is, of those that are not a harness's: agents put reminders and the
+    state of an editor beside tool results, as messages of the user or of the system."""
+    for message in reversed(messages):
+        role = message.get("role")
+        if _is_users(message) or role not in ("user", "system", "developer"):
+            return role
+    return None
+
+
+def _is_users(message: dict[str, Any]) -> bool:
+    return message.get("role") == "user" and not harness_wrote(message.get("content"))
 
 
 def _has_text(message: dict[str, Any]) -> bool:

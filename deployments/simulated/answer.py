@@ -42,6 +42,7 @@ class Choice:
     pieces: tuple[str, ...]
     finish_reason: str
     function: str | None = None  # set: the pieces are the JSON arguments of a call to it
+    stop: str | None = None  # the stop string that ended it, as vLLM names it
 
     @property
     def text(self) -> str:
@@ -128,6 +129,11 @@ def integer(
     return value
 
 
+def prompt_tokens(request: EngineRequest) -> int:
+    """The tokens of a request's prompts together."""
+    return sum(_prompts(request))
+
+
 def _prompts(request: EngineRequest) -> Iterator[int]:
     """The length in tokens of each prompt: one for chat, one or several for completions."""
     if request.endpoint == "chat":
@@ -200,8 +206,8 @@ def _stopped(choice: Choice, stop: Any) -> Choice:
     marks = [stop] if isinstance(stop, str) else stop
     if not isinstance(marks, list):
         return choice
-    found = [choice.text.find(mark) for mark in marks if isinstance(mark, str) and mark]
-    cut = min((at for at in found if at >= 0), default=None)
+    found = [(choice.text.find(mark), mark) for mark in marks if isinstance(mark, str) and mark]
+    cut, stop = min(((at, mark) for at, mark in found if at >= 0), default=(None, None))
     if cut is None:
         return choice
     kept: list[str] = []
@@ -210,4 +216,4 @@ def _stopped(choice: Choice, stop: Any) -> Choice:
             break
         kept.append(piece[:cut])
         cut -= len(piece)
-    return Choice(tuple(kept) or ("",), "stop")
+    return Choice(tuple(kept) or ("",), "stop", stop=stop)

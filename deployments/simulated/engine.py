@@ -30,6 +30,7 @@ from deployments.settings.simulated import FaultRule, SimulatedEngineConfig
 from deployments.simulated.answer import Answer, answer
 from deployments.simulated.batch import Batch
 from deployments.simulated.clock import StepClock
+from deployments.simulated.tokens import tokens
 from deployments.simulated.wire import EventStream, document
 
 DRILL = "drill:"
@@ -89,6 +90,11 @@ class SimulatedEngine:
         """Requests in the queue and in the batch, KV cache reserved, decoding steps so far."""
         batch = self._batch
         return EngineLoad(batch.waiting, batch.running, batch.kv_cache_usage, self._clock.steps)
+
+    async def tokens(self, request: EngineRequest) -> bytes:
+        """As many tokens as an answer's usage would count."""
+        self._check_name(request.body.get("model"))
+        return tokens(request, self._config)
 
     async def generate(self, request: EngineRequest) -> AsyncGenerator[Chunk, None]:
         """See `Engine.generate`; closing the iterator frees the request's place at once."""

@@ -87,7 +87,8 @@ class EventStream:
         nothing: dict[str, Any] = {"delta": {}}
         if self._request.endpoint == "completions":
             nothing = {"text": ""}
-        return self._event(index, nothing | {"finish_reason": choice.finish_reason})
+        ended = {"finish_reason": choice.finish_reason, "stop_reason": choice.stop}
+        return self._event(index, nothing | ended)
 
     def _event(self, index: int, fields: dict[str, Any]) -> bytes:
         choice = {"index": index, "logprobs": None, **fields}
@@ -128,6 +129,7 @@ def _head(request: EngineRequest, kind: str, created: int) -> dict[str, Any]:
 def _full_choice(request: EngineRequest, index: int, choice: Choice) -> dict[str, Any]:
     logprobs = _logprobs(request, choice.pieces) if _wants_logprobs(request) else None
     fields = {"index": index, "logprobs": logprobs, "finish_reason": choice.finish_reason}
+    fields["stop_reason"] = choice.stop
     if request.endpoint == "completions":
         return fields | {"text": choice.text}
     message: dict[str, Any] = {"role": "assistant", "content": choice.text}

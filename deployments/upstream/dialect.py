@@ -89,7 +89,10 @@ class Dialect:
             for name in VLLM_ONLY[request.endpoint] & body.keys():
                 if not fields[name].asks_nothing(body[name]):
                     raise InvalidRequest(f"'{name}' is known to vLLM only, not here.", name)
-        return {name: value for name, value in body.items() if name not in kept_back}
+        known = {name: value for name, value in body.items() if name not in kept_back}
+        if not self._speaks_vllm and "messages" in known:
+            known["messages"] = list(map(_without_thoughts, known["messages"]))
+        return known
 
     def _renamed(self, body: dict[str, Any]) -> dict[str, Any]:
         """The fields under the upstream's names; one that is there under both keeps its value."""
@@ -98,6 +101,13 @@ class Dialect:
                 value = body.pop(name)
                 body.setdefault(to, value)
         return body
+
+
+def _without_thoughts(message: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's chat has no place for what a model thought in an earlier turn."""
+    if "reasoning" not in message:
+        return message
+    return {name: value for name, value in message.items() if name != "reasoning"}
 
 
 def _is_about(field: str, refused: ProviderError) -> bool:

@@ -29,7 +29,7 @@ from vllm.entrypoints.serve.lora.protocol import (
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.metrics.loggers import StatLoggerBase
 
-from deployments.protocol.chunk import PROGRESS_S, Chunk, Usage
+from deployments.protocol.chunk import PROGRESS_S, Chunk
 from deployments.protocol.engine import EngineLoad, EngineRequest
 from deployments.protocol.errors import (
     DeadlineExceeded,
@@ -42,9 +42,10 @@ from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import cache_dir
 from deployments.settings.vllm import VllmConfig
 from deployments.vllm import in_core_executor
-from deployments.vllm.events import DONE, STREAMED_ERROR, finish_reason, has_content
+from deployments.vllm.events import DONE, STREAMED_ERROR, document, finish_reason, has_content
 from deployments.vllm.refusal import refusal
 from deployments.vllm.tally import TALLY, Tally, TallyingLLM
+from deployments.vllm.tokens import tokens
 from deployments.vllm.window import within_window
 from models import default_model
 
@@ -112,7 +113,7 @@ class VllmEngine:
             if isinstance(answer, ErrorResponse):
                 raise self._translated(answer, tally)
             if not request.stream:
-                yield _document(answer)._replace(logprobs=tally.taken_logprobs())
+                yield document(answer)._replace(logprobs=tally.taken_logprobs())
                 return
             async with aclosing(self._events(answer, tally, deadline_s)) as chunks:
                 async for chunk in chunks:
@@ -158,6 +159,13 @@ class VllmEngine:
                 logprobs = tally.taken_logprobs()
                 yield Chunk(event.encode(), tally.usage, has_content(event), finish, logprobs)
         yield Chunk(b"", tally.usage, done=True)
+
+    async def tokens(self, request: EngineRequest) -> bytes:
+        """vLLM's own count, by the template that an answer would use."""
+        answer = await tokens(self._serving.serving_tokenization, request)
+        if isinstance(answer, ErrorResponse):
+            raise self._translated(answer, Tally())
+        return bytes(answer.model_dump_json().encode())
 
     async def set_adapters(self, paths: dict[str, str]) -> None:
         """Load and unload until exactly these adapters are served."""
@@ -222,15 +230,6 @@ async def _done(task: asyncio.Task[Any], deadline_s: float) -> bool:
         raise TimeoutError
     await asyncio.wait({task}, timeout=min(PROGRESS_S, left_s))
     return task.done()
-
-
-def _document(answer: Any) -> Chunk:
-    """vLLM's whole answer, chat's or a completion's."""
-    counted = answer.usage
-    usage = Usage(counted.prompt_tokens, counted.completion_tokens or 0)
-    reason = answer.choices[-1].finish_reason if answer.choices else None
-    data = answer.model_dump_json()
-    return Chunk(data.encode(), usage, has_content(data), reason, done=True)
 
 
 def resolve_path(path: str) -> Path:

@@ -2,6 +2,9 @@
 only passes through."""
 
 import re
+from typing import Any
+
+from deployments.protocol.chunk import Chunk, Usage
 
 # The first bytes of a streamed error, and of the end that the gateway adds itself.
 STREAMED_ERROR = 'data: {"error"'
@@ -24,3 +27,12 @@ def finish_reason(event: str) -> str | None:
     """The finish reason of the last choice that ends in an event."""
     found = _FINISH.findall(event)
     return found[-1] if found else None
+
+
+def document(answer: Any) -> Chunk:
+    """vLLM's whole answer, chat's or a completion's."""
+    counted = answer.usage
+    usage = Usage(counted.prompt_tokens, counted.completion_tokens or 0)
+    reason = answer.choices[-1].finish_reason if answer.choices else None
+    data = answer.model_dump_json()
+    return Chunk(data.encode(), usage, has_content(data), reason, done=True)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.faults.bad_bodies import BAD, USER, chat
-from deployments.protocol.openai_request import parse
+from deployments.protocol.apis import parse_call
 from tests.api.conftest import Service, Serving, in_process
 
 CHAT = "/v1/chat/completions"
@@ -92,9 +92,9 @@ async def test_a_long_body_is_parsed_beside_the_event_loop(
 
     def watched(endpoint: Any, raw: bytes) -> Any:
         threads.append(threading.current_thread() is threading.main_thread())
-        return parse(endpoint, raw)
+        return parse_call(endpoint, raw)
 
-    monkeypatch.setattr("deployments.http.body.parse", watched)
+    monkeypatch.setattr("deployments.http.body.parse_call", watched)
     async with service.http as http:
         for size in (10, 100_000):
             body = chat(messages=[{"role": "user", "content": "x" * size}])

@@ -20,13 +20,18 @@ from tests.request_bodies import CASES, ENDPOINTS, NEEDED, body
 
 
 def vllm_fields(endpoint: Endpoint) -> set[str]:
-    """The fields of vLLM's request class, read from its source: importing vLLM takes 20 s."""
+    """The fields of vLLM's request class."""
+    name = {"chat": "ChatCompletionRequest", "completions": "CompletionRequest"}[endpoint]
+    folder = {"chat": "chat_completion", "completions": "completion"}[endpoint]
+    return class_fields(f"openai/{folder}", name)
+
+
+def class_fields(folder: str, name: str) -> set[str]:
+    """The fields of one of vLLM's classes, read from its source: importing vLLM takes 20 s."""
     spec = util.find_spec("vllm")
     assert spec is not None
-    file = {"chat": "chat_completion", "completions": "completion"}[endpoint]
-    name = {"chat": "ChatCompletionRequest", "completions": "CompletionRequest"}[endpoint]
-    folder = Path((spec.submodule_search_locations or [""])[0])
-    source = (folder / "entrypoints/openai" / file / "protocol.py").read_text(encoding="utf-8")
+    root = Path((spec.submodule_search_locations or [""])[0])
+    source = (root / "entrypoints" / folder / "protocol.py").read_text(encoding="utf-8")
     (found,) = (
         node
         for node in ast.parse(source).body

@@ -14,6 +14,7 @@ from deployments.gateway.answering import Gateway
 from deployments.gateway.hints import Hints
 from deployments.gateway.ports import Ports
 from deployments.http.answer import AnswerResponse
+from deployments.protocol.api import AsAnswered
 from deployments.protocol.errors import all_errors
 from deployments.routing.shared_state import LocalState
 from deployments.settings.app import AppConfig
@@ -80,7 +81,9 @@ class World:
     async def serve(self, stream: bool, client: Client, spec: str) -> None:
         answering = self.gateway.admit(chat("Hi", stream=stream), Hints("r"), 0.0)
         scope = {"type": "http", "asgi": {"spec_version": spec}}
-        await AnswerResponse(answering, debug=True)(scope, client.receive, client.send)
+        await AnswerResponse(answering, AsAnswered(), debug=True)(
+            scope, client.receive, client.send
+        )
 
 
 def run(world: World, stream: bool, client: Client, spec: str, cancel_at: int | None) -> None:

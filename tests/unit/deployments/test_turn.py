@@ -17,6 +17,7 @@ CALL = {
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "42"}
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
 SYSTEM = {"role": "system", "content": "It is noon."}
+REMINDER = "<system-reminder>The file has changed.</system-reminder>"
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 
@@ -37,6 +38,9 @@ ENDS: dict[str, tuple[list[Any], bool]] = {
     "a question after a tool result": (["Hi", CALL, RESULT, "And now?"], False),
     "an answer to go on with": (["Hi", {"role": "assistant", "content": "Well"}], False),
     "tool results of nobody's question": ([SYSTEM, CALL, RESULT], False),
+    "a harness's words beside a result": (["Hi", CALL, RESULT, REMINDER], True),
+    "a system's words behind a result": (["Hi", CALL, RESULT, SYSTEM], True),
+    "a question beside a harness's words": (["Hi", CALL, RESULT, REMINDER + " And now?"], False),
 }
 
 
@@ -51,6 +55,13 @@ def test_every_step_of_a_loop_is_the_same_turn_and_is_judged_alike() -> None:
         step = turn_of(chat(SYSTEM, "Hi", *steps, tools=TOOLS))
         assert step.said == first.said
         assert step.scored == first.scored
+
+
+def test_a_harness_words_between_two_steps_do_not_change_the_turn() -> None:
+    one = turn_of(chat("Hi", CALL, RESULT, tools=TOOLS))
+    other = turn_of(chat("Hi", CALL, RESULT, REMINDER, CALL, RESULT, REMINDER, tools=TOOLS))
+    assert one.said == other.said is not None
+    assert one.scored == other.scored
 
 
 def test_what_clients_rewrite_between_steps_does_not_change_the_turn() -> None:

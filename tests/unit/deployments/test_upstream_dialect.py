@@ -53,6 +53,16 @@ async def test_stream_options_stay_here_where_they_are_unwanted() -> None:
         assert f'"completion_tokens": {usage.completion_tokens}' in raw.decode()
 
 
+@pytest.mark.parametrize(("speaks", "kept"), [("vllm", True), ("openai", False)])
+async def test_thoughts_of_earlier_turns_leave_for_vllm_only(speaks: str, kept: bool) -> None:
+    thought = {"role": "assistant", "content": "Yes.", "reasoning": "Hm."}
+    async with scripted(OK_ANSWER, speaks=speaks) as (engine, script):
+        await answered(engine, chat(messages=[thought]))
+    (sent,) = script.bodies[0]["messages"]
+    assert sent["content"] == "Yes."
+    assert ("reasoning" in sent) is kept
+
+
 async def test_azure_is_asked_as_it_wants() -> None:
     dialect = {
         "chat_path": "/deployments/big/chat/completions",

@@ -1,0 +1,261 @@
+"""The parts of a Responses request that have a shape of their own: items, tools, format.
+
+What is a plain number or switch is checked as the chat's field that it becomes.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, StrictInt, StrictStr, Tag
+
+from deployments.protocol.messages import MAX_MESSAGES, MAX_PARTS, Checked, tag
+from deployments.protocol.request_mistake import branch_by, text_or_list, text_or_object
+from deployments.protocol.request_objects import labels
+from deployments.protocol.request_schema import MAX_TOOLS
+
+ITEMS = (
+    "message",
+    "function_call",
+    "function_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "reasoning",
+)
+_PARTS = ("input_text", "output_text", "refusal", "input_image")
+_FORMATS = ("text", "json_object", "json_schema")
+_TOOLS = ("function", "custom")
+_CHOICES = ("function", "custom", "allowed_tools")
+Words = Literal["none", "auto", "required"]
+
+
+class TextPart(Checked):
+    """Text, a client's or a model's."""
+
+    type: Literal["input_text", "output_text"]
+    text: str
+
+
+class RefusalPart(Checked):
+    """What a model said instead of an answer."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+class ImagePart(Checked):
+    """An image by its URL."""
+
+    type: Literal["input_image"]
+    image_url: str
+    # Nothing is stored here that an id could name.
+    file_id: None = None
+    detail: str | None = None
+
+
+class _UnknownPart(Checked):
+    type: Literal["input_text", "output_text", "refusal", "input_image"]
+
+
+Part = Annotated[
+    Annotated[TextPart, Tag("<input_text>")]
+    | Annotated[TextPart, Tag("<output_text>")]
+    | Annotated[RefusalPart, Tag("<refusal>")]
+    | Annotated[ImagePart, Tag("<input_image>")]
+    | Annotated[_UnknownPart, Tag("<unknown>")],
+    Discriminator(lambda value: tag(value, "type", _PARTS)),
+]
+Parts = Annotated[list[Part], Field(max_length=MAX_PARTS, fail_fast=True)]
+Content = Annotated[
+    Annotated[str, Tag("<text>")] | Annotated[Parts, Tag("<list>")],
+    branch_by(text_or_list, "it must be a string or an array of parts"),
+]
+
+
+class Message(Checked):
+    """Somebody said something."""
+
+    role: Literal["user", "assistant", "system", "developer"]
+    content: Content
+
+
+class FunctionCall(Checked):
+    """A model's call of a function."""
+
+    type: Literal["function_call"]
+    call_id: str = Field(min_length=1)
+    name: str = Field(min_length=1)
+    arguments: str
+
+
+class CustomCall(Checked):
+    """A model's call of a tool that takes plain text."""
+
+    type: Literal["custom_tool_call"]
+    call_id: str = Field(min_length=1)
+    name: str = Field(min_length=1)
+    input: str
+
+
+class CallOutput(Checked):
+    """What a tool gave back."""
+
+    type: Literal["function_call_output", "custom_tool_call_output"]
+    call_id: str = Field(min_length=1)
+    output: Content
+
+
+class _Summary(Checked):
+    text: str
+
+
+class Reasoning(Checked):
+    """What a model thought; what a provider encrypted for itself is of no use to another."""
+
+    type: Literal["reasoning"]
+    content: Annotated[list[_Summary], Field(max_length=MAX_PARTS, fail_fast=True)] | None = None
+    summary: Annotated[list[_Summary], Field(max_length=MAX_PARTS, fail_fast=True)] | None = None
+
+
+class _UnknownItem(Checked):
+    type: Literal[
+        "message",
+        "function_call",
+        "function_call_output",
+        "custom_tool_call",
+        "custom_tool_call_output",
+        "reasoning",
+    ]
+
+
+def _item_tag(value: Any) -> str:
+    """The branch of an item: a message need not say that it is one."""
+    if isinstance(value, dict) and value.get("type") is None and "role" in value:
+        return "<message>"
+    return tag(value, "type", ITEMS)
+
+
+Item = Annotated[
+    Annotated[Message, Tag("<message>")]
+    | Annotated[FunctionCall, Tag("<function_call>")]
+    | Annotated[CallOutput, Tag("<function_call_output>")]
+    | Annotated[CustomCall, Tag("<custom_tool_call>")]
+    | Annotated[CallOutput, Tag("<custom_tool_call_output>")]
+    | Annotated[Reasoning, Tag("<reasoning>")]
+    | Annotated[_UnknownItem, Tag("<unknown>")],
+    Discriminator(_item_tag),
+]
+
+
+class FunctionTool(Checked):
+    """A function that the client runs."""
+
+    type: Literal["function"]
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class _Free(Checked):
+    # A grammar would have to bind the answer, and a call's arguments are bound by a schema here.
+    type: Literal["text"] = "text"
+
+
+class CustomTool(Checked):
+    """A tool of the client's that takes plain text."""
+
+    type: Literal["custom"]
+    name: str
+    description: str | None = None
+    format: _Free | None = None
+
+
+class _UnknownTool(Checked):
+    # What a provider runs (search, code, MCP) nobody runs here.
+    type: Literal["function", "custom"]
+
+
+Tool = Annotated[
+    Annotated[FunctionTool, Tag("<function>")]
+    | Annotated[CustomTool, Tag("<custom>")]
+    | Annotated[_UnknownTool, Tag("<unknown>")],
+    Discriminator(lambda value: tag(value, "type", _TOOLS)),
+]
+
+
+class NamedTool(Checked):
+    """One tool, by its name."""
+
+    type: Literal["function", "custom"]
+    name: str
+
+
+class AllowedTools(Checked):
+    """Some of the tools."""
+
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=MAX_TOOLS, fail_fast=True)]
+
+
+class _UnknownChoice(Checked):
+    type: Literal["function", "custom", "allowed_tools"]
+
+
+_Choice = Annotated[
+    Annotated[NamedTool, Tag("<function>")]
+    | Annotated[NamedTool, Tag("<custom>")]
+    | Annotated[AllowedTools, Tag("<allowed_tools>")]
+    | Annotated[_UnknownChoice, Tag("<unknown>")],
+    Discriminator(lambda value: tag(value, "type", _CHOICES)),
+]
+Choice = Annotated[
+    Annotated[Words, Tag("<text>")] | Annotated[_Choice, Tag("<object>")],
+    branch_by(text_or_object, "it must be 'none', 'auto', 'required' or a tool"),
+]
+
+
+class _Format(Checked):
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    name: str | None = None
+    description: str | None = None
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class TextConfig(Checked):
+    """The form of the answer's text."""
+
+    format: _Format | None = None
+    verbosity: str | None = None
+
+
+class ReasoningConfig(Checked):
+    """How hard to think."""
+
+    effort: str | None = None
+
+
+class ResponsesRequest(Checked):
+    """`POST /v1/responses`."""
+
+    model: Annotated[StrictStr, Field(min_length=1)]
+    input: Annotated[
+        Annotated[Annotated[str, Field(min_length=1)], Tag("<text>")]
+        | Annotated[
+            Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)],
+            Tag("<list>"),
+        ],
+        branch_by(text_or_list, "it must be a string or an array of items"),
+    ]
+    instructions: str | None = None
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
+    tool_choice: Choice | None = None
+    text: TextConfig | None = None
+    reasoning: ReasoningConfig | None = None
+    include: Annotated[list[str], Field(max_length=MAX_TOOLS, fail_fast=True)] | None = None
+    stream: bool = False
+    # What the answer repeats must be of its type.
+    metadata: Annotated[dict[str, Any], BeforeValidator(labels)] | None = None
+    store: bool | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    max_tool_calls: Annotated[StrictInt, Field(ge=1)] | None = None

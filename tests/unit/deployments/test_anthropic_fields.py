@@ -1,0 +1,113 @@
+"""No field of a Messages request vanishes in silence: the table knows every field of Anthropic's
+and vLLM's own classes, and the parser does with each what the table says."""
+
+import typing
+from typing import Any
+
+import orjson
+import pytest
+from anthropic.types import message_create_params
+
+from deployments.protocol.anthropic_fields import MESSAGES_FIELDS
+from deployments.protocol.anthropic_request import parse_count, parse_messages
+from deployments.protocol.errors import InvalidRequest
+from tests.request_bodies import VALUES
+from tests.unit.deployments.test_request_fields import class_fields
+
+SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}}}
+BODY: dict[str, Any] = {
+    "model": "auto",
+    "max_tokens": 5,
+    "messages": [{"role": "user", "content": "Hello"}],
+}
+SENT: dict[str, Any] = {
+    **VALUES,
+    "messages": BODY["messages"],
+    "system": "Be kind.",
+    "stop_sequences": ["x"],
+    "tools": [{"name": "look_up", "description": "d", "input_schema": SCHEMA}],
+    "tool_choice": {"type": "none", "disable_parallel_tool_use": True},
+    "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}},
+    "thinking": {"type": "disabled"},
+    "metadata": {"user_id": "u"},
+    "cache_control": {"type": "ephemeral"},
+    "context_management": {"edits": []},
+    "diagnostics": {},
+    "inference_geo": "eu",
+    "service_tier": "auto",
+    "speed": "fast",
+    "user_profile_id": "p",
+    "workspace_id": "w",
+    "container": "c",
+    "mcp_servers": [{"type": "url", "url": "https://x"}],
+    "input": "Hello",
+}
+FUNCTION = {"name": "look_up", "description": "d", "parameters": SCHEMA}
+# What a translated field becomes.
+BECOMES: dict[str, dict[str, Any]] = {
+    "messages": {"messages": [{"role": "user", "content": "Hello"}]},
+    "system": {"messages": [{"role": "system", "content": "Be kind."}, *BODY["messages"]]},
+    "max_tokens": {"max_completion_tokens": 5},
+    "stop_sequences": {"stop": ["x"]},
+    "tools": {"tools": [{"type": "function", "function": FUNCTION}]},
+    "tool_choice": {"parallel_tool_calls": False},
+    "output_config": {
+        "reasoning_effort": "low",
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": SCHEMA},
+        },
+    },
+    "thinking": {"reasoning_effort": "none"},
+    "metadata": {"user": "u"},
+}
+
+
+def test_every_field_of_vllm_and_anthropic_is_in_the_table() -> None:
+    theirs = class_fields("anthropic", "AnthropicMessagesRequest")
+    module = message_create_params
+    for cls in (module.MessageCreateParamsStreaming, module.MessageCreateParamsNonStreaming):
+        theirs |= set(typing.get_type_hints(cls))
+    assert len(theirs) > 25
+    assert theirs - MESSAGES_FIELDS.keys() == set()
+
+
+def test_what_is_not_passed_has_its_reason() -> None:
+    for name, field in MESSAGES_FIELDS.items():
+        assert field.why or field.treatment in ("passed", "vllm"), name
+
+
+@pytest.mark.parametrize("name", MESSAGES_FIELDS)
+def test_the_parser_does_what_the_table_says(name: str) -> None:
+    field, raw = MESSAGES_FIELDS[name], orjson.dumps({**BODY, name: SENT[name]})
+    if field.treatment == "refused":
+        with pytest.raises(InvalidRequest) as caught:
+            parse_messages(raw)
+        assert caught.value.param == name
+        return
+    parsed, _ = parse_messages(raw)
+    assert (name in parsed.ignored) is (field.treatment == "ignored")
+    if field.treatment in ("passed", "vllm", "openai"):
+        assert parsed.body[name] == SENT[name]
+    assert ("vllm" in parsed.needs) is (field.treatment == "vllm")
+    for becomes, value in BECOMES.get(name, {}).items():
+        assert parsed.body[becomes] == value
+    assert (name in BECOMES) is (field.treatment == "translated")
+
+
+@pytest.mark.parametrize("name", MESSAGES_FIELDS)
+def test_null_and_a_value_that_asks_nothing_are_absent(name: str) -> None:
+    if name in BODY:
+        return
+    plain, _ = parse_messages(orjson.dumps(BODY))
+    for nothing in (None, *MESSAGES_FIELDS[name].neutral):
+        parsed, _ = parse_messages(orjson.dumps({**BODY, name: nothing}))
+        assert parsed == plain
+
+
+def test_what_is_counted_is_what_would_be_asked() -> None:
+    given = {**BODY, **{name: SENT[name] for name in ("system", "tools", "thinking")}}
+    asked, _ = parse_messages(orjson.dumps(given))
+    counted = parse_count(orjson.dumps({k: v for k, v in given.items() if k != "max_tokens"}))
+    for name in ("messages", "tools", "reasoning_effort"):
+        assert counted.body[name] == asked.body[name]
