@@ -93,7 +93,6 @@ async def test_chunks_say_what_vllm_says(engine: Any) -> None:
         so_far = await anext(left)
         # What a client that leaves has cost, of a document too.
         assert so_far.usage.prompt_tokens > 0 and so_far.usage.completion_tokens > 0
-        assert engine.load().running == 1
         await left.aclose()
         assert await idle(engine)
 
@@ -115,8 +114,8 @@ async def test_log_probabilities_come_beside_the_bytes_and_not_in_them(
     assert len(set(values)) > 1
     plain = await answered(engine, asked(stream=stream))
     assert not any(chunk.logprobs for chunk in plain)
-    texts = [b"".join(c.data for c in answer).count(b"logprob") for answer in (chunks, plain)]
-    assert texts[0] == texts[1]
+    # vLLM writes `"logprobs":null` into an event; a value would stand under `"logprob":`.
+    assert b'"logprob":' not in b"".join(chunk.data for chunk in (*chunks, *plain))
     # A client that asks for its own gets them, and they are the same.
     if not stream:
         said = documents(await answered(engine, asked(logprobs=True)))[0]["choices"][0]["logprobs"]
