@@ -10,7 +10,8 @@ import pytest
 
 from tests.endpoint import Endpoint
 
-pytestmark = pytest.mark.timeout(400)
+# Minutes of real answers: not in `make test`. `pytest -m live tests/e2e/test_other_apis.py`
+pytestmark = [pytest.mark.timeout(400), pytest.mark.live]
 SCHEMA: Any = {
     "type": "object",
     "properties": {"city": {"enum": ["Paris", "Rome"]}},
