@@ -99,7 +99,8 @@ def test_every_tier_of_a_gpu_overlay_can_start_beside_itself(overlay: str) -> No
     small = beside_others(config.small)
     assert isinstance(small.engine, VllmConfig)
     utilization = small.engine.extra_args["gpu-memory-utilization"]
-    assert 0 < utilization < config.small.gpu_share
+    # What the planner leaves of a card for the contexts of all replicas: a sixteenth at least.
+    assert 0 < utilization <= config.small.gpu_share * 15 / 16
 
 
 def versions(config: AppConfig) -> dict[str, str]:
