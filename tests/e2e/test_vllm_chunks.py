@@ -88,13 +88,15 @@ async def test_chunks_say_what_vllm_says(engine: Any) -> None:
         assert await idle(engine)
 
     for stream in (True, False):
-        left: Any = engine.generate(asked(max_tokens=400, stream=stream))
+        # Not over by itself before its client leaves.
+        left: Any = engine.generate(asked(max_tokens=400, stream=stream, ignore_eos=True))
         await anext(left)
         so_far = await anext(left)
         while not so_far.usage.completion_tokens:  # the prompt is still being read
             so_far = await anext(left)
         # What a client that leaves has cost, of a document too.
         assert so_far.usage.prompt_tokens > 0 and so_far.usage.completion_tokens > 0
+        assert engine.load().running == 1
         await left.aclose()
         assert await idle(engine)
 
