@@ -1,10 +1,11 @@
 """What a request has cost so far, counted where vLLM hands its outputs over: without reading the
 JSON that it makes of them, and without asking for anything that the client would then see."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from vllm.outputs import CompletionOutput, RequestOutput
@@ -24,6 +25,8 @@ class Tally:
     wants_logprobs: bool = False
     # Those that nobody has taken yet.
     logprobs: list[float] = field(default_factory=list)
+    # Of each generation whose output comes at its end alone, what it has come to.
+    unfinished: list[Callable[[], Usage]] = field(default_factory=list)
 
     def taken_logprobs(self) -> tuple[float, ...]:
         """What has come since it was taken last."""
@@ -34,7 +37,11 @@ class Tally:
     @property
     def usage(self) -> Usage:
         """The tokens so far."""
-        return Usage(self.prompt_tokens, self.completion_tokens)
+        going = [so_far() for so_far in self.unfinished]
+        return Usage(
+            self.prompt_tokens + sum(usage.prompt_tokens for usage in going),
+            self.completion_tokens + sum(usage.completion_tokens for usage in going),
+        )
 
 
 # Of the request that the running task answers. vLLM's serving objects ask the engine from there.
@@ -45,7 +52,12 @@ class TallyingLLM(AsyncLLM):
     """vLLM's engine client; every output passes the tally of the request that asked for it."""
 
     def generate(
-        self, prompt: Any, sampling_params: SamplingParams, *args: Any, **options: Any
+        self,
+        prompt: Any,
+        sampling_params: SamplingParams,
+        request_id: str,
+        *args: Any,
+        **options: Any,
     ) -> AsyncGenerator[RequestOutput, None]:
         """The engine's outputs for one prompt."""
         tally = TALLY.get(None)
@@ -54,21 +66,42 @@ class TallyingLLM(AsyncLLM):
             # for, make no JSON of it.
             sampling_params.logprobs = 0
         outputs: AsyncGenerator[RequestOutput, None] = super().generate(
-            prompt, sampling_params, *args, **options
+            prompt, sampling_params, request_id, *args, **options
         )
         # Cumulative outputs repeat what was counted: only beam search asks for them, step by step.
         if tally is None or sampling_params.output_kind is RequestOutputKind.CUMULATIVE:
             return outputs
-        return _tallied(outputs, tally)
+        so_far = None
+        if sampling_params.output_kind is RequestOutputKind.FINAL_ONLY:
+            so_far = partial(_so_far, self.output_processor, request_id)
+        return _tallied(outputs, tally, so_far)
+
+
+def _so_far(processor: Any, request_id: str) -> Usage:
+    """What a generation has come to, read where vLLM keeps it until the end."""
+    states = [
+        processor.request_states[each]
+        for each in processor.external_req_ids.get(request_id, ())
+        if each in processor.request_states
+    ]
+    # Several choices share their prompt.
+    prompt_tokens = max((state.prompt_len for state in states), default=0)
+    return Usage(prompt_tokens, sum(s.detokenizer.num_output_tokens() for s in states))
 
 
 async def _tallied(
-    outputs: AsyncGenerator[RequestOutput, None], tally: Tally
+    outputs: AsyncGenerator[RequestOutput, None],
+    tally: Tally,
+    so_far: Callable[[], Usage] | None,
 ) -> AsyncGenerator[RequestOutput, None]:
     """The same outputs; closed with this iterator, which is what aborts a request."""
     prompt_tokens = 0
+    if so_far is not None:
+        tally.unfinished.append(so_far)
     async with aclosing(outputs):
         async for output in outputs:
+            if so_far in tally.unfinished:
+                tally.unfinished.remove(so_far)
             if not prompt_tokens and output.prompt_token_ids:
                 prompt_tokens = len(output.prompt_token_ids)
                 tally.prompt_tokens += prompt_tokens
