@@ -9,11 +9,7 @@ the first byte; cut where its answer began and did not end.
 
 import asyncio
 import json
-import os
 import platform
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -114,23 +110,6 @@ def kill(deployment: str) -> Callable[[Drill], None]:
         )
 
     return kill_one
-
-
-def drain_node(drill: Drill) -> None:
-    """A second node takes replicas, and is then drained as for a spot notice."""
-    node = subprocess.Popen(
-        [sys.executable, "-m", "bench.faults.node", str(drill.config.parent / "r")],
-        start_new_session=True,
-    )
-    try:
-        drill.apply(TWO_MORE)
-        drill.wait_for("SmallTier", 4)
-        assert node.wait(240) == 0
-        wait_until(lambda: drill.endpoint.running("small") >= 4, 90, "all replicas again")
-        drill.apply({})
-    finally:
-        if node.poll() is None:
-            os.killpg(node.pid, signal.SIGKILL)
 
 
 def redeploy(drill: Drill) -> None:
