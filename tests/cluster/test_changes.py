@@ -74,8 +74,6 @@ def test_the_controller_and_the_board_are_killed(drill: Drill) -> None:
 def test_what_kills_engines_at_one_gateway_is_refused_at_both(drill: Drill) -> None:
     before = drill.endpoint.deaths()
     answers = everywhere(drill, model="small", user="drill:die")
-    codes = {answer.json()["error"]["code"] for answer in answers}
-    # Until its two replicas are replaced, the tier may be down for who is not known to kill.
-    assert "engine_killed" in codes and codes <= {"engine_killed", "tier_unavailable"}
+    assert {answer.json()["error"]["code"] for answer in answers} == {"engine_killed"}
     # Once at the gateway that had it first; the other one has heard of it.
     assert drill.endpoint.deaths() == before + 2
