@@ -16,8 +16,9 @@ EDIT = {
         "usd_per_million_prompt_tokens": 0,
         "usd_per_million_completion_tokens": 1_000_000,
         "stall_timeout_s": 50,
-        "scaling": {"min_replicas": 2, "max_replicas": 3},
     },
+    # Of the tier that has little to do: a replica that only load brought would leave again.
+    "large": {"scaling": {"min_replicas": 1, "max_replicas": 2}},
     "classifier": {"threshold": 0.55},
     "escalation": {"target_rate": 0.2, "hold": False, "burst": 7},
     "gateway": {"session_ttl_s": 60, "max_request_s": 500},
