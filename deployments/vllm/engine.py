@@ -6,7 +6,6 @@ vLLM's; here requests go in as OpenAI bodies and come out as OpenAI bytes. Writt
 """
 
 import asyncio
-import gc
 import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -41,7 +40,7 @@ from deployments.protocol.vllm_body import for_vllm
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import cache_dir
 from deployments.settings.vllm import VllmConfig
-from deployments.vllm import in_core_executor
+from deployments.vllm import in_core_executor, stopping
 from deployments.vllm.events import DONE, STREAMED_ERROR, document, finish_reason, has_content
 from deployments.vllm.refusal import refusal
 from deployments.vllm.tally import TALLY, Tally, TallyingLLM
@@ -203,14 +202,9 @@ class VllmEngine:
 
     async def stop(self) -> None:
         """End the engine's processes."""
-        if self._llm is None:
-            return
-        if self._llm.output_handler is not None:
-            self._llm.output_handler.cancel()  # it takes the end of the processes for their death
-        await asyncio.to_thread(self._llm.shutdown)
-        # Its `__del__` fails where the interpreter's own end is what collects it.
-        self._llm, self._serving = None, State()
-        gc.collect()
+        llm, self._llm, self._serving = self._llm, None, State()
+        if llm is not None:
+            await stopping.stop(llm)
 
     def _translated(self, answer: ErrorResponse, tally: Tally) -> ServingError:
         """Our error for vLLM's error response."""

@@ -1,9 +1,8 @@
 """The engine whose worker runs inside the EngineCore says, dies and stops as the other one does."""
 
 import asyncio
-import gc
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -19,13 +18,6 @@ from deployments.settings.vllm import VllmConfig
 # vLLM, imported into the test, warns of much that is not ours.
 pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore")]
 PROMPTS = ("Name three rivers of Europe.", "What is the capital of France?", "Count to five.")
-
-
-@pytest.fixture(autouse=True)
-def nothing_of_a_killed_engine_left() -> Iterator[None]:
-    """Free what vLLM leaves open of an engine that was killed before another test is blamed."""
-    yield
-    gc.collect()
 
 
 @asynccontextmanager
