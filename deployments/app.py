@@ -49,6 +49,7 @@ def build(config: AppConfig) -> Application:
     gateway = serve.deployment(
         serve.ingress()(GatewayIngress), name="Gateway", **gateway_options(config)
     )
+    check_prices(config)
     owner = [accounts_owner(config)] if config.accounts.kept else []
     read = [
         config.gateway.model_dump(include=READ_AT_START_BY_GATEWAYS),
@@ -67,7 +68,6 @@ def build(config: AppConfig) -> Application:
 
 def accounts_owner(config: AppConfig) -> Application:
     """The one replica that owns the accounts: the old one has ended before a new one starts."""
-    check_prices(config)
     accounts = config.accounts
     hourly = {
         str(name): round(tier.usd_per_gpu_hour * tier.num_gpus * NANO_USD / HOUR_S)

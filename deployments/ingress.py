@@ -160,7 +160,8 @@ class GatewayIngress:
             log.error("accounts: their owner does not answer; keys that it keeps are refused")
 
     def _keep(self, exchange: Exchange) -> None:
-        if self._owner is not None:
+        # Strangers may not fill the store.
+        if self._owner is not None and exchange.outcome not in STRANGERS:
             self._owner.settle(exchange)
 
     async def _show(self) -> None:

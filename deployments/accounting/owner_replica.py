@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,29 +10,13 @@ from ray.serve import metrics
 
 from deployments.accounting.key_desk import KeyDesk, Refusal
 from deployments.accounting.owner import Owner, Rules
+from deployments.accounting.reporting import report
+from deployments.accounting.savings import Prices
 from deployments.accounting.turns import decode_report, encode_reply
 from deployments.settings.accounts import AccountsConfig
-from deployments.settings.config_mistake import ConfigError
-from deployments.settings.environment import secret
-from deployments.store.database import Database
-from deployments.store.postgres import Postgres
-from deployments.store.sqlite import Sqlite
+from deployments.store.opening import store_of
 
 log = logging.getLogger("ray.serve")
-
-
-def store_of(config: AccountsConfig) -> Callable[[bool], Database]:
-    """What opens the configured store, to own it or to read it.
-
-    Raises: `ConfigError` where the variable that should hold its address is empty.
-    """
-    if config.postgres_env is None:
-        path = config.store or ":memory:"
-        return lambda owns: Sqlite(path, owns=owns)
-    address = secret(config.postgres_env)
-    if address is None:
-        raise ConfigError(f"accounts.postgres_env: {config.postgres_env} is not set")
-    return lambda owns: Postgres(address, owns=owns)
 
 
 class AccountsReplica:
@@ -55,6 +38,7 @@ class AccountsReplica:
         rules = Rules(config.usd, config.ledger_days, replica_nano_usd_per_s)
         self._owner = Owner(store_of(config), rules, self._count)
         self._desk = KeyDesk(self._owner, unpriced)
+        self._prices = Prices(config.usd_per_cpu_hour)
 
     async def turn(self, data: bytes) -> bytes:
         """A gateway's report; its reply."""
@@ -78,10 +62,19 @@ class AccountsReplica:
 
     def _ask(self, data: bytes) -> bytes:
         try:
-            status, body = 200, self._desk.ask(orjson.loads(data))
+            question = orjson.loads(data)
+            if question["do"] == "report":
+                body = self._report(question)
+            else:
+                body = self._desk.ask(question)
+            status = 200
         except Refusal as refusal:
             status, body = refusal.status, _error(refusal)
         return orjson.dumps({"status": status, "body": body})
+
+    def _report(self, question: dict[str, Any]) -> dict[str, Any]:
+        asked = (question.get("since_s"), question.get("by"), self._prices, question.get("key_id"))
+        return self._owner.books.work(lambda db: report(db, *asked))
 
     def _count(self, records: int) -> None:
         if records > 0:

@@ -13,6 +13,7 @@ import psutil
 
 from deployments.settings.app import AppConfig, TierConfig
 from deployments.settings.environment import cache_dir
+from deployments.settings.prices import check_prices
 from deployments.settings.vllm import BUILTIN, VllmConfig
 
 # What a vLLM tier on one GPU holds where the config names no share: without one Ray hides the GPUs.
@@ -29,7 +30,7 @@ class Machine:
 
     cores: int
     gpus: bool  # a GPU, and vLLM's build for it
-    cache: Path  # where ledger and journals go
+    cache: Path  # where accounts and journals go
 
 
 class Effective(NamedTuple):
@@ -55,17 +56,21 @@ def find_distribution(name: str) -> str | None:
 
 
 def effective_config(config: AppConfig, machine: Machine) -> Effective:
-    """What to deploy for a config on a machine. What the config names stays as it is."""
+    """What to deploy for a config on a machine. What the config names stays as it is.
+
+    Raises: `ConfigError` where it lacks a price.
+    """
     changed: dict[str, Any] = {}
     notes: list[str] = []
-    if config.gateway.ledger_dir is None:
-        ledger = {"ledger_dir": str(machine.cache / "ledger")}
-        changed["gateway"] = config.gateway.model_copy(update=ledger)
+    if not config.accounts.kept:
+        store = {"store": str(machine.cache / "accounts.sqlite")}
+        changed["accounts"] = config.accounts.model_copy(update=store)
     for name, tier in config.tiers.items():
         tier_changes, tier_notes = _tier(tier, machine)
         changed[name] = tier.model_copy(update=tier_changes)
         notes += [f"{name}.{note}" for note in tier_notes]
-    return Effective(config.model_copy(update=changed), notes)
+    effective = config.model_copy(update=changed)
+    return Effective(effective, notes + check_prices(effective))
 
 
 def _tier(tier: TierConfig, machine: Machine) -> tuple[dict[str, Any], list[str]]:

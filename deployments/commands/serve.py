@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from deployments.commands.accounts import ready_accounts
 from deployments.commands.effective import effective_config, find_distribution, this_machine
 from deployments.commands.preflight import (
     ENGINE_BYTES,
@@ -26,11 +27,12 @@ from deployments.commands.preflight import (
 from deployments.commands.ray_environment import RAY_ENVIRONMENT, haproxy_environment
 from deployments.commands.run_folder import announced, own_folder, run_folder
 from deployments.commands.stop_signals import interrupt_on_stop_signals
-from deployments.settings.access import required_keys
+from deployments.settings.access import keys_due, required_keys
 from deployments.settings.app import AppConfig
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import (
     AUTH,
+    admin_key_source,
     cache_dir,
     key_source,
     number,
@@ -75,10 +77,12 @@ def serve(
         access = _settle_access(file.app, file.http.host, open_to_all)
         _set_environment(file.http, haproxy)
         settings, notes = effective_config(file.app, this_machine())
+        settings, trouble = ready_accounts(file.app, settings)
+        notes += trouble
         if preflight:
             _check_machine(settings, file.http, haproxy, temp_dir)
         for note in notes:
-            console.print(note)
+            console.print(note, soft_wrap=True)
         check_paths(settings)
         _prepare_models(settings)
         console.print(f"access: {access}", markup=False)
@@ -144,11 +148,15 @@ def _settle_access(settings: AppConfig, host: str, open_to_all: bool) -> str:
         # The replicas, also those of a later swap, decide by the same word.
         set_defaults({AUTH: "open"})
     keys = required_keys(settings.gateway.auth, host)
+    admin = admin_key_source()
+    if admin is not None:
+        admin.read()
     for tier in settings.tiers.values():
         for engine in getattr(tier.engine, "targets", [tier.engine]):
             secret(getattr(engine, "api_key_env", None))
     if keys is None:
-        return "open: no API key is asked for"
+        made = keys_due(settings.gateway.auth) is not False and admin is not None
+        return "keys that an administrator makes" if made else "open: no API key is asked for"
     return f"{len(keys.read())} API keys from {keys.variable}"
 
 
@@ -221,7 +229,8 @@ def _welcome(settings: AppConfig, url: str) -> None:
     for name, tier in settings.tiers.items():
         note = f"  [yellow](stand-in; set {name}.engine to your own)[/]" if tier.stand_in else ""
         lines.append(f"{name:<8}{tier.model}{note}")
-    lines += [f"ledger  {settings.gateway.ledger_dir}", "Ctrl-C stops it."]
+    kept = settings.accounts.store or settings.accounts.postgres_env or "not kept"
+    lines += [f"accounts  {kept}", "Ctrl-C stops it."]
     console.print(Panel("\n".join(lines), title="smallfirst", expand=False))
     console.print(
         f"""Try:  curl -s {url}/v1/chat/completions -H 'content-type: application/json' \\

@@ -8,10 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
+from deployments.accounting.reporting import since_of
 from deployments.http.api_keys import ApiKeys
 from deployments.http.headers import bare_headers, request_id
 from deployments.http.responses import json_response
 from deployments.protocol.errors import BodyTooLarge, InvalidRequest
+from deployments.store.reading import BY
 
 PREFIX = "/admin"
 MAX_BODY_BYTES = 64 * 1024
@@ -39,8 +41,10 @@ class Admin:
 
     def routes(self, guarded: Guarded) -> list[Path]:
         """The paths."""
+        # Whoever may ask for answers may see what those of his key have cost.
+        own = Path("/v1/savings", guarded(self.savings), methods=["GET"])
         if self._keys is None:
-            return []
+            return [own]
         listed, key = f"{PREFIX}/keys", f"{PREFIX}/keys/{{key_id}}"
         paths: list[tuple[str, str, Handler]] = [
             (listed, "GET", self.list_keys),
@@ -48,10 +52,14 @@ class Admin:
             (key, "GET", self.show),
             (f"{key}/rotate", "POST", self.rotate),
             (f"{key}/revoke", "POST", self.revoke),
+            (f"{PREFIX}/savings", "GET", self.savings),
         ]
         return [
-            Path(path, guarded(handler, self._keys), methods=[method])
-            for path, method, handler in paths
+            own,
+            *(
+                Path(path, guarded(handler, self._keys), methods=[method])
+                for path, method, handler in paths
+            ),
         ]
 
     async def list_keys(self, request: Request) -> Response:
@@ -74,6 +82,23 @@ class Admin:
     async def revoke(self, request: Request) -> Response:
         """`POST /admin/keys/{key_id}/revoke`."""
         return await self._answer(request, {"do": "revoke", "key_id": _key_id(request)})
+
+    async def savings(self, request: Request) -> Response:
+        """`GET /v1/savings`, of the caller's key; `GET /admin/savings`, of all: `since`, `by`."""
+        asked = request.query_params
+        if unknown := sorted(set(asked) - {"since", "by"}):
+            raise InvalidRequest(f"'{unknown[0][:60]}' is unknown: only since and by.")
+        try:
+            since_s = since_of(asked.get("since"))
+        except ValueError as error:
+            raise InvalidRequest(f"since: {error}", "since") from None
+        by = asked.get("by")
+        if by is not None and by not in BY:
+            raise InvalidRequest(f"by: one of {', '.join(BY)}.", "by")
+        whole = request.url.path.startswith(PREFIX)
+        key_id = None if whole else request.state.caller.key_id or None
+        question = {"do": "report", "since_s": since_s, "by": by, "key_id": key_id}
+        return await self._answer(request, question)
 
     async def _answer(self, request: Request, question: Document) -> Response:
         status, document = await self._ask(question)

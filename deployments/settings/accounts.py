@@ -47,6 +47,4 @@ class AccountsConfig(BaseModel):
                 "store is a file; put a database's address into a variable, its name into "
                 "postgres_env"
             )
-        if any(self.usd.nano_usd()) and not self.kept:
-            raise ValueError("usd needs a store: set store or postgres_env")
         return self

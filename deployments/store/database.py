@@ -14,6 +14,10 @@ class StoreError(Exception):
     """The store cannot do what was asked: one line that says what is wrong and how to mend it."""
 
 
+class OwnedError(StoreError):
+    """Another process owns the store."""
+
+
 class Database(Protocol):
     """A connection that one thread uses at a time. Every call raises `StoreError`."""
 

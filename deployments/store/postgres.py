@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from deployments.store.database import Row, StoreError
+from deployments.store.database import OwnedError, Row, StoreError
 
 # Any number that nobody else's advisory lock has.
 OWNER = 0x536D616C6C
@@ -29,7 +29,7 @@ class Postgres:
             )
         if owns and not self.run("SELECT pg_try_advisory_lock(?)", [OWNER])[0][0]:
             self.close()
-            raise StoreError(
+            raise OwnedError(
                 "PostgreSQL: another process owns these accounts: end it, or name another database"
             )
         if not owns:

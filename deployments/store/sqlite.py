@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from deployments.store.database import Row, StoreError
+from deployments.store.database import OwnedError, Row, StoreError
 
 # A backup or a reader may hold the file for a moment; a request never waits for it.
 BUSY_MS = 2000
@@ -123,7 +123,7 @@ def _owned(path: str) -> FileLock:
         lock.acquire(timeout=0)
     except Timeout:
         owner = note.read_text() if note.is_file() else "another process"
-        raise StoreError(
+        raise OwnedError(
             f"{path}: {owner} owns this file: end it, or name another in accounts.store"
         ) from None
     except OSError as error:

@@ -21,15 +21,15 @@ def vllm(path: str = "builtin:small", **more: Any) -> dict[str, Any]:
 
 def test_a_local_run_keeps_a_ledger_and_a_journal() -> None:
     config = on().config
-    assert config.gateway.ledger_dir == "/kept/ledger"
+    assert config.accounts.store == "/kept/accounts.sqlite"
     for tier in config.tiers.values():
         assert tier.scaling.policy_kwargs["journal_path"] == "/kept/autoscale.jsonl"
 
 
 def test_what_the_config_names_stays() -> None:
     small = vllm(scaling={"policy_kwargs": {"journal_path": "j", "hold_down_s": 9}})
-    config = on(gateway={"ledger_dir": "l"}, small=small).config
-    assert config.gateway.ledger_dir == "l"
+    config = on(accounts={"store": "l"}, small=small).config
+    assert config.accounts.store == "l"
     assert config.small.scaling.policy_kwargs == {"journal_path": "j", "hold_down_s": 9}
 
 
@@ -61,7 +61,8 @@ def test_a_model_of_the_users_own_is_not_multiplied() -> None:
 
 def test_on_a_gpu_machine_each_vllm_tier_holds_a_share() -> None:
     upstream = {"kind": "upstream", "base_url": "https://llm.example.com/v1", "model": "big"}
-    config, notes = on(gpus=True, large={"model": "big", "engine": upstream})
+    price = {"usd_per_million_prompt_tokens": 0, "usd_per_million_completion_tokens": 0}
+    config, notes = on(gpus=True, large={"model": "big", "engine": upstream, **price})
     assert (config.small.gpu_share, config.large.gpu_share) == (0.25, 0)
     assert notes == ["small.gpu_share: 0.25 of a GPU, because the config names none"]
 

@@ -1,0 +1,57 @@
+"""Which store a command reads, and how it is opened."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deployments.accounting.reporting import since_of
+from deployments.commands.effective import effective_config, this_machine
+from deployments.commands.endpoint import fail
+from deployments.settings.accounts import AccountsConfig
+from deployments.settings.config_mistake import ConfigError
+from deployments.settings.serve_file import load_serve_file
+from deployments.store.database import Database, StoreError
+from deployments.store.opening import store_of
+
+Store = Annotated[
+    Path | None, typer.Option(help="The SQLite file, instead of the config's.", dir_okay=False)
+]
+Config = Annotated[Path, typer.Option(help="Serve config file that names the store.")]
+Since = Annotated[str | None, typer.Option(help="A day, 2026-11-01, or days ago, 7d.")]
+DEFAULT_CONFIG = Path("serve_config.yaml")
+
+
+@contextmanager
+def reading(store: Path | None, config: Path) -> Iterator[tuple[Database, AccountsConfig]]:
+    """The store, for reading only; ends the command with one line where that fails."""
+    try:
+        accounts = _accounts(store, config)
+        if accounts.store is not None and not Path(accounts.store).is_file():
+            fail(f"{accounts.store}: no accounts there yet; name the file with --store")
+        db = store_of(accounts)(False)
+        try:
+            yield db, accounts
+        finally:
+            db.close()
+    except (ConfigError, StoreError) as error:
+        fail(str(error))
+
+
+def _accounts(store: Path | None, config: Path) -> AccountsConfig:
+    if store is not None and not config.exists():
+        return AccountsConfig(store=str(store))
+    accounts = effective_config(load_serve_file(config).app, this_machine()).config.accounts
+    if store is None:
+        return accounts
+    return accounts.model_copy(update={"store": str(store), "postgres_env": None})
+
+
+def day(option: str, text: str | None) -> float | None:
+    """The time that an option names; ends the command where it names none."""
+    try:
+        return since_of(text)
+    except ValueError as error:
+        fail(f"{option}: {error}")
