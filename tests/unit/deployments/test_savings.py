@@ -33,8 +33,8 @@ THOUSAND = Usage(1000, 0)
 NO_COST = Prices()
 
 
-def exchanged(tier: str, usage: Usage = THOUSAND, key_id: str = "", **more: str) -> Record:
-    one = Exchange("r", "chat", "auto", False, 0.0, key_id=key_id, **more)
+def exchanged(tier: str, usage: Usage = THOUSAND, key_id: str = "", tenant: str = "") -> Record:
+    one = Exchange("r", "chat", "auto", False, 0.0, key_id=key_id, tenant=tenant)
     price = SMALL if tier == "small" else LARGE
     attempt = one.attempt(Route(tier, Cause.CLASSIFIER, True), f"{tier}-m", price)  # type: ignore[arg-type]
     attempt.usage = usage
@@ -253,7 +253,7 @@ def test_a_model_that_nobody_priced_is_refused_unless_it_is_said_to_be_free() ->
     with pytest.raises(ConfigError, match=r"nobody knows what big costs: set large\.usd_per"):
         check_prices(upstream("big-model"))
     free = {"usd_per_million_prompt_tokens": 0.0, "usd_per_million_completion_tokens": 0.0}
-    assert check_prices(upstream("big-model", **free)) == []
+    assert check_prices(upstream("big-model", "https://llm.example.com/v1", **free)) == []
 
 
 def test_a_cap_wants_a_price_of_every_tier_and_a_store() -> None:

@@ -1,0 +1,1 @@
+"""What accounts cost, and that they add up."""
