@@ -70,7 +70,7 @@ def accounts_owner(config: AppConfig) -> Application:
     """The one replica that owns the accounts: the old one has ended before a new one starts."""
     accounts = config.accounts
     hourly = {
-        str(name): round(tier.usd_per_gpu_hour * tier.num_gpus * NANO_USD / HOUR_S)
+        str(name): round((tier.usd_per_gpu_hour or 0.0) * tier.num_gpus * NANO_USD / HOUR_S)
         for name, tier in config.tiers.items()
     }
     head = {"resources": {HEAD: 0.001}} if accounts.on_head else {}

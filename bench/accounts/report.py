@@ -12,10 +12,11 @@ RESULTS = Path(__file__).parent / "results"
 def write(name: str, title: str, about: str, lines: list[str]) -> None:
     """Write `results/NAME.md`, and say it."""
     hardware = f"{psutil.cpu_count()} cores ({platform.machine()}), no GPU"
+    command = " ".join([f"python -m bench.accounts.{name}", *sys.argv[1:]])
     text = "\n".join(
         [
             f"# {title}",
-            f"`python -m bench.accounts.{name}`, {time.strftime('%Y-%m-%d')}, {hardware}.",
+            f"`{command}`, {time.strftime('%Y-%m-%d')}, {hardware}.",
             "",
             about,
             "",

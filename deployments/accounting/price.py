@@ -39,7 +39,7 @@ class Price:
     @classmethod
     def _listed(cls, tier: TierConfig, found: ListPrice | None) -> "Price":
         listed = found or ListPrice(0.0, 0.0)
-        per_second = tier.usd_per_gpu_hour * tier.num_gpus / HOUR_S / tier.slots
+        per_second = (tier.usd_per_gpu_hour or 0.0) * tier.num_gpus / HOUR_S / tier.slots
         return cls(
             round(listed.prompt * NANO_USD),
             round(listed.completion * NANO_USD),

@@ -69,7 +69,7 @@ class TierConfig(Settings):
     where accounts are kept; an own model's tokens cost nothing."""
     usd_per_million_completion_tokens: Usd | None = None
     """Price of tokens, USD; given with the other one or not at all."""
-    usd_per_gpu_hour: Usd = 0.0
+    usd_per_gpu_hour: Usd | None = None
     """Cost of a GPU for an hour, USD: a request is charged its slot's time, the rest is idle."""
     stand_in: bool = False
     """True marks a model that only stands in for a real one; said in `/v1/models` and the log."""

@@ -74,7 +74,7 @@ def unpriced(config: "AppConfig") -> list[str]:
     return [
         tier.model
         for tier in config.tiers.values()
-        if list_price(tier) is None and "usd_per_gpu_hour" not in tier.model_fields_set
+        if list_price(tier) is None and tier.usd_per_gpu_hour is None
     ]
 
 
