@@ -36,7 +36,8 @@ log = logging.getLogger("ray.serve")
 REPORT_EVERY_S = 0.25
 # What is open is said less often: it is only read when this gateway dies.
 OPEN_EVERY_S = 1.0
-REPLY_S = 2.0
+# A gateway that is overloaded hears late; its leases last longer than this.
+REPLY_S = 5.0
 RECORDS_PER_REPORT = 2000
 # About 20 MB, and minutes of a gateway's most.
 WAITING_RECORDS = 20_000
