@@ -1,4 +1,4 @@
-"""A million recorded requests booked: the sum of the ledger is every balance.
+"""Recorded requests, a million by default, booked: the sum of the ledger is every balance.
 
     python -m bench.accounts.replay
 
@@ -83,7 +83,7 @@ def main() -> None:
     assert (count, total, wrong) == (asked.records, told, []), (count, total, wrong[:3])
     write(
         "replay",
-        "A million requests booked",
+        "Recorded requests booked",
         "50 keys over a month; every tenth batch comes twice, every fiftieth the owner is new.",
         [
             "| what | figure |",

@@ -1,6 +1,7 @@
 """A page of results: what was measured, with which command, on what, when."""
 
 import platform
+import sys
 import time
 from pathlib import Path
 

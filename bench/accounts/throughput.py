@@ -188,8 +188,8 @@ def main() -> None:
     write(
         "throughput",
         "The share of a gateway's work that accounts are",
-        f"{ROUNDS} rounds of {REQUESTS} streamed requests of {CHUNKS} chunks, 16 at a time, without "
-        "accounts and with a key that has caps and limits in turn; medians. The denominator is the "
+        f"{ROUNDS} rounds of {REQUESTS} streamed requests of {CHUNKS} chunks, 16 at once, in turn "
+        "with no accounts and with a key that has caps and limits; medians. The denominator is the "
         "gateway's own work: no sockets, no Ray, no engine. Wanted: 3% of throughput at most.",
         [
             "| CPU of a request | ms |",
