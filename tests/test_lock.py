@@ -33,8 +33,8 @@ DECLARED = {
 }
 # Compared in an environment of their own.
 PEERS = {"litellm", "semantic_router"}
-# Of an extra that is in no lock: who wants it installs it beside.
-OPTIONAL = {"presidio_analyzer", "spacy"}
+# Of an extra: who wants what needs it installs it beside, and is told so.
+OPTIONAL = {"presidio_analyzer", "pyarrow", "spacy"}
 
 
 def requirements(path: Path) -> list[str]:

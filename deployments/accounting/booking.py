@@ -49,9 +49,11 @@ def record_of(exchange: Exchange, large: Price, config_hash: str) -> Record:
 
 
 def _pair(exchange: Exchange) -> tuple[int, int]:
-    """The lengths of a small and a large answer to one request, both whole; else 0 and 0."""
-    whole = [one for one in exchange.attempts if one.outcome in ("ok", "escalated")]
-    lengths = {one.tier: one.usage.completion_tokens for one in whole}
+    """The lengths of a small and a large answer to one request, both whole; else 0 and 0.
+
+    An answer that was judged by its beginning says nothing of its length.
+    """
+    lengths = {one.tier: one.usage.completion_tokens for one in exchange.attempts if one.whole}
     return (lengths["small"], lengths["large"]) if len(lengths) == 2 else (0, 0)
 
 

@@ -42,6 +42,8 @@ class Attempt:
     # `ok`, `empty` or `escalated` (the answer check did not let it out), `cancelled`, or an error's
     # code; None while it runs.
     outcome: str | None = None
+    # Whether it was made to its end, also where nobody got it.
+    whole: bool = False
     # How much the answer itself asked for the large tier, in [0, 1]; None: it was not judged.
     answer_score: float | None = None
     # What was plainly wrong with it.
@@ -55,6 +57,7 @@ class Attempt:
         if self.outcome is not None:
             return
         self.outcome = outcome
+        self.whole = self.whole or outcome == "ok"
         self.total_s = time.perf_counter() - self.started_s
         self.usage = Usage(*map(_tokens, self.usage))
 

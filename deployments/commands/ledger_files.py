@@ -43,7 +43,7 @@ def _write_parquet(found: Iterator[str], path: Path) -> int:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        fail("--format parquet needs pyarrow: install requirements/dev.txt, or export jsonl")
+        fail("--format parquet needs pyarrow: pip install pyarrow, or export jsonl")
     count, writer, batch = 0, None, list[str]()
 
     def write() -> Any:
@@ -87,6 +87,10 @@ COLUMNS: dict[str, Kind] = {
     "gain": "float64",
     "familiar": "float64",
     "artifact": "string",
+    "answer_score": "float64",
+    "held_tokens": "int64",
+    "hold_ms": "float64",
+    "wasted_completion_tokens": "int64",
     "attempts": "string",
     "outcome": "string",
     "prompt_tokens": "int64",

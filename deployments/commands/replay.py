@@ -34,7 +34,7 @@ def replay_ledger(ledger: Path, settings: dict[str, Any], threshold: float, as_j
     if as_json:
         console.print_json(json.dumps({**asdict(done), "unreadable_lines": len(torn)}))
         return
-    _show(done, len(torn))
+    show_replay(done, len(torn))
 
 
 def _lines(ledger: Path, torn: list[int]) -> Iterator[dict[str, Any]]:
@@ -53,7 +53,8 @@ def _lines(ledger: Path, torn: list[int]) -> Iterator[dict[str, Any]]:
                     torn.append(number)
 
 
-def _show(done: Replay, torn: int) -> None:
+def show_replay(done: Replay, torn: int = 0) -> None:
+    """What was, what would have been, and the first of the requests that would have moved."""
     table = Table("", "was", "would be")
     table.add_row("large", _share(done.large, done), _share(done.would_be_large, done))
     table.add_row("cost, USD", f"{done.cost_usd:.6f}", f"{done.would_cost_usd:.6f}")

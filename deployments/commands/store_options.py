@@ -11,6 +11,7 @@ from deployments.accounting.reporting import since_of
 from deployments.commands.effective import effective_config, this_machine
 from deployments.commands.endpoint import fail
 from deployments.settings.accounts import AccountsConfig
+from deployments.settings.app import AppConfig
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.serve_file import load_serve_file
 from deployments.store.database import Database, StoreError
@@ -25,28 +26,31 @@ DEFAULT_CONFIG = Path("serve_config.yaml")
 
 
 @contextmanager
-def reading(store: Path | None, config: Path) -> Iterator[tuple[Database, AccountsConfig]]:
-    """The store, for reading only; ends the command with one line where that fails."""
+def reading(store: Path | None, config: Path) -> Iterator[tuple[Database, AppConfig]]:
+    """The store, for reading only, and the settings; ends the command with one line where that
+    fails."""
     try:
-        accounts = _accounts(store, config)
+        settings = _settings(store, config)
+        accounts = settings.accounts
         if accounts.store is not None and not Path(accounts.store).is_file():
             fail(f"{accounts.store}: no accounts there yet; name the file with --store")
         db = store_of(accounts)(False)
         try:
-            yield db, accounts
+            yield db, settings
         finally:
             db.close()
     except (ConfigError, StoreError) as error:
         fail(str(error))
 
 
-def _accounts(store: Path | None, config: Path) -> AccountsConfig:
+def _settings(store: Path | None, config: Path) -> AppConfig:
     if store is not None and not config.exists():
-        return AccountsConfig(store=str(store))
-    accounts = effective_config(load_serve_file(config).app, this_machine()).config.accounts
+        return AppConfig(accounts=AccountsConfig(store=str(store)))
+    settings = effective_config(load_serve_file(config).app, this_machine()).config
     if store is None:
-        return accounts
-    return accounts.model_copy(update={"store": str(store), "postgres_env": None})
+        return settings
+    accounts = settings.accounts.model_copy(update={"store": str(store), "postgres_env": None})
+    return settings.model_copy(update={"accounts": accounts})
 
 
 def day(option: str, text: str | None) -> float | None:

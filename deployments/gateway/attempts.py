@@ -120,6 +120,7 @@ class Attempts:
             watch.book_hold()
             judged = watch.judge()
             if other := self._after(judged, route):
+                opened.attempt.whole = opened.is_whole
                 opened.attempt.end("empty" if judged.fault is Fault.EMPTY else "escalated")
                 return other
         if opened.is_whole and says_nothing(opened.held):

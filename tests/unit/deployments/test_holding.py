@@ -7,8 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
+from deployments.accounting.booking import record_of
 from deployments.accounting.exchange import Exchange
 from deployments.accounting.ledger_line import ledger_line
+from deployments.accounting.price import Price
 from deployments.gateway.hints import Hints
 from deployments.gateway.judge import HOLD_TOKENS
 from deployments.protocol.chunk import Chunk, Usage
@@ -68,6 +70,10 @@ async def test_a_refusal_is_answered_by_the_large_tier_with_no_byte_of_it_sent(
     assert line["wasted_completion_tokens"] == small.usage.completion_tokens > 0
     assert line["attempts"][0]["answer_fault"] == "refusal"
     assert line["answer_score"] == 1.0
+    # Only a whole answer says how long the small tier's would have been.
+    record = record_of(exchange, Price(0, 0), "c")
+    lengths = small.usage.completion_tokens, exchange.usage.completion_tokens
+    assert (record.pair_small_tokens, record.pair_large_tokens) == ((0, 0) if stream else lengths)
 
 
 async def test_a_good_beginning_is_sent_whole_and_in_order() -> None:

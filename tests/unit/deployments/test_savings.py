@@ -1,13 +1,16 @@
 """What is said to be saved is what was not spent, net of all that our own way costs."""
 
 import json
+import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from classifier import Score
 from deployments.accounting.booking import record_of
 from deployments.accounting.exchange import Exchange
 from deployments.accounting.price import Price
@@ -33,8 +36,16 @@ THOUSAND = Usage(1000, 0)
 NO_COST = Prices()
 
 
-def exchanged(tier: str, usage: Usage = THOUSAND, key_id: str = "", tenant: str = "") -> Record:
+def exchanged(
+    tier: str,
+    usage: Usage = THOUSAND,
+    key_id: str = "",
+    tenant: str = "",
+    score: float | None = None,
+) -> Record:
     one = Exchange("r", "chat", "auto", False, 0.0, key_id=key_id, tenant=tenant)
+    if score is not None:
+        one.score = Score(score, 0.5, 0.5, 0.0, 1.0)
     price = SMALL if tier == "small" else LARGE
     attempt = one.attempt(Route(tier, Cause.CLASSIFIER, True), f"{tier}-m", price)  # type: ignore[arg-type]
     attempt.usage = usage
@@ -109,6 +120,44 @@ def test_the_same_through_the_ledger_the_command_and_the_export(store: Path) -> 
     assert table["record_id"].to_pylist() == [line["record_id"] for line in exported]
     assert set(table.column_names) >= exported[0].keys()
     assert run("ledger", "export", "--until", "2001-01-01") == ""
+
+
+def test_another_policy_for_the_same_requests(tmp_path: Path) -> None:
+    """A twentieth went large; a tenth would have, at thirty times the price each."""
+    path, chance = tmp_path / "a.sqlite", random.Random(0)
+    db = Sqlite(str(path), owns=True)
+    migrate(db)
+    with db.transaction():
+        scored = [chance.random() for _ in range(4000)]
+        book(db, [exchanged("large" if s > 0.95 else "small", score=s) for s in scored])
+    db.close()
+    at = ["--store", str(path), "--config", str(tmp_path / "none.yaml")]
+
+    def found(*what_if: str) -> Any:
+        done = CliRunner().invoke(app, ["report", "--json", *what_if, *at])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    asked = ["--what-if", "target_rate=0.1", "--what-if", "threshold=0.9"]
+    total, other = found(*asked)["total"], found(*asked)["what_if"]
+    assert other["requests"] == 4000
+    assert 0.09 < other["would_be_large"] / 4000 < 0.11
+    more = other["would_be_large"] - other["large"]
+    assert other["would_cost_usd"] - total["cost_usd"] == pytest.approx(more * (0.06 - 0.002))
+    assert other["saved_usd"] == pytest.approx(total["saved_usd"] - more * (0.06 - 0.002))
+    assert "what_if" not in found()
+    shown = CliRunner().invoke(app, ["report", *asked, *at]).stdout
+    assert "under target_rate=0.1, threshold=0.9" in shown
+    assert "saved would be" in shown
+    for wrong, said in (
+        ("colour=1", "colour=1: NAME=VALUE, of threshold, target_rate"),
+        ("target_rate", "target_rate: NAME=VALUE"),
+        ("target_rate=2", "escalation.target_rate: Input should be"),
+        ("threshold=none", "threshold: Input should be"),
+    ):
+        done = CliRunner().invoke(app, ["report", "--what-if", wrong, *at])
+        assert done.exit_code == 2
+        assert said in " ".join(done.stderr.split())
 
 
 def test_an_export_pages_through_records_of_one_moment(tmp_path: Path) -> None:

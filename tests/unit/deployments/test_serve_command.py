@@ -75,7 +75,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
     result = serve(tmp_path, config=config, SMALLFIRST_CACHE=str(file))
-    accounts, _, progress, said = result.output.splitlines()
+    _, accounts, progress, said = result.output.splitlines()
     assert accounts.startswith("accounts: ") and "requests are answered" in accounts
     assert result.exit_code == 2 and progress.startswith("[1/3] model")
     assert said.startswith("error: ") and str(file) in said
