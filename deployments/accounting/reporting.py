@@ -33,11 +33,11 @@ def report(
 ) -> dict[str, Any]:
     """What was spent and saved since a day (UTC), in all and by one thing, of one key or all.
 
-    Idle GPUs are nobody's in particular: they stand in the total of all keys only.
+    Idle GPUs are nobody's in particular: no key's own total has them.
     """
     start = int(time.time() - DAYS * DAY_S if since_s is None else since_s) // DAY_S * DAY_S
     ratio = length_ratio(pairs(db, start))
-    held = capacity(db, start) if key_id is None else []
+    held = [] if key_id else capacity(db, start)
     found = {
         "object": "smallfirst.savings",
         "since": f"{datetime.fromtimestamp(start, UTC):%Y-%m-%d}",

@@ -15,7 +15,7 @@ from deployments.accounting.exchange import Exchange
 from deployments.gateway.attempts import Attempts, Job
 from deployments.gateway.counting import Counting
 from deployments.gateway.deciding import Case, Deciding
-from deployments.gateway.hints import Hints
+from deployments.gateway.hints import Hints, tenant_of
 from deployments.gateway.judge import Judge
 from deployments.gateway.opened import Opened
 from deployments.gateway.paying import Paid, Paying, not_permitted
@@ -57,6 +57,8 @@ class Gateway:
             asked_model,
             request.stream,
             started_s,
+            key_id=hints.key_id,
+            tenant=tenant_of(hints.key),
         )
         return Answering(self, request, hints, exchange)
 

@@ -26,3 +26,8 @@ class Hints:
     # The key's public id, empty where none is asked for; and what it may have, where that is kept.
     key_id: str = ""
     key: ApiKey | None = None
+
+
+def tenant_of(key: ApiKey | None) -> str:
+    """Whose a key is, as a record says it: empty where nobody is named."""
+    return (key.limits.tenant or "") if key else ""

@@ -57,9 +57,6 @@ class Paying:
         request, hints, asked = case.request, case.hints, case.asked
         key, accounts = hints.key, self._accounts
         barred = not_permitted(key, request.model, asked)
-        exchange.key_id = hints.key_id
-        if key is not None:
-            exchange.tenant = key.limits.tenant or ""
         if accounts is None:
             return Paid(barred=barred)
         capped = not accounts.free_of_caps(key)
@@ -67,14 +64,15 @@ class Paying:
         most = estimate(request, accounts.purse(hints.key_id).lengths) if counted else UNLIMITED
         tiers = [tier for tier in _reachable(asked) if tier not in barred]
         costs = {tier: self._most(tier, most, seconds) if capped else 0 for tier in tiers}
-        tokens = sum(most.usage)
-        hold = await accounts.admit(hints.key_id, key, Need(max(costs.values()), tokens))
+        need = Need(max(costs.values()), sum(most.usage))
+        hold = await accounts.admit(hints.key_id, key, need)
         if _small_instead(hold, key, costs):
-            hold = await accounts.admit(hints.key_id, key, Need(costs["small"], tokens))
+            need = need._replace(nano_usd=costs["small"])
+            hold = await accounts.admit(hints.key_id, key, need)
             barred = {**barred, "large": Cause.BUDGET_EXHAUSTED}
         exchange.headers = limit_headers(key, accounts.purse(hints.key_id))
         if isinstance(hold, Refused):
-            raise _refusal(hold)
+            raise _refusal(hold, need.nano_usd)
         exchange.hold = hold
         return Paid(most if capped else UNLIMITED, barred)
 
@@ -88,7 +86,7 @@ class Paying:
         most = exchange.cost_nano_usd + self._most(tier, paid.estimate, seconds)
         refused = await self._accounts.cover(exchange.hold, most)
         if refused is not None:
-            raise _refusal(refused)
+            raise _refusal(refused, most)
 
     def _most(self, tier: TierName, most: Estimate, seconds: float) -> int:
         prompt, completion = most.usage
@@ -121,15 +119,10 @@ def _small_instead(hold: Hold | Refused, key: ApiKey | None, costs: dict[TierNam
     return over and key is not None and key.limits.on_exceed == "small_only" and len(costs) == 2
 
 
-def _refusal(refused: Refused) -> ServingError:
+def _refusal(refused: Refused, most_nano_usd: int) -> ServingError:
     error: ServingError
     if refused.lacks == "usd":
-        whose = "of this API key" if refused.scope != "all" else "of all API keys together"
-        amount = f" {refused.cap / NANO_USD:g} USD" if refused.scope != "all" else ""
-        error = InsufficientQuota(
-            f"You exceeded your current quota: the {refused.period}'s cap{amount} {whose} has no "
-            "room for what this request may cost. A smaller max_tokens may fit."
-        )
+        error = InsufficientQuota(_over(refused, most_nano_usd))
     elif refused.lacks == "parallel":
         error = RateLimited(f"At most {refused.cap} requests of this API key run at a time.")
     else:
@@ -138,3 +131,21 @@ def _refusal(refused: Refused) -> ServingError:
         )
     error.retry_after_s = math.ceil(refused.retry_after_s)
     return error
+
+
+def _over(refused: Refused, most_nano_usd: int) -> str:
+    """What a cap has no room for; what all keys together may spend is not for clients to know."""
+    own = refused.scope != "all"
+    cap = f"the {refused.period}'s cap " + (
+        f"{refused.cap / NANO_USD:g} USD of this API key" if own else "of all API keys together"
+    )
+    most = f"this request may cost {most_nano_usd / NANO_USD:g} USD"
+    if own and most_nano_usd > refused.cap:
+        return (
+            f"You exceeded your current quota: {most}, more than the whole of {cap}. Only a "
+            "smaller max_tokens or a higher cap can let it through."
+        )
+    return (
+        f"You exceeded your current quota: {cap} has no room for it: {most}. A smaller max_tokens "
+        "may fit."
+    )

@@ -84,7 +84,8 @@ class Admin:
         return await self._answer(request, {"do": "revoke", "key_id": _key_id(request)})
 
     async def savings(self, request: Request) -> Response:
-        """`GET /v1/savings`, of the caller's key; `GET /admin/savings`, of all: `since`, `by`."""
+        """`GET /v1/savings`, of the caller's key (of requests without one, where none is asked
+        for); `GET /admin/savings`, of all: `since`, `by`."""
         asked = request.query_params
         if unknown := sorted(set(asked) - {"since", "by"}):
             raise InvalidRequest(f"'{unknown[0][:60]}' is unknown: only since and by.")
@@ -96,7 +97,7 @@ class Admin:
         if by is not None and by not in BY:
             raise InvalidRequest(f"by: one of {', '.join(BY)}.", "by")
         whole = request.url.path.startswith(PREFIX)
-        key_id = None if whole else request.state.caller.key_id or None
+        key_id = None if whole else request.state.caller.key_id
         question = {"do": "report", "since_s": since_s, "by": by, "key_id": key_id}
         return await self._answer(request, question)
 

@@ -13,10 +13,10 @@ from starlette.routing import Route as Path
 
 from deployments.accounting.exchange import Exchange
 from deployments.gateway.answering import Gateway
-from deployments.gateway.hints import Hints
+from deployments.gateway.hints import Hints, tenant_of
 from deployments.http.admin import Admin
 from deployments.http.answer import CLIENT_CLOSED_REQUEST, AnswerResponse
-from deployments.http.api_keys import ApiKeys, refuse_key_in_url
+from deployments.http.api_keys import ApiKeys, Caller, refuse_key_in_url
 from deployments.http.body import parse_body, read_body
 from deployments.http.elsewhere import elsewhere
 from deployments.http.headers import (
@@ -104,7 +104,9 @@ class _Api:
                 self._pages.check(request.headers)
                 refuse_key_in_url(request.url.query)
                 given = authorizations(request.headers)
-                request.state.caller = (keys or self._keys).check(given)
+                caller = (keys or self._keys).check(given)
+                if keys is None:
+                    request.state.caller = caller
                 return await handler(request)
             except ServingError as error:
                 return self._refused(handler.__name__, request, error)
@@ -115,8 +117,17 @@ class _Api:
 
     def _refused(self, endpoint: str, request: Request, error: ServingError) -> Response:
         """The answer to a request that was wrong before anything was decided; it is counted too."""
-        started_s = request.state.started_s
-        exchange = Exchange(request_id(request), endpoint, "unknown", False, started_s)
+        # Nobody's, where it is not known who asks.
+        caller: Caller = getattr(request.state, "caller", Caller())
+        exchange = Exchange(
+            request_id(request),
+            endpoint,
+            "unknown",
+            False,
+            request.state.started_s,
+            key_id=caller.key_id,
+            tenant=tenant_of(caller.key),
+        )
         self._gateway.refuse(exchange, error)
         return refused(request.url.path, error, bare_headers(exchange.request_id))
 

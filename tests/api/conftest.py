@@ -17,6 +17,8 @@ from deployments.accounting.booking import OpenExchanges
 from deployments.accounting.exchange import Exchange
 from deployments.accounting.key_desk import KeyDesk, Refusal
 from deployments.accounting.price import Price
+from deployments.accounting.reporting import report
+from deployments.accounting.savings import Prices
 from deployments.gateway.answering import Gateway
 from deployments.gateway.ports import Ports
 from deployments.http.admin import Admin
@@ -90,6 +92,7 @@ async def in_process(
     keys: frozenset[str] = frozenset(),
     on_loopback: bool = False,
     accounts: World | None = None,
+    keys_due: bool | None = None,
     **args: Any,
 ) -> AsyncIterator[Service]:
     """The service without a socket; `small` and `large` are changes to an engine's settings."""
@@ -113,7 +116,9 @@ async def in_process(
     ports = Ports(scorer, clients, health, LocalState(config), settle, **more)
     gateway = Gateway(config, ports)
     source = KeySource("TEST_KEYS", listed=",".join(keys)) if keys else None
-    app = build_api(gateway, ApiKeys(source, kept), health.running, on_loopback, admin)
+    app = build_api(
+        gateway, ApiKeys(source, kept, due=keys_due), health.running, on_loopback, admin
+    )
     try:
         yield Service(app, scorer, replicas, handles, health, records)
     finally:
@@ -131,6 +136,9 @@ def accounted(
     running = OpenExchanges(Price.of(config.large), "config")
 
     async def ask(question: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if question["do"] == "report":
+            since_s, by, key_id = (question[name] for name in ("since_s", "by", "key_id"))
+            return 200, world.owner.books.work(lambda db: report(db, since_s, by, Prices(), key_id))
         try:
             return 200, KeyDesk(world.owner, unpriced(config)).ask(question)
         except Refusal as refusal:

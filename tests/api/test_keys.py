@@ -258,6 +258,55 @@ async def test_one_id_for_two_requests_is_two_records(tmp_path: Path) -> None:
         assert at.world.run("SELECT request_id FROM ledger") == [("mine",), ("mine",)]
 
 
+async def test_what_is_refused_is_booked_to_who_asked_and_strangers_to_nobody(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as at:
+        text = (await at.make(limits={"tenant": "acme"}))["api_key"]
+
+        async def booked(text: str | None, **changes: Any) -> tuple[int, str, str]:
+            answer = await at.ask(text, **changes)
+            last = at.service.records[-1]
+            return answer.status_code, last.key_id, last.tenant
+
+        key_id = text.split("-")[1]
+        assert await booked(text) == (200, key_id, "acme")
+        assert await booked(text, messages="none") == (400, key_id, "acme")
+        assert await booked(text, model="nobodys") == (404, key_id, "acme")
+        assert await booked("sf-000000000000-" + "A" * 43) == (401, "", "")
+        assert await booked(None) == (401, "", "")
+
+
+async def test_savings_are_of_the_callers_key_alone(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        assert (await at.ask(None)).status_code == 200
+        mine, other = [(await at.make(name))["api_key"] for name in ("mine", "other")]
+        for _ in range(3):
+            await at.ask(mine)
+
+        async def requests(text: str, path: str = "/v1/savings") -> int:
+            answer = await at.http.get(path, headers={"authorization": f"Bearer {text}"})
+            return int(answer.json()["total"]["requests"])
+
+        assert [await requests(mine), await requests(other)] == [3, 0]
+        assert await requests("the-admin", "/admin/savings") == 4
+        # Where nobody needs a key, a stranger sees what had none.
+        settings: dict[str, Any] = {"accounts": at.world, "keys_due": False}
+        async with in_process(**settings) as open_to_all:
+            transport = httpx.ASGITransport(open_to_all.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+                assert (await http.get("/v1/savings")).json()["total"]["requests"] == 1
+
+
+async def test_a_cap_below_one_request_says_so(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        text = (await at.make(limits={"usd": {"day": 0.001}}))["api_key"]
+        answer = await at.ask(text)
+        assert code(answer) == (429, "insufficient_quota")
+        assert "more than the whole of the day's cap 0.001 USD" in answer.text
+        assert int(answer.headers["retry-after"]) > 0
+
+
 # -- bad input --------------------------------------------------------------------------------
 
 
