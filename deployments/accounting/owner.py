@@ -25,7 +25,7 @@ from deployments.store.capacity import add_capacity
 from deployments.store.database import Database, StoreError
 from deployments.store.key_table import put_key
 from deployments.store.leases import Lease, gateways, grant, note_open, reconcile, sweep
-from deployments.store.records import book, prune
+from deployments.store.records import PRUNED_AT_ONCE, book, prune
 
 log = logging.getLogger("ray.serve")
 
@@ -210,8 +210,10 @@ class Owner:
 
     def _prune(self, db: Database, now_s: float) -> None:
         if self._clock.steady_s() - self._pruned_s > PRUNE_EVERY_S:
-            self._pruned_s = self._clock.steady_s()
-            prune(db, now_s, self._rules.ledger_days)
+            dropped = prune(db, now_s, self._rules.ledger_days)
+            # What is left goes with the next reports.
+            if dropped < PRUNED_AT_ONCE:
+                self._pruned_s = self._clock.steady_s()
 
     def _held_since(self, running: Mapping[str, int]) -> dict[str, tuple[int, int]]:
         """What replicas held since the last report of any gateway: milliseconds and nano-USD."""

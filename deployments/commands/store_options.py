@@ -16,6 +16,7 @@ from deployments.settings.config_mistake import ConfigError
 from deployments.settings.serve_file import load_serve_file
 from deployments.store.database import Database, StoreError
 from deployments.store.opening import store_of
+from deployments.store.schema import check_readable
 
 Store = Annotated[
     Path | None, typer.Option(help="The SQLite file, instead of the config's.", dir_okay=False)
@@ -36,6 +37,7 @@ def reading(store: Path | None, config: Path) -> Iterator[tuple[Database, AppCon
             fail(f"{accounts.store}: no accounts there yet; name the file with --store")
         db = store_of(accounts)(False)
         try:
+            check_readable(db)
             yield db, settings
         finally:
             db.close()

@@ -144,8 +144,9 @@ def settle(db: Database, costs: Mapping[tuple[str, int], int]) -> None:
 def differences(db: Database) -> Iterator[tuple[Window, int, int]]:
     """Windows whose balance is not the sum of the ledger's records: window, balance, sum.
 
-    The ledger must reach back to the beginning of the oldest balance.
+    Of windows that began before the oldest record that is kept, nobody can tell any more.
     """
+    ((reaches_back_s,),) = db.run("SELECT before_s FROM pruned")
     sums = Counter[Window]()
     ledger = db.run("SELECT key_id, hour, SUM(cost_nano_usd) FROM ledger GROUP BY key_id, hour")
     for key_id, hour, nano_usd in ledger:
@@ -158,5 +159,5 @@ def differences(db: Database) -> Iterator[tuple[Window, int, int]]:
         )
     }
     for window in sorted(sums.keys() | kept.keys()):
-        if sums[window] != kept.get(window, 0):
+        if window.start >= reaches_back_s and sums[window] != kept.get(window, 0):
             yield window, kept.get(window, 0), sums[window]

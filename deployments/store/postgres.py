@@ -25,7 +25,7 @@ class Postgres:
                 address,
                 autocommit=True,
                 connect_timeout=CONNECT_S,
-                options=f"-c statement_timeout={STATEMENT_MS}",
+                options=f"-c statement_timeout={STATEMENT_MS if owns else 0}",
             )
         if owns and not self.run("SELECT pg_try_advisory_lock(?)", [OWNER])[0][0]:
             self.close()

@@ -13,6 +13,8 @@ DAY_S = 86_400
 GATEWAY_LOST = "gateway_lost"
 # SQLite takes 32,766 values in a statement; the plan of a short one is also kept.
 CHUNK = 500
+# Some tenths of a second of the owner's.
+PRUNED_AT_ONCE = 5000
 
 
 class Record(NamedTuple):
@@ -101,18 +103,27 @@ def book(db: Database, records: Sequence[Record]) -> int:
     return len(new)
 
 
-def prune(db: Database, now_s: float, ledger_days: int) -> int:
-    """Drop what is older than it is kept; returns how many records went.
+def prune(db: Database, now_s: float, ledger_days: int, most: int = PRUNED_AT_ONCE) -> int:
+    """Drop what is older than it is kept; returns how many records went, `most` at a time.
 
     Minutes are for looking at an incident and go with the records; days stay, and with them every
     report. Of the balances those go whose windows have ended, and whose late records have come.
     """
     before = int(now_s) - ledger_days * DAY_S
-    dropped = db.run("SELECT COUNT(*) FROM ledger WHERE time_s < ?", [before])[0][0]
-    db.run("DELETE FROM ledger WHERE time_s < ?", [before])
-    db.run("DELETE FROM rollup WHERE span = 'minute' AND start < ?", [before])
+    old = db.run(
+        "SELECT record_id FROM ledger WHERE time_s < ? ORDER BY time_s LIMIT ?", [before, most]
+    )
+    if old:
+        db.run("UPDATE pruned SET before_s = ?", [before])
+    for some in _chunks([name for (name,) in old]):
+        db.run(f"DELETE FROM ledger WHERE record_id IN ({', '.join('?' * len(some))})", some)
+    db.run(
+        """DELETE FROM rollup WHERE span = 'minute' AND start < ? AND start <
+        (SELECT MIN(start) FROM rollup WHERE span = 'minute') + ?""",
+        [before, DAY_S],
+    )
     db.run("DELETE FROM balances WHERE held = 0 AND start < ?", [min(before, now_s - 62 * DAY_S)])
-    return int(dropped)
+    return len(old)
 
 
 def _read(db: Database, record_id: str) -> list[Record]:

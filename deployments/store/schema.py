@@ -45,7 +45,12 @@ STEPS: list[list[str]] = [
           gateway TEXT NOT NULL, key_id TEXT NOT NULL, hour BIGINT NOT NULL,
           nano_usd BIGINT NOT NULL, PRIMARY KEY (gateway, key_id, hour))""",
         "CREATE TABLE api_keys (key_id TEXT PRIMARY KEY, record TEXT NOT NULL)",
-    ]
+    ],
+    # Records that ended before it were dropped: windows that began before cannot be added up.
+    [
+        "CREATE TABLE pruned (before_s BIGINT NOT NULL)",
+        "INSERT INTO pruned VALUES (0)",
+    ],
 ]
 
 
@@ -56,15 +61,36 @@ def migrate(db: Database, steps: list[list[str]] = STEPS) -> None:
     """
     with db.transaction():
         found = version(db)
-        if found > len(steps):
-            raise StoreError(
-                f"a later release has written the store: its schema is {found}, this release "
-                f"knows {len(steps)}: update smallfirst, or name another in accounts.store"
-            )
+        _refuse_later(found, len(steps))
         for step in steps[found:]:
             for statement in step:
                 db.run(statement)
         db.run("UPDATE smallfirst_schema SET version = ?", [len(steps)])
+
+
+def check_readable(db: Database) -> None:
+    """Look at the tables of a store that is only read.
+
+    Raises: `StoreError` where they are not there, or of another release.
+    """
+    try:
+        ((found,),) = db.run("SELECT version FROM smallfirst_schema")
+    except StoreError as error:
+        raise StoreError(f"{error}; are accounts kept there?") from None
+    _refuse_later(found, len(STEPS))
+    if found < len(STEPS):
+        raise StoreError(
+            f"an earlier release has written the store: its schema is {found}, this release reads "
+            f"{len(STEPS)}: `smallfirst serve` brings it up to date"
+        )
+
+
+def _refuse_later(found: int, known: int) -> None:
+    if found > known:
+        raise StoreError(
+            f"a later release has written the store: its schema is {found}, this release "
+            f"knows {known}: update smallfirst, or name another in accounts.store"
+        )
 
 
 def version(db: Database) -> int:

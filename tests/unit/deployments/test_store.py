@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from deployments.settings.api_key import Limits, make_key
 from deployments.store.balances import (
     ALL,
+    HOUR_S,
     CapReachedError,
     Caps,
     differences,
@@ -27,7 +28,7 @@ from deployments.store.key_table import all_keys, put_key
 from deployments.store.leases import Lease, grant, leases_of, note_open, reconcile, sweep
 from deployments.store.postgres import Postgres
 from deployments.store.records import DAY_S, GATEWAY_LOST, book, prune
-from deployments.store.schema import STEPS, migrate
+from deployments.store.schema import STEPS, check_readable, migrate
 from deployments.store.sqlite import Sqlite
 from tests.accounts import HOUR, record
 
@@ -174,6 +175,38 @@ def test_old_records_go_and_days_stay(db: Database) -> None:
     assert spans == [("day", 2), ("minute", 1)]
 
 
+@pytest.mark.parametrize("days", [5, 30, 90, 200])
+def test_what_is_left_of_a_pruned_ledger_still_adds_up(db: Database, days: int) -> None:
+    with db.transaction():
+        at = [HOUR - ago * 7 * HOUR_S - 5 for ago in range(400)]
+        made = [(time_s, time_s // HOUR_S * HOUR_S) for time_s in at]
+        book(db, [record(f"r{t}", time_s=t, hour=h, cost_nano_usd=3) for t, h in made])
+    assert list(differences(db)) == []
+    with db.transaction():
+        prune(db, HOUR, days)
+    assert list(differences(db)) == []
+    # What is kept whole is still held to it.
+    db.run("UPDATE ledger SET cost_nano_usd = 4 WHERE record_id = ?", [f"r{at[0]}"])
+    assert {window.period for window, *_ in differences(db)} >= {"hour", "day"}
+
+
+def test_a_long_ledger_is_pruned_a_part_at_a_time(db: Database) -> None:
+    with db.transaction():
+        old = [record(f"r{n:03}", time_s=HOUR - 90 * DAY_S + 600 * n) for n in range(600)]
+        book(db, [*old, record("new")])
+
+    def pruned() -> int:
+        with db.transaction():
+            return prune(db, HOUR, 30, most=550)
+
+    assert [pruned(), pruned(), pruned()] == [550, 50, 0]
+    assert db.run("SELECT record_id FROM ledger") == [("new",)]
+    while db.run("SELECT COUNT(*) FROM rollup WHERE span = 'minute'") != [(1,)]:
+        before = db.run("SELECT COUNT(*) FROM rollup")
+        pruned()
+        assert db.run("SELECT COUNT(*) FROM rollup") < before
+
+
 def test_keys_are_kept_without_their_secrets(db: Database) -> None:
     made = make_key("service", Limits(tenant="acme"), 1.0)
     put_key(db, made.key)
@@ -199,8 +232,12 @@ def test_a_store_is_brought_to_the_newest_version_or_left_as_it_was(db: Database
 
 def test_a_store_from_the_future_is_refused_by_name(db: Database) -> None:
     db.run("UPDATE smallfirst_schema SET version = 99")
-    with pytest.raises(StoreError, match="schema is 99, this release knows 1: update"):
-        migrate(db)
+    for look in (migrate, check_readable):
+        with pytest.raises(StoreError, match=r"schema is 99, this release knows \d: update"):
+            look(db)
+    db.run("UPDATE smallfirst_schema SET version = 1")
+    with pytest.raises(StoreError, match=r"schema is 1, this release reads .* up to date"):
+        check_readable(db)
     db.run(f"UPDATE smallfirst_schema SET version = {len(STEPS)}")
 
 
