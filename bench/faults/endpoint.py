@@ -90,10 +90,11 @@ def running_endpoint(args: dict[str, Any], *options: str) -> Iterator[Endpoint]:
     with tempfile.TemporaryDirectory(prefix="sft", ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         gateway = {**args.get("gateway", {}), "ledger_dir": str(work / "ledger")}
+        # Not the accounts of whoever runs this: they may hold keys.
+        accounts = args.get("accounts", {"store": str(work / "accounts.sqlite")})
+        args = {**args, "gateway": gateway, "accounts": accounts}
         config = work / "serve.yaml"
-        config.write_text(
-            yaml.safe_dump({"applications": [{"args": {**args, "gateway": gateway}}]})
-        )
+        config.write_text(yaml.safe_dump({"applications": [{"args": args}]}))
         output = work / "output.txt"
         command = [sys.executable, "-c", "from deployments.cli import main; main()", "serve"]
         command += ["--config", str(config), "--port", str(port), "--no-dashboard"]

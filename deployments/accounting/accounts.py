@@ -109,11 +109,14 @@ class Accounts:
 
     def purse(self, key_id: str) -> Purse:
         """What is held of a key here."""
-        return self._purses.setdefault(key_id, Purse(key_id))
+        purse = self._purses.get(key_id)
+        if purse is None:
+            purse = self._purses[key_id] = Purse(key_id)
+        return purse
 
     def free_of_caps(self, key: ApiKey | None) -> bool:
         """Whether no cap binds requests of this key."""
-        return not self._capped and not (key and any(key.limits.usd.nano_usd()))
+        return not self._capped and not (key and key.limits.usd.any)
 
     async def admit(self, key_id: str, key: ApiKey | None, need: Need) -> Hold | Refused:
         """What is held for a request, or why it may not run now.

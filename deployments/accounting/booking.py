@@ -21,6 +21,7 @@ def record_of(exchange: Exchange, large: Price, config_hash: str) -> Record:
     wasted = tries[:-1] if exchange.outcome in (None, "ok", "cancelled") else tries
     line = {**ledger_line(exchange, now_s), "config": config_hash}
     large_prompt = large.prompt_nano_usd(usage)
+    cost_nano_usd: int = line["cost_nano_usd"]
     small, big = _pair(exchange)
     return Record(
         record_id=exchange.record_id,
@@ -36,7 +37,7 @@ def record_of(exchange: Exchange, large: Price, config_hash: str) -> Record:
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         wasted_tokens=sum(sum(one.usage) for one in wasted),
-        cost_nano_usd=exchange.cost_nano_usd,
+        cost_nano_usd=cost_nano_usd,
         wasted_nano_usd=sum(one.cost_nano_usd for one in wasted),
         gpu_nano_usd=sum(one.time_nano_usd for one in tries),
         large_prompt_nano_usd=large_prompt,

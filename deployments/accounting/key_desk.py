@@ -93,7 +93,7 @@ class KeyDesk:
         return key
 
     def _check_prices(self, limits: Limits) -> None:
-        if any(limits.usd.nano_usd()) and self._unpriced:
+        if limits.usd.any and self._unpriced:
             raise Refusal(
                 400,
                 f"usd: nobody knows what {' and '.join(self._unpriced)} cost: give the tier its "

@@ -13,6 +13,7 @@ def ledger_line(exchange: Exchange, now_s: float) -> dict[str, Any]:
     docs/ledger.md explains every key.
     """
     last, score, usage = exchange.last, exchange.score, exchange.usage
+    cost_nano_usd = exchange.cost_nano_usd
     return {
         "time_s": round(now_s, 3),
         "arrived_s": round(now_s - (exchange.total_s or 0.0), 3),
@@ -41,8 +42,8 @@ def ledger_line(exchange: Exchange, now_s: float) -> dict[str, Any]:
         "outcome": exchange.outcome,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
-        "cost_usd": exchange.cost_nano_usd / NANO_USD,
-        "cost_nano_usd": exchange.cost_nano_usd,
+        "cost_usd": cost_nano_usd / NANO_USD,
+        "cost_nano_usd": cost_nano_usd,
         "score_ms": _ms(exchange.score_s),
         "ttft_ms": _ms(exchange.ttft_s),
         "total_ms": _ms(exchange.total_s),

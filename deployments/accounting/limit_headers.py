@@ -25,7 +25,7 @@ def limit_headers(key: ApiKey | None, purse: Purse) -> dict[str, str]:
             headers[f"x-ratelimit-limit-{name}"] = str(limit)
             headers[f"x-ratelimit-remaining-{name}"] = str(min(limit, max(0, left)))
             headers[f"x-ratelimit-reset-{name}"] = resets
-    if purse.nano_usd_left >= 0 and any(limits.usd.nano_usd()):
+    if purse.nano_usd_left >= 0 and limits.usd.any:
         left_usd = (purse.nano_usd_left + purse.free_nano_usd) / NANO_USD
         headers["x-smallfirst-budget-remaining"] = f"{left_usd:.6f}"
     return headers

@@ -37,7 +37,7 @@ class OwnerClient:
         self._question = handle.options(method_name="ask", **plain)
         self.open = OpenExchanges(Price.of(config.large), _hash(config))
         sources = Sources(self.open.records, lambda: {tier: running(tier) for tier in TIERS})
-        capped = any(config.accounts.usd.nano_usd())
+        capped = config.accounts.usd.any
         self.accounts = Accounts(gateway, self._say, sources, lost, capped)
 
     def configure(self, config: AppConfig) -> None:

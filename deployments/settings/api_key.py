@@ -55,6 +55,11 @@ class UsdCaps(BaseModel):
             raise ValueError("a shorter window's cap is above a longer one's: it could never bind")
         return self
 
+    @property
+    def any(self) -> bool:
+        """Whether there is a cap; one of 0 is: nothing may be spent."""
+        return not (self.hour is None and self.day is None and self.month is None)
+
     def nano_usd(self) -> tuple[int | None, int | None, int | None]:
         """The same in nano-USD: hour, day, month."""
         hour, day, month = (

@@ -85,9 +85,9 @@ def check_prices(config: "AppConfig") -> list[str]:
     there are caps and nobody knows what any tier costs.
     """
     said = []
-    if any(config.accounts.usd.nano_usd()) and not config.accounts.kept:
+    if config.accounts.usd.any and not config.accounts.kept:
         raise ConfigError("accounts.usd: caps need a store: set accounts.store or postgres_env")
-    if (unknown := unpriced(config)) and any(config.accounts.usd.nano_usd()):
+    if (unknown := unpriced(config)) and config.accounts.usd.any:
         raise ConfigError(
             f"accounts.usd: nobody knows what {' and '.join(unknown)} cost: give the tier its "
             "usd_per_million_* or usd_per_gpu_hour, 0 where it is free"

@@ -307,6 +307,20 @@ async def test_a_cap_below_one_request_says_so(tmp_path: Path) -> None:
         assert int(answer.headers["retry-after"]) > 0
 
 
+@pytest.mark.parametrize("usd", [{"day": 0}, {"hour": 0}, {"day": 0, "month": 5}])
+async def test_a_cap_of_nothing_lets_only_through_what_is_free(
+    tmp_path: Path, usd: dict[str, float]
+) -> None:
+    free = {"usd_per_million_prompt_tokens": 0, "usd_per_million_completion_tokens": 0}
+    async with desk(tmp_path, small_tier=free) as at:
+        text = (await at.make(limits={"usd": usd}))["api_key"]
+        assert code(await at.ask(text, model="large")) == (429, "insufficient_quota")
+        assert (await at.ask(text, model="small")).status_code == 200
+        soft = (await at.make("soft", limits={"usd": usd, "on_exceed": "small_only"}))["api_key"]
+        answer = await at.ask(soft)
+        assert (answer.status_code, answer.headers["x-smallfirst-tier"]) == (200, "small")
+
+
 # -- bad input --------------------------------------------------------------------------------
 
 
