@@ -1,6 +1,5 @@
 """`smallfirst ledger`: what the store of the accounts holds, read only."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ import typer
 from rich.console import Console
 
 from deployments.commands.endpoint import fail
-from deployments.commands.ledger_files import write_file, write_lines
+from deployments.commands.ledger_files import write_file, write_out
 from deployments.commands.store_options import DEFAULT_CONFIG, Config, Since, Store, day, reading
 from deployments.store.balances import differences
 from deployments.store.reading import lines
@@ -38,7 +37,7 @@ def export(
     bounds = (day("--since", since) or 0.0, day("--until", until) or time.time() + 1)
     with reading(store, config) as (db, _):
         found = lines(db, *bounds)
-        count = write_lines(found, sys.stdout) if out is None else write_file(found, out, format_)
+        count = write_out(found) if out is None else write_file(found, out, format_)
     Console(stderr=True, highlight=False).print(f"{count} records")
 
 

@@ -1,9 +1,11 @@
 """Records as JSON lines or Parquet."""
 
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from deployments.commands.endpoint import fail
 
@@ -11,30 +13,46 @@ from deployments.commands.endpoint import fail
 BATCH = 10_000
 
 
-def write_lines(found: Iterator[str], stream: Any) -> int:
-    """Write lines to an open file; returns how many."""
-    count = 0
-    for line in found:
-        stream.write(line + "\n")
-        count += 1
+def write_out(found: Iterator[str]) -> int:
+    """Write lines to standard output; returns how many."""
+    try:
+        count = _write_lines(found, sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # whoever read has read enough: the command ends in silence
+    except OSError as error:
+        fail(f"standard output: {error.strerror}")
     return count
 
 
 def write_file(found: Iterator[str], out: Path, format_: str) -> int:
-    """Write it whole or not at all: a program may wait for the file."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    new = out.with_name(out.name + ".new")
+    """Write it whole or not at all: a program may wait for the file. A device or a pipe is written
+    as it comes."""
+    plain = out.is_file() or not out.exists()
+    new = out.with_name(out.name + ".new") if plain else out
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         if format_ == "parquet":
             count = _write_parquet(found, new)
         else:
             with new.open("w", encoding="utf-8") as stream:
-                count = write_lines(found, stream)
-        new.replace(out)
+                count = _write_lines(found, stream)
+        if plain:
+            new.replace(out)
     except OSError as error:
-        fail(f"{out}: {error.strerror}")
+        fail(f"{out}: {error.strerror or error}")
     finally:
-        new.unlink(missing_ok=True)
+        if plain:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+    return count
+
+
+def _write_lines(found: Iterator[str], stream: TextIO) -> int:
+    count = 0
+    for line in found:
+        stream.write(line + "\n")
+        count += 1
     return count
 
 

@@ -1,9 +1,11 @@
 """What is said to be saved is what was not spent, net of all that our own way costs."""
 
 import json
+import os
 import random
 import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -158,6 +160,38 @@ def test_another_policy_for_the_same_requests(tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["report", "--what-if", wrong, *at])
         assert done.exit_code == 2
         assert said in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_an_export_that_cannot_be_written_says_so_and_harms_nothing(
+    store: Path, format_: str
+) -> None:
+    folder = store.with_name("folder")
+    folder.mkdir()
+    file = store.with_name("file")
+    file.write_text("kept")
+    at = ["--store", str(store), "--config", str(store.with_name("none.yaml"))]
+    for out in (folder, file / "l", Path("/proc/none/l")):
+        done = CliRunner().invoke(
+            app, ["ledger", "export", "--format", format_, "--out", str(out), *at]
+        )
+        assert (done.exit_code, done.stdout) == (2, ""), done.output
+        assert done.stderr.startswith(f"error: {out}: ")
+    assert file.read_text() == "kept"
+    assert not list(store.parent.glob("*.new"))
+
+
+def test_an_export_goes_through_a_pipe(store: Path) -> None:
+    pipe, read = store.with_name("pipe"), list[str]()
+    os.mkfifo(pipe)
+    reader = Thread(target=lambda: read.extend(pipe.read_text().splitlines()))
+    reader.start()
+    at = ["--store", str(store), "--config", str(store.with_name("none.yaml"))]
+    done = CliRunner().invoke(app, ["ledger", "export", "--out", str(pipe), *at])
+    reader.join()
+    assert done.exit_code == 0
+    assert len(read) == 2000
+    assert pipe.is_fifo()
 
 
 def test_an_export_pages_through_records_of_one_moment(tmp_path: Path) -> None:
