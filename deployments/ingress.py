@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import serve
+from ray.serve import metrics
 from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 from ray.util import get_node_ip_address
@@ -166,7 +167,11 @@ class GatewayIngress:
 
     async def _show(self) -> None:
         gauges = RateGauges()
+        tasks = metrics.Gauge(
+            "smallfirst_gateway_tasks", "Tasks of a gateway's event loop: open requests and others."
+        )
         while True:
+            tasks.set(float(len(asyncio.all_tasks())))
             rate = self._gateway.ports.state.rate
             gauges.observe(rate)
             self._alarms.show(rate)

@@ -28,6 +28,30 @@ run.
 
 def changes(results: dict[str, Any]) -> str:
     """The part of `bench.faults.changes`."""
+    return f"""
+## Under constant load
+`python -m bench.faults.changes`, {results["date"]}, {results["machine"]}, no GPU.
+{results["per_s"]:g} requests a second, half of them streams, two gateways, two small replicas and a
+large one; simulated engines that refuse wrong names as vLLM does. "Restarted" are the deployments
+with a new process.
+
+{_table(results)}
+"""
+
+
+def nodes(results: dict[str, Any]) -> str:
+    """The part of `bench.faults.nodes`."""
+    return f"""
+## A node goes
+`python -m bench.faults.nodes`, {results["date"]}, {results["machine"]}, no GPU. The same load; a
+second Ray node holds two of four small replicas. It is drained as after a spot notice, or all its
+processes are killed at once: what its replicas were sending then is cut.
+
+{_table(results)}
+"""
+
+
+def _table(results: dict[str, Any]) -> str:
     rows = [
         "| change | took | answered | lost before the first byte | cut after it | restarted |",
         "|---|---|---|---|---|---|",
@@ -39,16 +63,7 @@ def changes(results: dict[str, Any]) -> str:
             f"| {row['change']} | {row['seconds']:.0f} s | {row['ok']} | {lost} | {cut} | "
             f"{restarted} |"
         )
-    table = "\n".join(rows)
-    return f"""
-## Under constant load
-`python -m bench.faults.changes`, {results["date"]}, {results["machine"]}, no GPU.
-{results["per_s"]:g} requests a second, half of them streams, two gateways, two small replicas and a
-large one; simulated engines that refuse wrong names as vLLM does. "Restarted" are the deployments
-with a new process.
-
-{table}
-"""
+    return "\n".join(rows)
 
 
 def _with_why(row: dict[str, Any], what: str) -> str:
@@ -86,7 +101,11 @@ loop's longest stop was {idle["stop_ms"][-1]} ms; memory was {rows[0]["rss_mib"]
 
 
 # A result and what makes its part of the page, in the page's order.
-PARTS: dict[str, Callable[[Any], str]] = {"changes": changes, "hostile": hostile}
+PARTS: dict[str, Callable[[Any], str]] = {
+    "changes": changes,
+    "nodes": nodes,
+    "hostile": hostile,
+}
 
 
 def write_report() -> None:

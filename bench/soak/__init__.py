@@ -1,0 +1,1 @@
+"""An hour of every kind of client, and whether anything grows or goes missing meanwhile."""
