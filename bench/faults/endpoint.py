@@ -47,6 +47,13 @@ class Endpoint:
         """Replicas of a tier that can answer."""
         return int(self.ready()["tiers"][tier]["replicas"])
 
+    def whole(self, least: int) -> bool:
+        """Whether so many small replicas answer, and none is on its way in or out.
+
+        The controller counts one that has just died for some moments more.
+        """
+        return least <= self.running("small") == len(self.replicas("SmallTier"))
+
     def deaths(self) -> int:
         """Replicas that left because their engine was of no more use; a drained one is none."""
         logs = self.output.parent.glob("r/*/r/session_2*/logs/serve/replica_*.log*")

@@ -1,6 +1,7 @@
 """Two gateways under constant load: what changes in place restarts nothing, nothing is lost, and
 the gateways agree."""
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -73,7 +74,12 @@ def test_the_controller_and_the_board_are_killed(drill: Drill) -> None:
 
 
 def test_what_kills_engines_at_one_gateway_is_refused_at_both(drill: Drill) -> None:
+    wait_until(lambda: drill.endpoint.whole(2), 60, "two small replicas")
     before = drill.endpoint.deaths()
+    poison = {**BODY, "model": "small", "user": "drill:die"}
+    first = httpx.post(f"{drill.endpoint.url}/v1/chat/completions", json=poison, timeout=60)
+    assert first.json()["error"]["code"] == "engine_killed"
+    time.sleep(3)  # the gateways hear of each other within half a second; the machine may be busy
     answers = everywhere(drill, model="small", user="drill:die")
     assert {answer.json()["error"]["code"] for answer in answers} == {"engine_killed"}
     # Once at the gateway that had it first; the other one has heard of it.

@@ -139,7 +139,7 @@ def test_requests_on_an_engine_that_is_killed_are_answered_by_another(endpoint: 
 
 @pytest.mark.parametrize("model", ["auto", "small"])
 def test_a_request_that_kills_its_engine_kills_two_at_most(endpoint: Endpoint, model: str) -> None:
-    wait_until(lambda: endpoint.running("small") >= 2, 60, "two small replicas")
+    wait_until(lambda: endpoint.whole(2), 60, "two small replicas")
     large, before = {p.pid for p in endpoint.replicas("Escalation")}, endpoint.deaths()
     # A text of its own: what killed once is known again.
     drill = body(f"Die, {model}", model=model, max_tokens=5, user="drill:die")
@@ -149,7 +149,7 @@ def test_a_request_that_kills_its_engine_kills_two_at_most(endpoint: Endpoint, m
         assert answer.headers["x-should-retry"] == "false"
         # Deaths, not processes: the autoscaler takes replicas of earlier tests back at any time.
         wait_until(lambda: endpoint.deaths() >= before + 2, 60, "two dead engines")
-        wait_until(lambda: endpoint.running("small") >= 2, 60, "two small replicas again")
+        wait_until(lambda: endpoint.whole(2), 60, "two small replicas again")
     # The second time nobody was asked.
     wait_until(lambda: endpoint.records()[-1]["attempts"] == [], 20, "its ledger line")
     assert endpoint.deaths() == before + 2
@@ -163,7 +163,7 @@ def test_with_every_small_replica_gone_the_large_tier_answers(endpoint: Endpoint
     assert answer.status_code == 200
     if answer.headers["x-smallfirst-tier"] == "large":
         assert answer.headers["x-smallfirst-cause"] == "small_unavailable"
-    wait_until(lambda: endpoint.running("small") >= 2, 60, "two small replicas again")
+    wait_until(lambda: endpoint.whole(2), 60, "two small replicas again")
 
 
 def test_a_stream_cut_after_its_first_byte_ends_in_one_error_event(endpoint: Endpoint) -> None:
