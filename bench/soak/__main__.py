@@ -34,14 +34,14 @@ WARM_UP = 0.25
 
 async def watched(endpoint: Endpoint, per_s: float, seconds: float, seen: Seen) -> Watch:
     """Look at the processes while the clients are there."""
-    watch = Watch(endpoint)
+    watch, began_s = Watch(endpoint), time.monotonic()
     clients = asyncio.create_task(load(endpoint.url, per_s, seconds, seen))
     with Progress() as progress:
         task = progress.add_task("soaking", total=seconds)
         while not clients.done():
             await asyncio.wait([clients], timeout=LOOK_EVERY_S)
             await asyncio.to_thread(watch.look)
-            progress.update(task, advance=LOOK_EVERY_S)
+            progress.update(task, completed=time.monotonic() - began_s)
     await clients
     return watch
 
