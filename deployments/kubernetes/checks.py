@@ -9,6 +9,7 @@ from deployments.kubernetes.network import NETWORK_RULES
 from deployments.kubernetes.operator_rules import OPERATOR_RULES
 from deployments.kubernetes.overlay import Overlay
 from deployments.kubernetes.pod_rules import POD_RULES
+from deployments.kubernetes.upgrade_rules import UPGRADE_RULES
 from deployments.settings.config_mistake import ConfigError
 
 Rule = Callable[[Overlay], Iterator[str]]
@@ -27,6 +28,7 @@ def rules(ray_environment: dict[str, str]) -> tuple[Rule, ...]:
         *OPERATOR_RULES,
         *POD_RULES,
         *FIT_RULES,
+        *UPGRADE_RULES,
         environment_is_ours(ray_environment),
         *LIFECYCLE_RULES,
         *NETWORK_RULES,

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from deployments.kubernetes.fit_rules import upgrade_needs
 from deployments.kubernetes.overlay import Overlay
 from deployments.kubernetes.pod_rules import pods
+from deployments.kubernetes.upgrade_rules import upgrade_needs
 
 # Names and addresses that are nobody's (RFC 2606, RFC 5737), and the examples of our own overlays.
 NOBODY = re.compile(

@@ -1,5 +1,4 @@
-"""Whether the pods hold the application: its environment, models, secrets, cores and GPUs, and the
-quota that an upgrade needs.
+"""Whether the pods hold the application: its environment, models, secrets, cores and GPUs.
 
 Each rule yields one sentence for each breach, with its mend.
 """
@@ -9,14 +8,12 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
-from deployments.kubernetes.overlay import Group, Overlay, amount
+from deployments.kubernetes.overlay import Group, Overlay
 from deployments.settings.app import ClassifierConfig, GatewayConfig, TierConfig
 from deployments.settings.upstream import UpstreamConfig
 from deployments.settings.vllm import BUILTIN, VllmConfig
 
 Part = GatewayConfig | ClassifierConfig | TierConfig
-# Pods per cluster while an upgrade runs: the new one stands beside the old one.
-UPGRADE_CLUSTERS = {"NewCluster": 2, "NewClusterWithIncrementalUpgrade": 2, "None": 1}
 
 
 def parts(overlay: Overlay) -> dict[str, Part]:
@@ -196,49 +193,24 @@ def probes_ask_what_serves(overlay: Overlay) -> Iterator[str]:
         yield "http_options.host must be 0.0.0.0, or no Service reaches the proxy"
 
 
-def quota_holds_an_upgrade(overlay: Overlay) -> Iterator[str]:
-    """A quota below what the old and the new cluster need together blocks an upgrade in silence."""
-    needs = upgrade_needs(overlay)
-    for quota in overlay.of_kind("ResourceQuota"):
-        for key, hard in quota["spec"].get("hard", {}).items():
-            needed = needs.get(key.removeprefix("requests."))
-            if needed is not None and not amount(hard) >= needed - 1e-6:
-                yield (
-                    f"ResourceQuota {quota['metadata']['name']}: {key} {hard} is below the "
-                    f"{needed:g} of an upgrade, which runs two clusters at once: raise it, or set "
-                    "upgradeStrategy.type to None"
-                )
-
-
-def upgrade_needs(overlay: Overlay) -> dict[str, float]:
-    """What all pods ask for while an upgrade runs, by resource (memory in bytes) and in pods."""
-    strategy = overlay.rayservice["spec"].get("upgradeStrategy", {}).get("type", "NewCluster")
-    clusters = UPGRADE_CLUSTERS.get(strategy, 2)
-    sums: dict[str, float] = {}
-    for group in overlay.groups:
-        asked = group.container.get("resources", {}).get("requests", {})
-        for key, value in {**asked, "pods": 1}.items():
-            sums[key] = sums.get(key, 0) + clusters * group.bounds[1] * amount(value)
-    if overlay.cluster.get("enableInTreeAutoscaling"):
-        options = overlay.cluster.get("autoscalerOptions", {})
-        for key, value in options.get("resources", {}).get("requests", {}).items():
-            sums[key] = sums.get(key, 0) + clusters * amount(value)
-    return sums
-
-
-def drains_can_proceed(overlay: Overlay) -> Iterator[str]:
-    """A disruption budget that counts pods, and leaves one that may go."""
-    least = sum(group.bounds[0] for group in overlay.workers)
-    for budget in overlay.of_kind("PodDisruptionBudget"):
-        name, kept = budget["metadata"]["name"], budget["spec"].get("minAvailable")
-        if not isinstance(kept, int):
-            yield f"PodDisruptionBudget {name}: minAvailable must be a whole number of pods"
-        elif kept >= least and budget["spec"]["selector"]["matchLabels"].get(
-            "app.kubernetes.io/component"
-        ) in (None, "worker"):
+def accounts_outlive_their_pod(overlay: Overlay) -> Iterator[str]:
+    """Keys, budgets and the ledger are in a database: a file goes with its pod, and during an
+    upgrade each of two clusters would have one."""
+    accounts = overlay.app.accounts
+    if accounts.store is not None:
+        yield (
+            f"accounts.store: {accounts.store} is a file in a pod: set accounts.postgres_env and "
+            "accounts.on_head: false instead"
+        )
+    if accounts.postgres_env is None:
+        return
+    if accounts.on_head:
+        yield "accounts.on_head must be false: the head has neither the secret nor the way out"
+    for group in overlay.workers:
+        if accounts.postgres_env not in group.env:
             yield (
-                f"PodDisruptionBudget {name}: keeps {kept} of at least {least} workers, so that no "
-                "node can be drained: raise minReplicas, or leave the budget out"
+                f"accounts.postgres_env: {accounts.postgres_env} is not set in group {group.name}: "
+                "add it to env from a Secret"
             )
 
 
@@ -253,6 +225,5 @@ FIT_RULES = (
     models_are_mounted,
     secrets_reach_the_workers,
     probes_ask_what_serves,
-    quota_holds_an_upgrade,
-    drains_can_proceed,
+    accounts_outlive_their_pod,
 )

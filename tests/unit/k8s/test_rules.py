@@ -224,6 +224,7 @@ ELSEWHERE = {
     "idle_workers_outlast_the_policy",
     "upstreams_can_be_reached",
     "engines_keep_to_their_share",
+    "accounts_outlive_their_pod",
     "v2_settings_name_their_version",
 }
 
@@ -277,6 +278,9 @@ def with_settings(overlay: Overlay, change: dict[str, Any], http: dict[str, Any]
         ({"large.engine.api_key_env": "OTHER_KEY"}, "secrets_reach_the_workers", "OTHER_KEY"),
         ({"small.scaling.max_replicas": 10}, "largest_application_fits", "5 GPUs"),
         ({"small.gpu_share": 0.3333}, "engines_keep_to_their_share", "0.467"),
+        ({"accounts.store": "/tmp/a.db"}, "accounts_outlive_their_pod", "postgres_env"),
+        ({"accounts.postgres_env": "DB_URL"}, "accounts_outlive_their_pod", "on_head"),
+        ({"accounts.postgres_env": "DB_URL"}, "accounts_outlive_their_pod", "DB_URL is not set"),
         ({"small.num_cpus": 5}, "shares_fill_a_gpu", "10 cores"),
         ({"small.num_cpus": 9}, "one_replica_fits_one_pod", "9 cores"),
         ({"gateway.max_body_byte": 1}, "config", "gateway.max_body_byte"),
