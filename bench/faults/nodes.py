@@ -24,8 +24,8 @@ from bench.faults.second_node import SecondNode, second_node
 
 RESULTS = Path(__file__).parent / "results" / "nodes.json"
 PER_S = 30.0
-# Of the head's two cores two such replicas leave no room for a third.
-CPUS_A_REPLICA = 0.7
+# Of two cores two such replicas leave no room for a third.
+CPUS, CPUS_A_REPLICA = 2, 0.7
 TWO_MORE = {"small": {"scaling": {"min_replicas": 4, "max_replicas": 4}}}
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     args = merged(ARGS, {"small": {"num_cpus": CPUS_A_REPLICA}})
     with drilled(args, PER_S) as drill:
         for name, do in {"node drained": drained, "node killed": killed}.items():
-            with second_node(drill, 2 * CPUS_A_REPLICA) as node:
+            with second_node(drill, CPUS) as node:
                 drill.apply(TWO_MORE)
                 wait_for_second_half(drill, node)
                 row = drill.measure(name, do(node))

@@ -1,6 +1,5 @@
 """A second Ray node on this machine that joins a running endpoint, to be drained or killed."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without types
 
 from bench.faults.drill import Drill
 from bench.faults.endpoint import title_of, wait_until
 from deployments.commands.ray_environment import RAY_ENVIRONMENT
 from deployments.commands.run_folder import live_runs, run_folder
+from deployments.settings.environment import set_defaults
 
 RAY = str(Path(sys.executable).with_name("ray"))
 # What AWS and GCP give at most between the notice and the end of a spot machine, seconds.
@@ -52,18 +51,19 @@ class SecondNode:
 
 
 @contextmanager
-def second_node(drill: Drill, cpus: float) -> Iterator[SecondNode]:
+def second_node(drill: Drill, cpus: int) -> Iterator[SecondNode]:
     """A node with so many CPUs in the endpoint's cluster; gone afterwards."""
     (run,) = live_runs(run_folder(drill.config.parent / "r"))
+    # As `smallfirst serve` sets it.
+    set_defaults({**RAY_ENVIRONMENT, "RAY_AUTH_MODE": "token"})
     before = _alive(run.address)
-    command = [RAY, "start", "--address", run.address, "--num-cpus", f"{cpus:g}", "--block"]
+    command = [RAY, "start", "--address", run.address, "--num-cpus", str(cpus), "--block"]
     log = drill.config.with_name("second-node.txt")
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [*command, "--disable-usage-stats"],
             stdout=stream,
             stderr=stream,
-            env={**os.environ, **RAY_ENVIRONMENT},
         )
     try:
         wait_until(lambda: _alive(run.address) - before, 90, "the second node")
@@ -76,5 +76,8 @@ def second_node(drill: Drill, cpus: float) -> Iterator[SecondNode]:
 
 def _alive(address: str) -> set[str]:
     """Ids of the cluster's nodes that are alive."""
+    # Here, because Ray reads the environment when it is imported.
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without types
+
     nodes = GcsClient(address=address).get_all_node_info().values()
     return {node.node_id.hex() for node in nodes if node.state == 0}

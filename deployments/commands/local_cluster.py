@@ -105,6 +105,8 @@ def local_cluster(options: LocalOptions) -> Iterator[Cluster]:
         # Ray prints what its processes complain of to standard output, whatever it is told.
         complaints.enter_context(redirect_stdout((cluster.logs / "driver.log").open("a")))
         serve.start(
+            # On one machine they are the same, but for nodes that join it: they have no other port.
+            proxy_location="HeadOnly",
             http_options=HTTPOptions(**options.http.model_dump(exclude_none=True)),
             logging_config=_logging(options.logging_config),
         )
