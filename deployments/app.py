@@ -23,6 +23,7 @@ from deployments.settings.upstream import UpstreamConfig
 # else changes in place (`reconfigure`), or is Ray's own option (shares, cores, drains, scaling), of
 # which Ray judges.
 READ_AT_START_BY_CLASSIFIER = {"artifact", "domains"}
+READ_AT_START_BY_ACCOUNTS = {"store", "postgres_env", "num_cpus", "on_head"}
 READ_AT_START_BY_GATEWAYS = {
     "allowed_hosts",
     "auth",
@@ -53,7 +54,7 @@ def build(config: AppConfig) -> Application:
     owner = [accounts_owner(config)] if config.accounts.kept else []
     read = [
         config.gateway.model_dump(include=READ_AT_START_BY_GATEWAYS),
-        config.accounts.model_dump(),
+        config.accounts.model_dump(include={"store", "postgres_env", "admin"}),
     ]
     return versioned(gateway, read).bind(
         config,
@@ -69,10 +70,6 @@ def build(config: AppConfig) -> Application:
 def accounts_owner(config: AppConfig) -> Application:
     """The one replica that owns the accounts: the old one has ended before a new one starts."""
     accounts = config.accounts
-    hourly = {
-        str(name): round((tier.usd_per_gpu_hour or 0.0) * tier.num_gpus * NANO_USD / HOUR_S)
-        for name, tier in config.tiers.items()
-    }
     head = {"resources": {HEAD: 0.001}} if accounts.on_head else {}
     deployment = serve.deployment(
         AccountsReplica,
@@ -84,10 +81,23 @@ def accounts_owner(config: AppConfig) -> Application:
         max_surge_percent=0,
         graceful_shutdown_timeout_s=10,
         health_check_period_s=2.0,
+        user_config=rules_of_accounts(config),
     )
-    unknown = unpriced(config)
-    settings = [accounts.model_dump(), hourly, unknown]
-    return versioned(deployment, settings).bind(accounts, hourly, unknown)
+    return versioned(deployment, accounts.model_dump(include=READ_AT_START_BY_ACCOUNTS)).bind(
+        accounts
+    )
+
+
+def rules_of_accounts(config: AppConfig) -> dict[str, Any]:
+    """What the owner of the accounts takes over in place: caps, prices, and what has none."""
+    hourly = {
+        str(name): round((tier.usd_per_gpu_hour or 0.0) * tier.num_gpus * NANO_USD / HOUR_S)
+        for name, tier in config.tiers.items()
+    }
+    live = config.accounts.model_dump(
+        mode="json", include={"usd", "ledger_days", "usd_per_cpu_hour"}
+    )
+    return {**live, "replica_nano_usd_per_s": hourly, "unpriced": unpriced(config)}
 
 
 def board_options() -> dict[str, Any]:

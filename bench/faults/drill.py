@@ -16,7 +16,7 @@ import yaml
 from bench.faults.endpoint import Endpoint, running_endpoint, title_of, wait_until
 from bench.faults.load import ConstantLoad
 
-DEPLOYMENTS = ("Gateway", "Classifier", "Board", "SmallTier", "Escalation")
+DEPLOYMENTS = ("Gateway", "Classifier", "Board", "Accounts", "SmallTier", "Escalation")
 ENGINE = {
     "kind": "simulated",
     "first_token_delay_s": 0.02,

@@ -28,10 +28,10 @@ class Refusal(Exception):  # it is an answer: a status and one line
 class KeyDesk:
     """Changes keys, one at a time."""
 
-    def __init__(self, owner: Owner, unpriced: list[str]) -> None:
-        """`unpriced` are tiers whose price nobody said: no cap can hold what they cost."""
+    def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._unpriced = unpriced
+        # Tiers whose price nobody said: no cap can hold what they cost.
+        self.unpriced: list[str] = []
 
     def ask(self, question: Document) -> Document:
         """The answer to one question. Raises: `Refusal`."""
@@ -93,10 +93,10 @@ class KeyDesk:
         return key
 
     def _check_prices(self, limits: Limits) -> None:
-        if limits.usd.any and self._unpriced:
+        if limits.usd.any and self.unpriced:
             raise Refusal(
                 400,
-                f"usd: nobody knows what {' and '.join(self._unpriced)} cost: give the tier its "
+                f"usd: nobody knows what {' and '.join(self.unpriced)} cost: give the tier its "
                 "usd_per_million_* or usd_per_gpu_hour, 0 where it is free",
             )
 

@@ -68,7 +68,7 @@ class Owner:
         lost: Callable[[int], None],
         clock: Clock = SYSTEM,
     ) -> None:
-        self._rules = rules
+        self.rules = rules
         self._clock = clock
         self._limits = RateLimits()
         self.books = Books(open_store, self.caps_of, lost, clock.steady_s)
@@ -117,7 +117,7 @@ class Owner:
         """The caps of a key and those of all."""
         key = self.books.keys.get(key_id)
         own = key.limits.usd if key else UsdCaps()
-        return {f"key:{key_id}": Caps(*own.nano_usd()), ALL: Caps(*self._rules.usd.nano_usd())}
+        return {f"key:{key_id}": Caps(*own.nano_usd()), ALL: Caps(*self.rules.usd.nano_usd())}
 
     def standing(self, key_id: str) -> list[dict[str, Any]]:
         """What is settled and held in each window of now that has a cap, USD."""
@@ -210,7 +210,7 @@ class Owner:
 
     def _prune(self, db: Database, now_s: float) -> None:
         if self._clock.steady_s() - self._pruned_s > PRUNE_EVERY_S:
-            dropped = prune(db, now_s, self._rules.ledger_days)
+            dropped = prune(db, now_s, self.rules.ledger_days)
             # What is left goes with the next reports.
             if dropped < PRUNED_AT_ONCE:
                 self._pruned_s = self._clock.steady_s()
@@ -229,7 +229,7 @@ class Owner:
         }
 
     def _price(self, tier: str) -> int:
-        return self._rules.replica_nano_usd_per_s.get(tier, 0)
+        return self.rules.replica_nano_usd_per_s.get(tier, 0)
 
 
 def _over(full: Standing, now_s: float) -> Refused:

@@ -14,6 +14,7 @@ from deployments.accounting.reporting import report
 from deployments.accounting.savings import Prices
 from deployments.accounting.turns import decode_report, encode_reply
 from deployments.settings.accounts import AccountsConfig
+from deployments.settings.api_key import UsdCaps
 from deployments.store.opening import store_of
 
 log = logging.getLogger("ray.serve")
@@ -22,9 +23,7 @@ log = logging.getLogger("ray.serve")
 class AccountsReplica:
     """Takes reports and questions in turn, on one thread beside a free event loop."""
 
-    def __init__(
-        self, config: AccountsConfig, replica_nano_usd_per_s: dict[str, int], unpriced: list[str]
-    ) -> None:
+    def __init__(self, config: AccountsConfig) -> None:
         self._thread = ThreadPoolExecutor(1, "accounts")
         self._lost = metrics.Counter(
             "smallfirst_ledger_lines_lost_total", "Ledger lines that are not in the file."
@@ -35,10 +34,20 @@ class AccountsReplica:
         self._waiting = metrics.Gauge(
             "smallfirst_accounts_waiting", "Records that wait for the store."
         )
-        rules = Rules(config.usd, config.ledger_days, replica_nano_usd_per_s)
+        rules = Rules(config.usd, config.ledger_days)
         self._owner = Owner(store_of(config), rules, self._count)
-        self._desk = KeyDesk(self._owner, unpriced)
+        self._desk = KeyDesk(self._owner)
         self._prices = Prices(config.usd_per_cpu_hour)
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Serve calls it after the start and whenever caps or prices change; nothing restarts."""
+        self._owner.rules = Rules(
+            UsdCaps.model_validate(user_config["usd"]),
+            user_config["ledger_days"],
+            user_config["replica_nano_usd_per_s"],
+        )
+        self._desk.unpriced = user_config["unpriced"]
+        self._prices = Prices(user_config["usd_per_cpu_hour"])
 
     async def turn(self, data: bytes) -> bytes:
         """A gateway's report; its reply."""

@@ -1,14 +1,13 @@
 """Settings of the accounts: where they are kept, what may be spent in all, who may administer."""
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from deployments.settings.api_key import UsdCaps
+from deployments.settings.group import Settings
 
 
-class AccountsConfig(BaseModel):
+class AccountsConfig(Settings):
     """Keys, budgets and the ledger, kept by one process."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     store: str | None = Field(None, min_length=1)
     """SQLite file on the node of the owner, on a disk of its own (never a network's); null: none,

@@ -117,7 +117,12 @@ def changed(config: AppConfig, old: AppConfig) -> set[str]:
 
 SIMULATED = {"kind": "simulated", "max_loras": 2}
 LAW = {"domains": {"law": ["Is it legal?"]}}
-BEFORE = {"small": {"model": "a", "engine": SIMULATED}, "classifier": LAW}
+BEFORE = {
+    "small": {"model": "a", "engine": SIMULATED},
+    "classifier": LAW,
+    "accounts": {"store": "/accounts"},
+}
+FREE = {"usd_per_million_prompt_tokens": 0, "usd_per_million_completion_tokens": 0}
 
 
 @pytest.mark.parametrize(
@@ -129,6 +134,8 @@ BEFORE = {"small": {"model": "a", "engine": SIMULATED}, "classifier": LAW}
         ({"classifier": {"domains": {"tax": ["What do I owe?"]}}}, {"Classifier"}),
         ({"gateway": {"ledger_dir": "/ledger"}}, {"Gateway"}),
         ({"gateway": {"cors_origins": ["https://a.example"]}}, {"Gateway"}),
+        ({"accounts": {"admin": False}}, {"Gateway"}),
+        ({"accounts": {"store": "/elsewhere"}}, {"Accounts", "Gateway"}),
     ],
     ids=str,
 )
@@ -152,6 +159,8 @@ def test_only_what_reads_a_setting_at_its_start_restarts(
         {"escalation": {"target_rate": 0.1, "burst": 5}},
         {"gateway": {"max_request_s": 60, "session_ttl_s": 60, "max_body_bytes": 2048}},
         {"gateway": {"scaling": {"max_replicas": 3}}},
+        {"accounts": {"ledger_days": 30, "usd_per_cpu_hour": 0.1}},
+        {"accounts": {"usd": {"day": 5}}, "small": FREE, "large": FREE},
         {"local_only": True},
     ],
     ids=str,
