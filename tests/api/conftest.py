@@ -134,13 +134,15 @@ def accounted(
     """A gateway's side of accounts whose owner is in this process."""
     accounts = world.gateway("gateway")
     running = OpenExchanges(Price.of(config.large), "config")
+    desk = KeyDesk(world.owner)
+    desk.unpriced = unpriced(config)
 
     async def ask(question: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if question["do"] == "report":
             since_s, by, key_id = (question[name] for name in ("since_s", "by", "key_id"))
             return 200, world.owner.books.work(lambda db: report(db, since_s, by, Prices(), key_id))
         try:
-            return 200, KeyDesk(world.owner, unpriced(config)).ask(question)
+            return 200, desk.ask(question)
         except Refusal as refusal:
             return refusal.status, {"error": {"message": refusal.message}}
 
