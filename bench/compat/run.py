@@ -14,24 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.compat.environments import KITS, command
 from bench.compat.tables import PAGE, written
-from bench.overhead.rivals import environment
 from bench.overhead.servers import application
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "kits.json"
-# What each kit's environment holds; the first names it.
-KITS: dict[str, list[str]] = {
-    "openai": ["openai==3.54.0"],
-    "anthropic": ["anthropic==2.14.0"],
-    "litellm": ["litellm==1.108.7"],
-    "langchain": ["langchain-openai==1.7.4", "langchain-anthropic==1.7.10"],
-    "llama_index": ["llama-index-llms-openai-like==0.8.1"],
-    "instructor": ["instructor==1.17.0"],
-    "pydantic_ai": ["pydantic-ai-slim[anthropic,openai]==2.68.0"],
-    "openai_agents": ["openai-agents==0.24.0"],
-    "llm": ["llm==0.36"],
-}
 MODELS = ("auto", "small", "large")
 ENGINE = {
     "kind": "simulated",
@@ -53,10 +41,10 @@ def kept_here() -> dict[str, str]:
 
 def checks(kit: str, url: str, model: str) -> list[dict[str, str]]:
     """What became of each check; a kit that does not start has one check, that failed."""
-    program = environment(*KITS[kit]) / "python"
-    command = [str(program), str(HERE / "kits.py"), kit, url, model]
+    line, folder = command(kit)
     ran = subprocess.run(
-        command,
+        [*line, url, model],
+        cwd=folder,
         env=kept_here(),
         capture_output=True,
         text=True,
@@ -75,7 +63,7 @@ def run(kits: list[str]) -> dict[str, Any]:
     """The results by kit and model, beside those of earlier runs."""
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for kit in kits:
-        environment(*KITS[kit])
+        command(kit)
     with application(ARGS, PORT) as server:
         for kit in kits:
             found = {model: checks(kit, server.url.removesuffix("/v1"), model) for model in MODELS}

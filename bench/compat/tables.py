@@ -62,5 +62,10 @@ def with_fields(page: str) -> str:
     return page
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write them into the page."""
     PAGE.write_text(with_fields(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

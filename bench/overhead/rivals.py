@@ -21,13 +21,18 @@ VLLM_ROUTER = "vllm-router==0.1.17"
 Engine = Callable[[int], AbstractContextManager[Server]]
 
 
-def environment(*requirements: str) -> Path:
-    """The folder of programs of an environment that holds just these requirements."""
+def environment(*requirements: str, before: Callable[[Path], None] | None = None) -> Path:
+    """The folder of programs of an environment that holds just these requirements.
+
+    `before` installs what must be there before them.
+    """
     name = "+".join(requirements).replace("[", "-").replace("]", "").replace(",", "-")
     folder = cache_dir() / "bench" / name
     done = folder / ".complete"
     if not done.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        if before is not None:
+            before(folder / "bin")
         install = [str(folder / "bin" / "pip"), "install", "-q", *requirements]
         subprocess.run(install, check=True)
         done.touch()

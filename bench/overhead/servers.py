@@ -19,6 +19,8 @@ import httpx
 import psutil
 import yaml
 
+from deployments.settings.vllm import VllmConfig
+
 # Inherited by every process of one server, so that exactly those are counted.
 MARK = "SMALLFIRST_BENCH"
 # Longest accepted start: two engines on two busy cores.
@@ -91,12 +93,16 @@ def application(args: dict[str, Any], port: int, *, haproxy: bool = False) -> It
 
 
 @contextmanager
-def bare_vllm(port: int, *, as_shipped: bool = False) -> Iterator[Server]:
-    """vLLM's own OpenAI server on the model, and with the options, of the default small tier.
+def bare_vllm(
+    port: int, *, as_shipped: bool = False, name: str = "bare", engine: VllmConfig | None = None
+) -> Iterator[Server]:
+    """vLLM's own OpenAI server on the model, and with the options, of an engine of ours, by default
+    the small tier's.
 
     `as_shipped`: with the executor that vLLM's CPU build chooses by itself.
     """
-    command = [sys.executable, "-m", "bench.overhead.bare_server", str(port)]
+    command = [sys.executable, "-m", "bench.overhead.bare_server", str(port), "--name", name]
+    command += ["--engine", (engine or VllmConfig()).model_dump_json()]
     command += ["--as-shipped"] if as_shipped else []
     with started(command, port, "/health") as server:
         yield server

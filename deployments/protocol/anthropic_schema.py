@@ -182,7 +182,7 @@ _System = Annotated[list[TextBlock], Field(max_length=MAX_PARTS, fail_fast=True)
 class CountTokensRequest(Checked):
     """`POST /v1/messages/count_tokens`: what a request is made of before anything is answered."""
 
-    model: Annotated[StrictStr, Field(min_length=1)]
+    model: Annotated[StrictStr, Field(min_length=1)] = "auto"
     messages: Annotated[
         list[AnthropicMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
     ]

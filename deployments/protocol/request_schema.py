@@ -121,7 +121,8 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    model: Annotated[StrictStr, Field(min_length=1, max_length=256)]
+    # Who names none leaves the choice to us; vLLM takes its only model then.
+    model: Annotated[StrictStr, Field(min_length=1, max_length=256)] = "auto"
     stream: StrictBool = False
     stream_options: StreamOptions | None = None
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None

@@ -123,7 +123,7 @@ class ResponsesAnswer:
             "background": False,
             "error": None,
             "incomplete_details": None,
-            "model": self._answer.model or given["model"],
+            "model": self._answer.model or given.get("model", "auto"),
             "output": output,
             "previous_response_id": None,
             "reasoning": {"effort": None, "summary": None} | (given.get("reasoning") or {}),

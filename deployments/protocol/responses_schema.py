@@ -3,12 +3,20 @@
 What is a plain number or switch is checked as the chat's field that it becomes.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, StrictInt, StrictStr, Tag
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StrictInt,
+    StrictStr,
+    Tag,
+    model_validator,
+)
 
 from deployments.protocol.messages import MAX_MESSAGES, MAX_PARTS, Checked, tag
-from deployments.protocol.request_mistake import branch_by, text_or_list, text_or_object
+from deployments.protocol.request_mistake import branch_by, must, text_or_list, text_or_object
 from deployments.protocol.request_objects import labels
 from deployments.protocol.request_schema import MAX_TOOLS
 
@@ -221,6 +229,12 @@ class _Format(Checked):
     schema_: dict[str, Any] | None = Field(None, alias="schema")
     strict: bool | None = None
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.type == "json_schema" and (self.name is None or self.schema_ is None):
+            raise must("a 'json_schema' must have a 'name' and a 'schema'")
+        return self
+
 
 class TextConfig(Checked):
     """The form of the answer's text."""
@@ -238,7 +252,7 @@ class ReasoningConfig(Checked):
 class ResponsesRequest(Checked):
     """`POST /v1/responses`."""
 
-    model: Annotated[StrictStr, Field(min_length=1)]
+    model: Annotated[StrictStr, Field(min_length=1)] = "auto"
     input: Annotated[
         Annotated[Annotated[str, Field(min_length=1)], Tag("<text>")]
         | Annotated[

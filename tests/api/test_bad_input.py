@@ -119,20 +119,68 @@ values = st.recursive(
     ),
     max_leaves=5,
 )
+BASE: dict[str, Any] = {"model": "auto", "max_tokens": 2, "messages": [USER], "prompt": "Hi"}
 NAMES = ["model", "messages", "prompt", "stream", "stream_options", "temperature", "top_p", "n"]
 NAMES += ["stop", "seed", "max_tokens", "max_completion_tokens", "logit_bias", "logprobs", "tools"]
 NAMES += ["tool_choice", "response_format", "user", "metadata", "top_logprobs", "wibble"]
-bodies = st.dictionaries(st.sampled_from(NAMES), values, max_size=4).map(
-    lambda fields: {"model": "auto", "messages": [USER], "prompt": "Hi", "max_tokens": 2, **fields}
+RESPONSES = [
+    "input",
+    "instructions",
+    "text",
+    "reasoning",
+    "include",
+    "tools",
+    "tool_choice",
+    "model",
+]
+RESPONSES += ["metadata", "max_output_tokens", "truncation", "store", "messages"]
+MESSAGES = ["messages", "system", "tools", "tool_choice", "thinking", "metadata", "model", "input"]
+MESSAGES += ["stop_sequences", "output_config", "max_tokens", "top_k"]
+COUNT = "/v1/messages/count_tokens"
+OTHER_NAMES = {"/v1/responses": RESPONSES, "/v1/messages": MESSAGES, COUNT: MESSAGES}
+MESSAGE: dict[str, Any] = {"messages": [USER], "max_tokens": 2}
+RESPONSE: dict[str, Any] = {"input": "Hi", "max_output_tokens": 2}
+OTHER_BASES = {"/v1/responses": RESPONSE, "/v1/messages": MESSAGE, COUNT: MESSAGE}
+# Items and blocks of the right type and random rest, in every place that takes some.
+KINDS = ["message", "function_call", "function_call_output", "custom_tool_call", "reasoning"]
+KINDS += ["input_text", "input_image", "text", "image", "tool_use", "tool_result", "thinking"]
+KINDS += ["function", "custom", "json_schema", "base64", "url", "allowed_tools", "any", "tool"]
+KEYS = ["role", "content", "text", "name", "id", "call_id", "tool_use_id", "arguments", "output"]
+KEYS += ["input", "source", "image_url", "summary", "parameters", "input_schema", "format", "tools"]
+typed = st.recursive(
+    values | st.sampled_from(["user", "assistant", "c1", "{}"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.builds(
+            lambda kind, rest: {"type": kind, **rest},
+            st.sampled_from(KINDS),
+            st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+        )
+    ),
+    max_leaves=8,
 )
 
 
-def is_fine(answer: httpx.Response) -> bool:
-    """An answer, or OpenAI's envelope with a status that blames the request."""
+PATHS = [CHAT, "/v1/completions", "/v1/route", "/v1/responses", "/v1/messages", COUNT]
+
+
+def drawn(path: str) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
+    """A path, and a body for it that is right but for up to four fields."""
+    base, names = OTHER_BASES.get(path, BASE), OTHER_NAMES.get(path, NAMES)
+    fields = st.dictionaries(st.sampled_from(names), typed, max_size=4)
+    return fields.map(lambda given: (path, {**base, **given}))
+
+
+def is_fine(path: str, answer: httpx.Response) -> bool:
+    """An answer, or a status that blames the request, in one line and in the API's own shape."""
     if answer.status_code == 200:
         return True
-    envelope = set(answer.json()["error"]) == {"message", "type", "param", "code"}
-    return envelope and 400 <= answer.status_code < 500
+    said = answer.json()
+    anthropics = set(said) == {"type", "error"} and set(said["error"]) == {"type", "message"}
+    openais = set(said["error"]) == {"message", "type", "param", "code"}
+    one_line = "\n" not in said["error"]["message"]
+    shape = anthropics if path.startswith("/v1/messages") else openais
+    return shape and one_line and 400 <= answer.status_code < 500
 
 
 def test_no_body_whatsoever_breaks_the_service() -> None:
@@ -143,11 +191,12 @@ def test_no_body_whatsoever_breaks_the_service() -> None:
             transport=httpx.ASGITransport(service.app), base_url="http://x", timeout=30
         )
 
-        @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-        @given(st.sampled_from([CHAT, "/v1/completions", "/v1/route"]), bodies)
-        def holds(path: str, body: dict[str, Any]) -> None:
+        @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+        @given(st.sampled_from(PATHS).flatmap(drawn))
+        def holds(asked: tuple[str, dict[str, Any]]) -> None:
+            path, body = asked
             answer = runner.run(http.post(path, content=orjson.dumps(body), headers=JSON))
-            assert is_fine(answer), answer.text
+            assert is_fine(path, answer), answer.text
 
         holds()
         assert runner.run(http.post(CHAT, content=chat(), headers=JSON)).status_code == 200

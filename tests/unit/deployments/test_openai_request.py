@@ -9,9 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deployments.protocol.anthropic_request import parse_count, parse_messages
 from deployments.protocol.engine import Endpoint
 from deployments.protocol.errors import InvalidRequest
 from deployments.protocol.openai_request import parse
+from deployments.protocol.responses_request import parse_responses
 
 USER = {"role": "user", "content": "Hello"}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
@@ -65,7 +67,6 @@ CHAT_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown part": (message(content=[{"type": "smell"}]), "messages[0].content[0]"),
     "a part without type": (message(content=[{"text": "Hi"}]), "messages[0].content[0]"),
     "model a number": ({"model": 5}, "model"),
-    "model null": ({"model": None}, "model"),
     "stream a word": ({"stream": "yes"}, "stream"),
     "stream options without stream": (
         {"stream_options": {"include_usage": True}},
@@ -160,12 +161,19 @@ def test_a_mistake_in_a_completion_is_named(fields: dict[str, Any], param: str) 
     assert (caught.value.param or "").startswith(param)
 
 
-@pytest.mark.parametrize("missing", ["model", "messages"])
-def test_a_missing_parameter_is_asked_for_in_openais_words(missing: str) -> None:
-    body = {"model": "auto", "messages": [USER]}
-    del body[missing]
-    with pytest.raises(InvalidRequest, match=rf"^You must provide the parameter '{missing}'\.$"):
-        parse("chat", orjson.dumps(body))
+def test_a_missing_parameter_is_asked_for_in_openais_words() -> None:
+    with pytest.raises(InvalidRequest, match=r"^You must provide the parameter 'messages'\.$"):
+        parse("chat", orjson.dumps({"model": "auto"}))
+
+
+@pytest.mark.parametrize("named", [{}, {"model": None}])
+def test_who_names_no_model_leaves_the_choice_to_us(named: dict[str, Any]) -> None:
+    assert parse("chat", orjson.dumps({**named, "messages": [USER]})).model == "auto"
+    assert parse("completions", orjson.dumps({**named, "prompt": "Hi"})).model == "auto"
+    assert parse_responses(orjson.dumps({**named, "input": "Hi"}))[0].model == "auto"
+    message = {**named, "messages": [USER], "max_tokens": 3}
+    assert parse_messages(orjson.dumps(message))[0].model == "auto"
+    assert parse_count(orjson.dumps(message)).model == "auto"
 
 
 def test_a_mistake_never_repeats_the_prompt() -> None:
