@@ -114,15 +114,16 @@ def refuse(given: Mapping[str, Any], table: Mapping[str, Field]) -> None:
 
 
 def _without_inner_nulls(given: dict[str, Any]) -> dict[str, Any]:
-    """Options of one level without their nulls, which mean absent there too."""
+    """Options of one level without their nulls, which mean absent there too.
+
+    Empty `stream_options` are none; options that are null are some, as vLLM has it.
+    """
+    given = {n: value for n, value in given.items() if n != "stream_options" or value != {}}
     plain: dict[str, Any] = {}
     for name in ("stream_options", "structured_outputs"):
         if isinstance(value := given.get(name), dict):
             plain[name] = {key: inner for key, inner in value.items() if inner is not None}
-    given = {**given, **plain}
-    if given.get("stream_options") == {}:
-        del given["stream_options"]
-    return given
+    return {**given, **plain}
 
 
 def _dropped(name: str, table: dict[str, Field]) -> bool:

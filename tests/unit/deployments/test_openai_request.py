@@ -72,6 +72,10 @@ CHAT_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"stream_options": {"include_usage": True}},
         "stream_options",
     ),
+    "stream options of nulls without stream": (
+        {"stream_options": {"include_usage": None}},
+        "stream_options",
+    ),
     "usage a word": (
         {"stream": True, "stream_options": {"include_usage": "yes"}},
         "stream_options.include_usage",
@@ -202,6 +206,8 @@ def test_a_mistake_never_repeats_the_prompt() -> None:
         {"tools": [TOOL], "tool_choice": "required"},
         {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "look_up"}}},
         {"stream": True, "stream_options": {"include_usage": True}},
+        {"stream": True, "stream_options": {"include_usage": None}},
+        {"stream_options": {}},
         {"messages": [USER] * 10_000},
         {"messages": [{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}]},
         {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [
