@@ -51,6 +51,32 @@ def lm_eval(url: str, model: str, folder: Path) -> Iterator[tuple[str, str]]:
         yield check, failed
 
 
+def guidellm(url: str, model: str, folder: Path) -> Iterator[tuple[str, str]]:
+    """A benchmark of two requests, whole and streamed."""
+    data = folder / "questions.csv"
+    data.write_text("\n".join(["prompt", *QUESTIONS]))
+    for check, path, stream in (
+        ("chat", "/v1/chat/completions", False),
+        ("chat stream", "/v1/chat/completions", True),
+        ("completions stream", "/v1/completions", True),
+        ("responses stream", "/v1/responses", True),
+    ):
+        backend = f"kind=openai_http,target={url},model={model},request_format={path}"
+        out = folder / f"{check}.json"
+        failed = ran(
+            "guidellm", "run", "--backend", f"{backend},stream={str(stream).lower()},max_tokens=16",
+            "--profile", "kind=synchronous", "--data", f"kind=csv_file,path={data}",
+            "--constraint", f"kind=max_requests,count={len(QUESTIONS)}",
+            "--output", f"kind=json,path={out}", "--disable-console",
+        )  # fmt: skip
+        if not failed:
+            (benchmark,) = json.loads(out.read_text())["benchmarks"]
+            answered = benchmark["metrics"]["request_totals"]["successful"]
+            if answered != len(QUESTIONS):
+                failed = f"{answered} of {len(QUESTIONS)} questions were answered"
+        yield check, failed
+
+
 def ran(*line: str) -> str:
     """Nothing, or the last line of what a command said before it failed."""
     done = subprocess.run(
@@ -61,7 +87,7 @@ def ran(*line: str) -> str:
     return (done.stderr.strip() or done.stdout.strip() or "failed").splitlines()[-1][:200]
 
 
-KITS = {kit.__name__: kit for kit in (lm_eval,)}
+KITS = {kit.__name__: kit for kit in (guidellm, lm_eval)}
 
 
 def main(name: str, url: str, model: str) -> None:
