@@ -87,15 +87,22 @@ LEFT_OUT = {
 }
 # By test, without its parameters: passes on bare vLLM, fails here, and stays so.
 _CHAT = "openai/chat_completion"
+_LOGIT = f"{_CHAT}/test_chat_logit_bias_validation.py"
+_WORDS = (
+    "the same 400 for the same field; the test looks for the request's value in it, and an error"
+    " here repeats nothing of a request"
+)
 _BATCH = "vLLM's own endpoint of several chats at once; here each is routed, so each is a request"
 _KV = "prefill and decoding are not apart here: the fields are refused by name"
 ACCEPTED: dict[str, str] = {
     f"{_CHAT}/test_chat.py::test_invocations": "SageMaker's own path",
-    f"{_CHAT}/test_chat.py::test_long_seed": (
-        "refused alike; the test reads the words of vLLM's validator"
-    ),
+    f"{_CHAT}/test_chat.py::test_long_seed": _WORDS,
+    f"{_LOGIT}::test_chat_logit_bias_invalid": _WORDS,
+    f"{_LOGIT}::test_chat_logit_bias_non_integer_key": _WORDS,
+    f"{_LOGIT}::test_chat_logit_bias_multiple_non_integer_keys": _WORDS,
     f"{_CHAT}/test_chat_completion.py::test_kv_transfer_prompt_token_ids_round_trip": _KV,
     f"{_CHAT}/test_chat_completion.py::test_kv_transfer_prompt_token_ids_streaming": _KV,
+    "serve/instrumentator/test_basic.py::test_show_version": "the version is ours",
 }
 # By file, as above.
 ACCEPTED_FILES = {f"{_CHAT}/test_batched_chat_completions.py": _BATCH}
