@@ -185,7 +185,9 @@ def is_fine(path: str, answer: httpx.Response) -> bool:
 
 def test_no_body_whatsoever_breaks_the_service() -> None:
     with asyncio.Runner() as runner:
-        context = in_process()
+        # A window that a request for 2**63 tokens fills in no time.
+        quick = {"max_model_len": 400, "inter_token_delay_s": 0.0}
+        context = in_process(small=quick, large=quick)
         service = runner.run(context.__aenter__())
         http = httpx.AsyncClient(
             transport=httpx.ASGITransport(service.app), base_url="http://x", timeout=30
