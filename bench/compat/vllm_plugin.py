@@ -52,24 +52,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> No
 
 
 class Results:
-    """The outcome and last line of each test, written at the end of each."""
+    """The outcome of each test, written at the end of each."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.found: dict[str, dict[str, str]] = {}
+        self.found: dict[str, str] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep it, unless it is of a set-up that worked."""
-        if report.when != "call" and report.passed:
-            return
-        said = "" if report.passed else _last_words(report)
-        self.found[report.nodeid] = {"outcome": report.outcome, "said": said}
-        self.file.write_text(json.dumps(self.found, indent=1))
-
-
-def _last_words(report: pytest.TestReport) -> str:
-    crash = getattr(report.longrepr, "reprcrash", None)
-    return " ".join(str(crash.message if crash else report.longrepr).split())[:300]
+        if report.when == "call" or not report.passed:
+            self.found[report.nodeid] = report.outcome
+            self.file.write_text(json.dumps(self.found, indent=1))
 
 
 def pytest_configure(config: pytest.Config) -> None:

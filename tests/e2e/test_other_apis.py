@@ -43,7 +43,9 @@ def test_a_loop_through_responses(client: openai.OpenAI) -> None:
         call.model_dump(),
         {"type": "function_call_output", "call_id": call.call_id, "output": "Paris"},
     ]
-    with client.responses.stream(model="small", input=asked, tools=[tool], tool_choice="none") as s:
+    with client.responses.stream(
+        model="small", input=asked, tools=[tool], tool_choice="none", max_output_tokens=40
+    ) as s:
         text = "".join(e.delta for e in s if e.type == "response.output_text.delta")
         answer = s.get_final_response()
     assert answer.output_text == text

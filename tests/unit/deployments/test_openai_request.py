@@ -170,6 +170,13 @@ def test_a_missing_parameter_is_asked_for_in_openais_words() -> None:
         parse("chat", orjson.dumps({"model": "auto"}))
 
 
+@pytest.mark.parametrize(
+    "fields", [{"stream": True, "stream_options": {"include_usage": None}}, {"stream_options": {}}]
+)
+def test_stream_options_that_ask_for_nothing_are_left_out(fields: dict[str, Any]) -> None:
+    assert "stream_options" not in parse("chat", chat(**fields)).body
+
+
 @pytest.mark.parametrize("named", [{}, {"model": None}])
 def test_who_names_no_model_leaves_the_choice_to_us(named: dict[str, Any]) -> None:
     assert parse("chat", orjson.dumps({**named, "messages": [USER]})).model == "auto"
@@ -206,8 +213,6 @@ def test_a_mistake_never_repeats_the_prompt() -> None:
         {"tools": [TOOL], "tool_choice": "required"},
         {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "look_up"}}},
         {"stream": True, "stream_options": {"include_usage": True}},
-        {"stream": True, "stream_options": {"include_usage": None}},
-        {"stream_options": {}},
         {"messages": [USER] * 10_000},
         {"messages": [{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}]},
         {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [
