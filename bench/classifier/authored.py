@@ -20,11 +20,18 @@ EVERYDAY, HARD = _PROMPTS["everyday"], _PROMPTS["hard"]
 HELD_OUT = frozenset(
     {"invoice", "smalltalk", "faq", "numbers", "systems", "clinical"}
     | {"contest", "physics", "statistics", "argument", "planning"}
+    | {"ripple", "market", "business", "elsewhere"}
 )
 #: Whole families kept to choose by.
 CHOOSING = frozenset(
     {"helpdesk", "shop", "label", "law", "sql", "screenplay", "negotiation", "analysis"}
-    | {"electronics", "puzzle"}
+    | {"electronics", "puzzle", "tradeoff", "ledger"}
+)
+
+#: Short hard questions across domains, and bounded ones in the same words and in other languages:
+#: the heads learn them by themselves, with the encoder as it is.
+FOR_HEADS = frozenset(
+    {"crossdomain", "secondorder", "boardroom", "office", "policy", "desk", "abroad"}
 )
 
 #: Bounded instructions, and an address to a hard prompt, to be put before or behind a document.

@@ -34,9 +34,12 @@ HELD_OUT = (
 CHOOSING = {f"{kind}-{name}" for kind in ("everyday", "hard") for name in authored.CHOOSING} | {
     f"t0-{name}" for name in ("gigaword", "ropes", "rotten", "dbpedia")
 }
+#: Not trained on here: the heads alone learn them, afterwards (``teach_heads``).
+FOR_HEADS = {f"{kind}-{name}" for kind in ("everyday", "hard") for name in authored.FOR_HEADS}
 #: Rows of a bounded family at most, so that no single intent list dominates.
 FAMILY_ROWS = {"clinc150": 1_500}
 OTHER_ROWS = 250
+_ELSEWHERE = HELD_OUT | CHOOSING | FOR_HEADS
 #: A weak label says less than a measured one; a hundred authored hard prompts stand for many.
 BOUNDED_WEIGHT, HARD_WEIGHT = 0.5, 2.0
 #: Documents are bounded prompts of this many characters or more; how many are asked about in a
@@ -58,7 +61,7 @@ LICENCES = {
 def weak_rows(seed: int) -> list[Row]:
     """Return the weakly labelled training rows, families capped and the kept-out ones left out."""
     kept: list[Row] = []
-    rows = [row for row in bounded() if row.group not in HELD_OUT | CHOOSING]
+    rows = [row for row in bounded() if row.group not in _ELSEWHERE]
     for group in sorted({str(row.group) for row in rows}):
         family = [row for row in rows if row.group == group]
         kept += sample(family, FAMILY_ROWS.get(group, OTHER_ROWS), seed)
@@ -67,7 +70,7 @@ def weak_rows(seed: int) -> list[Row]:
 
 def hard_rows() -> list[Row]:
     """Return the authored hard training rows."""
-    kept = (row for row in hard() if row.group not in HELD_OUT | CHOOSING)
+    kept = (row for row in hard() if row.group not in _ELSEWHERE)
     return [replace(row, weight=HARD_WEIGHT, weak=True) for row in kept]
 
 

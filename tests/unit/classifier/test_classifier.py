@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import classifier
+from bench.classifier import authored, conversations
 from classifier import THRESHOLD, Classifier, Score, flatten
 
 
@@ -122,6 +123,53 @@ def test_a_follow_up_keeps_the_complexity_of_its_task(
 def test_a_conversation_can_turn_easy(shipped: Classifier, turn: str) -> None:
     assert shipped.score(after(HARD_TURN, "go on", turn)) == shipped.score(turn)
     assert shipped.score(turn).complexity < THRESHOLD
+
+
+@pytest.mark.parametrize(
+    ("kind", "after_hard", "after_easy"),
+    [
+        ("follow-ups", (0.95, 1.0), (0.0, 0.05)),
+        ("corrections", (0.9, 1.0), (0.0, 0.1)),
+        ("topic changes", (0.0, 0.1), (0.0, 0.05)),
+        ("thanks", (0.0, 0.25), (0.0, 0.0)),
+    ],
+)
+def test_nearly_all_later_turns_go_where_a_person_would_send_them(
+    shipped: Classifier,
+    kind: str,
+    after_hard: tuple[float, float],
+    after_easy: tuple[float, float],
+) -> None:
+    for tasks, (least, most) in (("hard", after_hard), ("easy", after_easy)):
+        asked = [
+            conversations.chat(task, [turn], conversations.ANSWERS[0] * 7)
+            for task in conversations.TASKS[tasks]
+            for turn in conversations.TURNS[kind]
+        ]
+        large = [score.complexity >= THRESHOLD for score in shipped.score_batch(asked)]
+        assert least <= sum(large) / len(large) <= most
+
+
+ACROSS_DOMAINS = "How does this regulatory change affect our supply chain pricing"
+
+
+@pytest.mark.parametrize("result", conversations.TOOL_RESULTS)
+def test_a_tool_result_does_not_move_the_score_of_its_task(
+    shipped: Classifier, result: str
+) -> None:
+    for task in ("What are your opening hours?", "Prove that every finite domain is a field."):
+        assert shipped.score(conversations.with_tool(task, result)) == shipped.score(task)
+
+
+def test_short_questions_across_domains_go_large_and_bounded_ones_do_not(
+    shipped: Classifier,
+) -> None:
+    def sent(prompts: list[str]) -> float:
+        return sum(s.complexity >= THRESHOLD for s in shipped.score_batch(prompts)) / len(prompts)
+
+    assert sent([f"{ACROSS_DOMAINS} in Southeast Asian markets?"]) == 1.0
+    assert sent(authored.HARD["ripple"] + authored.HARD["market"]) >= 0.8  # trained on by nothing
+    assert sent(authored.EVERYDAY["business"]) <= 0.1
 
 
 def test_an_image_after_a_hard_turn_is_nothing_asked(shipped: Classifier) -> None:
