@@ -1,13 +1,15 @@
 """Teaches the shipped heads short questions across domains: `... .teach_heads`.
 
-The encoder stays as it is. Both heads learn the authored families of ``FOR_HEADS`` and are held to
-what they said before on a sample of the rows that ``train_default`` trains on, so that nothing else
-moves; then the threshold is set on the same traffic at the same budget. Trained with the rest,
-the same families cost other hard work: docs/decisions/0018-heads-learn-what-the-encoder-knows.md.
+The encoder stays as it is. Both heads learn the authored families of ``FOR_HEADS``, are told the
+other authored hard prompts again, and are held to what they said before on a sample of the rows
+that ``train_default`` trains on, so that nothing else moves. The threshold stays at the gain where
+it was, or above it as far as sends the same prompts of the same traffic. Trained with the rest, the
+same families cost other hard work: docs/decisions/0018-heads-learn-what-the-encoder-knows.md.
 """
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,14 @@ from onnx import helper, numpy_helper
 from scipy.optimize import minimize
 
 from bench.classifier.datasets import bounded, hard, sample
-from bench.classifier.train_default import BUDGET, FOR_HEADS, divide
-from classifier.artifact import SHIPPED, open_artifact, write_artifact
-from classifier.calibration import Floats, sigmoid
+from bench.classifier.train_default import FOR_HEADS, divide, hard_rows
+from classifier.artifact import SHIPPED, Arrays, open_artifact, write_artifact
+from classifier.calibration import ComplexityMap, Floats, sigmoid
 from classifier.classifier import Classifier
 from classifier.data.rows import Row, labels
+from classifier.score import THRESHOLD
 from classifier.text import flatten
-from classifier.threshold.recalibrate import recalibrate, sight
+from classifier.threshold.recalibrate import sight
 from classifier.tokens import open_tokenizer, token_ids
 
 #: The sentence vector in the graph, and the heads' weights in seven bits, their scales and biases.
@@ -31,9 +34,11 @@ _VECTOR, _WEIGHT, _BIAS = "/body/Div_output_0", "heads.weight_Transposed", "head
 _MOST = 64
 #: Rows of each kind, weak and measured, that hold the heads to what they said.
 _HELD_ROWS = 2_500
-#: A taught row weighs this much of a held one, hard ones twice that, and how strongly the change is
-#: kept small. The least at which the families that choose (tradeoff, ledger) go where they should.
-TAUGHT_WEIGHT, STRENGTH = 0.05, 30.0
+#: What a taught row weighs, of one that is held; a hard one twice that, and a hard one that was
+#: trained on before. Chosen on ``everyday`` beside the families that choose (tradeoff, ledger).
+TAUGHT_WEIGHT, KNOWN_HARD_WEIGHT = 0.05, 0.3
+#: How strongly the change of the heads is kept small.
+STRENGTH = 1.0
 
 
 def vectors(graph: onnx.ModelProto, tokenizer: bytes, texts: Sequence[str]) -> Floats:
@@ -90,9 +95,12 @@ def taught(x: Floats, target: Floats, weight: Floats, before: tuple[Floats, floa
     return np.append(start + moved, bias + change[-1] - shift @ moved)
 
 
-def families() -> list[Row]:
-    """Return the rows that the heads learn."""
-    return [row for row in bounded() + hard() if row.group in FOR_HEADS]
+def lessons() -> list[Row]:
+    """Return the rows that the heads learn, each with its weight."""
+    taught = [row for row in bounded() + hard() if row.group in FOR_HEADS]
+    of_kind = {"hard": 2 * TAUGHT_WEIGHT, "everyday": TAUGHT_WEIGHT}
+    new = [replace(row, weight=of_kind[str(row.group).split("-")[0]]) for row in taught]
+    return new + [replace(row, weight=KNOWN_HARD_WEIGHT) for row in hard_rows()]
 
 
 def main() -> None:
@@ -105,22 +113,48 @@ def main() -> None:
         raise SystemExit("these heads were taught already; run train_default first")
     graph = onnx.load_from_string(artifact.read("encoder.onnx"))
     rows, traffic = divide(0)
-    new, known = families(), [row for weak in (True, False) for row in _sample(rows, weak)]
+    new, known = lessons(), [row for weak in (True, False) for row in _sample(rows, weak)]
     texts = [str(row.conversation) for row in known + new]
     x = vectors(graph, artifact.read("tokenizer.json"), texts)
     weight, bias = heads(graph)
     target = np.concatenate([sigmoid(x[: len(known)] @ weight + bias), labels(new)])
-    strong = [TAUGHT_WEIGHT * (2.0 if str(row.group).startswith("hard") else 1.0) for row in new]
-    counts = np.array([1.0] * len(known) + strong)
+    counts = np.array([1.0] * len(known) + [row.weight for row in new])
     fitted = [taught(x, target[:, h], counts, (weight[:, h], bias[h])) for h in (0, 1)]
     put_heads(graph, np.stack([f[:-1] for f in fitted], 1), np.array([f[-1] for f in fitted]))
     files = {name: artifact.read(name) for name in artifact.manifest["files"]}
     manifest = {k: v for k, v in artifact.manifest.items() if k != "files"}
-    note = {"families": sorted(FOR_HEADS), "weight": TAUGHT_WEIGHT, "strength": STRENGTH}
+    note = {
+        "families": sorted({str(row.group) for row in new} & FOR_HEADS),
+        "weight": TAUGHT_WEIGHT,
+        "known_hard_weight": KNOWN_HARD_WEIGHT,
+        "strength": STRENGTH,
+    }
     manifest["training"] = manifest["training"] | {"heads_taught": note}
     write_artifact(out, manifest, files | {"encoder.onnx": graph.SerializeToString()})
-    classifier = Classifier(open_artifact(out), None)
-    print(recalibrate(classifier, sight(classifier, traffic), BUDGET, out))
+    print(*keep_threshold(Classifier(open_artifact(out), None), traffic, out))
+
+
+def keep_threshold(classifier: Classifier, traffic: Sequence[str], out: Path) -> tuple[str, float]:
+    """Write the strictest threshold that sends what the old gain sends; return id and share."""
+    artifact, before, seen = classifier.artifact, classifier.map, sight(classifier, traffic)
+    at = before.complexity.index(THRESHOLD)
+    sent = seen.effective[seen.effective >= before.gain[at]]
+    gains = (*before.gain[:at], float(sent.min()), *before.gain[at + 1 :])
+    scores = ComplexityMap(gains, before.complexity).apply(seen.gain)
+    rungs = dict(artifact.manifest["rungs"])
+    rungs["neural"] = rungs["neural"] | {
+        "map": [list(gains), list(before.complexity)],
+        "reachable": [float(scores.min()), float(scores.max())],
+    }
+    files: dict[str, bytes | Arrays] = {
+        name: artifact.read(name) for name in artifact.manifest["files"]
+    }
+    reference = artifact.arrays("reference.safetensors", {})
+    kept = seen.traffic.arrays({"neural": scores})["neural"]
+    files["reference.safetensors"] = dict(reference) | {"neural": kept}
+    manifest = {k: v for k, v in artifact.manifest.items() if k != "files"}
+    share = len(sent) / len(seen.effective)
+    return write_artifact(out, manifest | {"rungs": rungs}, files), share
 
 
 def _sample(rows: Sequence[Row], weak: bool) -> list[Row]:

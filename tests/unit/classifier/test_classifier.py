@@ -150,7 +150,30 @@ def test_nearly_all_later_turns_go_where_a_person_would_send_them(
         assert least <= sum(large) / len(large) <= most
 
 
-ACROSS_DOMAINS = "How does this regulatory change affect our supply chain pricing"
+#: Short questions that no bench and no training holds: across domains, and bounded in their words.
+ACROSS_DOMAINS = [
+    "How does this regulatory change affect our supply chain pricing in Southeast Asian markets?",
+    "How will the new fishing quotas affect our margins and our supplier contracts in Iceland?",
+    "What would a weaker yen mean for our component costs and our pricing in Osaka?",
+    "How does the sugar tax influence our beverage recipes and our retail strategy in Poland?",
+    "What do the new drone rules imply for our delivery costs and our insurance in Texas?",
+    "How might a rail strike in France affect our wine exports and our cash flow?",
+    "How should we adapt our hiring and our offices to the new immigration law in Canada?",
+    "What effect would higher lithium prices have on our scooter margins and our leasing offer?",
+    "How does the ageing of our customers change our branch network and our deposit costs?",
+]
+BOUNDED_IN_THEIR_WORDS = [
+    "What is the tax rate on sugar in Poland?",
+    "When do the new fishing quotas start?",
+    "How many branches do we have in Canada?",
+    "Which rules apply to drones in Texas?",
+    "Who handles insurance claims in Osaka?",
+    "What is the price of lithium per kilogram?",
+    "Where can I find the supplier contract for Iceland?",
+    "Does the rail strike affect my train on Friday?",
+    "How long does delivery to France take?",
+    "What does our leasing offer cost per month?",
+]
 
 
 @pytest.mark.parametrize("result", conversations.TOOL_RESULTS)
@@ -167,9 +190,10 @@ def test_short_questions_across_domains_go_large_and_bounded_ones_do_not(
     def sent(prompts: list[str]) -> float:
         return sum(s.complexity >= THRESHOLD for s in shipped.score_batch(prompts)) / len(prompts)
 
-    assert sent([f"{ACROSS_DOMAINS} in Southeast Asian markets?"]) == 1.0
-    assert sent(authored.HARD["ripple"] + authored.HARD["market"]) >= 0.8  # trained on by nothing
-    assert sent(authored.EVERYDAY["business"]) <= 0.1
+    assert sent(ACROSS_DOMAINS[:1]) == 1.0
+    assert sent(ACROSS_DOMAINS) >= 0.85
+    assert sent(authored.HARD["ripple"] + authored.HARD["market"]) >= 0.85  # trained on by nothing
+    assert sent(BOUNDED_IN_THEIR_WORDS + authored.EVERYDAY["business"]) <= 0.1
 
 
 def test_an_image_after_a_hard_turn_is_nothing_asked(shipped: Classifier) -> None:
