@@ -50,12 +50,16 @@ class KeyDesk:
             raise Refusal(400, first_mistake(error)) from None
 
     def _create(self, question: Document) -> Document:
-        limits = Limits.model_validate(question.get("limits") or {})
+        if not isinstance(said := question.get("limits", {}), dict):
+            raise Refusal(400, "limits: must be an object")
+        if not isinstance(name := question.get("name"), str):
+            raise Refusal(400, "name: must be a string: what the key is for")
+        limits = Limits.model_validate(said)
         now_s, lasts_s = time.time(), question.get("expires_in_s")
         if lasts_s is not None and not _positive(lasts_s):
             raise Refusal(400, "expires_in_s: must be a positive number of seconds")
         self._check_prices(limits)
-        name, keys = str(question.get("name", "")), self._owner.books.keys.values()
+        keys = self._owner.books.keys.values()
         if any(key.name == name and not key.ended(now_s) for key in keys):
             raise Refusal(409, f"name: {name} is the name of another key: choose one of its own")
         made = make_key(name, limits, now_s, now_s + lasts_s if lasts_s else None)

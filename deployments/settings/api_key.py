@@ -32,6 +32,12 @@ def _usd(value: float) -> float:
     return value
 
 
+def _model_name(text: str) -> str:
+    if not text.isprintable() or not 1 <= len(text) <= 200:
+        raise ValueError("must be 1 to 200 printable characters")
+    return text
+
+
 Word = Annotated[str, AfterValidator(_word)]
 Usd = Annotated[float, Field(ge=0, le=MAX_USD, allow_inf_nan=False), AfterValidator(_usd)]
 
@@ -76,7 +82,7 @@ class Limits(BaseModel):
 
     tenant: Word | None = None
     """Whose key it is."""
-    models: frozenset[str] | None = None
+    models: frozenset[Annotated[str, AfterValidator(_model_name)]] | None = None
     """Names that a request may ask for, `auto` among them; null: all."""
     tiers: frozenset[Literal["small", "large"]] = frozenset({"small", "large"})
     """Tiers that may answer."""

@@ -328,6 +328,13 @@ async def test_a_cap_of_nothing_lets_only_through_what_is_free(
     ("body", "said"),
     [
         ({}, "name"),
+        ({"name": 5}, "name: must be a string"),
+        ({"name": "a", "limits": 7}, "limits: must be an object"),
+        ({"name": "a", "limits": []}, "limits: must be an object"),
+        ({"name": "a", "limits": ""}, "limits: must be an object"),
+        ({"name": "a", "limits": False}, "limits: must be an object"),
+        ({"name": "a", "limits": {"models": [""]}}, "must be 1 to 200 printable"),
+        ({"name": "a", "limits": {"models": ["a\nb"]}}, "must be 1 to 200 printable"),
         ({"name": "a/b"}, "name: must be 1 to 64"),
         ({"name": "a\nb"}, "name: must be 1 to 64"),
         ({"name": "a", "limits": {"tenant": "a/b"}}, "tenant: must be"),
