@@ -6,6 +6,11 @@ def pairs(text: str) -> list[tuple[str, str]]:
     return [(a.strip(), b.strip()) for a, b in (part.split("=") for part in text.split(","))]
 
 
+def words(text: str) -> list[str]:
+    """Words, separated by commas."""
+    return text.split(",")
+
+
 CAPITALS = pairs(
     "France=Paris,Germany=Berlin,Italy=Rome,Spain=Madrid,Portugal=Lisbon,Poland=Warsaw,"
     "Austria=Vienna,"
@@ -59,7 +64,7 @@ SPANISH = pairs(
 SYMBOLS = pairs(
     "hydrogen=H,helium=He,carbon=C,nitrogen=N,oxygen=O,sodium=Na,magnesium=Mg,aluminium=Al,silicon=Si,"
     "phosphorus=P,sulfur=S,chlorine=Cl,potassium=K,calcium=Ca,iron=Fe,copper=Cu,zinc=Zn,silver=Ag,"
-    "tin=Sn,gold=Au,mercury=Hg,lead=Pb,uranium=U,nickel=Ni,cobalt=Co,iodine=I,neon=Ne,argon=Ar,"
+    "tin=Sn,gold=Au,mercury=Hg,lead=Pb,uranium=U,nickel=Ni,cobalt=Co,neon=Ne,argon=Ar,"
     "lithium=Li,titanium=Ti,platinum=Pt,tungsten=W,bromine=Br,barium=Ba,manganese=Mn,chromium=Cr"
 )
 AUTHORS = pairs(
@@ -72,99 +77,97 @@ AUTHORS = pairs(
     "Great Expectations=Dickens,Animal Farm=Orwell,Macbeth=Shakespeare,Anna Karenina=Tolstoy,"
     "The Old Man and the Sea=Hemingway,Lolita=Nabokov,Siddhartha=Hesse,Peter Pan=Barrie"
 )
-YES = [
-    "Is a whale a mammal?",
-    "Is the Earth round?",
-    "Is ice frozen water?",
-    "Is 7 a prime number?",
-    "Is gold a metal?",
-    "Is Paris in France?",
-    "Do fish live in water?",
-    "Is the sun a star?",
-    "Is Africa a continent?",
-    "Do bees make honey?",
-    "Is a tomato a fruit?",
-    "Is 10 greater than 9?",
-    "Do birds have feathers?",
-    "Is Mars a planet?",
-    "Is steel strong?",
-    "Does a triangle have three sides?",
-    "Is Spanish spoken in Mexico?",
-    "Is water a liquid at room temperature?",
-    "Is the heart an organ?",
-    "Can penguins swim?",
-    "Is a bat a mammal?",
-    "Is oxygen a gas?",
-    "Do plants need light?",
-    "Is the Pacific an ocean?",
-    "Is 64 a square number?",
-]
-NO = [
-    "Is a spider an insect?",
-    "Is the moon a planet?",
-    "Is 9 a prime number?",
-    "Is London in Germany?",
-    "Can pigs fly?",
-    "Is iron lighter than paper?",
-    "Is the sun cold?",
-    "Is a penguin a fish?",
-    "Do snakes have legs?",
-    "Is 5 greater than 8?",
-    "Is a square round?",
-    "Is Asia a country?",
-    "Is wood a metal?",
-    "Is the Nile in Europe?",
-    "Does a week have nine days?",
-    "Is a dolphin a fish?",
-    "Is Australia in Europe?",
-    "Is ice hot?",
-    "Is a potato an animal?",
-    "Is helium a solid?",
-    "Is 21 a prime number?",
-    "Do humans have three lungs?",
-    "Is Brazil in Asia?",
-    "Is milk blue?",
-    "Is a minute longer than an hour?",
-]
-WORDS = [
-    "table",
-    "window",
-    "garden",
-    "river",
-    "mountain",
-    "bottle",
-    "pencil",
-    "yellow",
-    "orange",
-    "silver",
-    "winter",
-    "summer",
-    "monkey",
-    "rabbit",
-    "guitar",
-    "basket",
-    "candle",
-    "dragon",
-    "engine",
-    "forest",
-    "hammer",
-    "island",
-    "jacket",
-    "kitten",
-    "ladder",
-    "magnet",
-    "needle",
-    "office",
-    "pocket",
-    "quartz",
-    "rocket",
-    "saddle",
-    "ticket",
-    "useful",
-    "violin",
-    "walnut",
-    "zipper",
-    "anchor",
-    "bridge",
-    "cactus",
-]
+CONTINENTS = pairs(
+    "France=Europe,Japan=Asia,Egypt=Africa,Brazil=South America,Canada=North America,"
+    "Kenya=Africa,Germany=Europe,China=Asia,Peru=South America,Mexico=North America,Italy=Europe,"
+    "India=Asia,Nigeria=Africa,Chile=South America,Spain=Europe,Thailand=Asia,Morocco=Africa,"
+    "Argentina=South America,Poland=Europe,Vietnam=Asia,Ghana=Africa,Colombia=South America,"
+    "Norway=Europe,Iran=Asia,Ethiopia=Africa,Portugal=Europe,Nepal=Asia,Zambia=Africa,"
+    "Bolivia=South America,Greece=Europe,Mongolia=Asia,Angola=Africa,Sweden=Europe,Iraq=Asia,"
+    "Senegal=Africa,Ecuador=South America,Austria=Europe,Pakistan=Asia,Uganda=Africa,"
+    "Uruguay=South America,Cuba=North America,Belgium=Europe,Malaysia=Asia,Namibia=Africa,"
+    "Ireland=Europe"
+)
+YOUNG = pairs(
+    "dog=puppy,cat=kitten,cow=calf,horse=foal,sheep=lamb,goat=kid,pig=piglet,hen=chick,"
+    "duck=duckling,goose=gosling,bear=cub,lion=cub,tiger=cub,wolf=pup,deer=fawn,kangaroo=joey,"
+    "frog=tadpole,swan=cygnet,owl=owlet,eagle=eaglet,elephant=calf,whale=calf,seal=pup,fox=cub,"
+    "hare=leveret,butterfly=caterpillar"
+)
+FRENCH = pairs(
+    "dog=chien,cat=chat,house=maison,water=eau,bread=pain,milk=lait,book=livre,table=table,"
+    "chair=chaise,sun=soleil,moon=lune,red=rouge,blue=bleu,green=vert,white=blanc,black=noir,"
+    "friend=ami,school=école,night=nuit,day=jour,fire=feu,hand=main,head=tête,heart=coeur,"
+    "tree=arbre,fish=poisson,city=ville,street=rue,money=argent,love=amour,bird=oiseau,"
+    "horse=cheval,apple=pomme,egg=oeuf,cheese=fromage,salt=sel,sugar=sucre,window=fenêtre,"
+    "door=porte,rain=pluie,snow=neige,sea=mer"
+)
+KINDS = pairs(
+    "apple=fruit,carrot=vegetable,dog=animal,banana=fruit,potato=vegetable,horse=animal,"
+    "cherry=fruit,onion=vegetable,tiger=animal,peach=fruit,cabbage=vegetable,rabbit=animal,"
+    "grape=fruit,spinach=vegetable,sparrow=animal,mango=fruit,broccoli=vegetable,salmon=animal,"
+    "pear=fruit,garlic=vegetable,elephant=animal,plum=fruit,lettuce=vegetable,snake=animal,"
+    "lemon=fruit,celery=vegetable,monkey=animal,orange=fruit,leek=vegetable,whale=animal,"
+    "melon=fruit,radish=vegetable,spider=animal,apricot=fruit,turnip=vegetable,goat=animal,"
+    "strawberry=fruit,beetroot=vegetable,eagle=animal,kiwi=fruit,cauliflower=vegetable,"
+    "frog=animal,pineapple=fruit,asparagus=vegetable,shark=animal"
+)
+MOODS = pairs(
+    "The food was wonderful=positive,I hated every minute=negative,"
+    "Great service and kind staff=positive,It broke after one day=negative,"
+    "I would buy it again=positive,A complete waste of money=negative,"
+    "The room was clean and quiet=positive,The soup was cold and the waiter rude=negative,"
+    "My children love it=positive,Nobody answered the phone=negative,"
+    "The best film of the year=positive,I fell asleep from boredom=negative,"
+    "Fast delivery and well packed=positive,The parcel arrived damaged=negative,"
+    "Works exactly as promised=positive,It smells terrible=negative,What a lovely view=positive,"
+    "The bed was full of bugs=negative,I am very happy with it=positive,"
+    "I want my money back=negative,The doctor was patient and friendly=positive,"
+    "We waited for three hours=negative,Delicious from the first bite=positive,"
+    "The instructions are useless=negative,An excellent teacher=positive,"
+    "The worst trip of my life=negative,The sound is clear and rich=positive,"
+    "The screen cracked at once=negative,It made my day=positive,They charged me twice=negative,"
+    "A charming little hotel=positive,The website never loads=negative,"
+    "Highly recommended=positive,Never again=negative,The colours are beautiful=positive,"
+    "The fabric feels cheap=negative,It saved me a lot of time=positive,"
+    "The app crashes all the time=negative,Everyone was so helpful=positive,"
+    "I regret buying this=negative"
+)
+YES_NO = pairs(
+    "Is a whale a mammal=yes,Is the Earth round=yes,Is ice frozen water=yes,"
+    "Is 7 a prime number=yes,Is gold a metal=yes,Is Paris in France=yes,"
+    "Do fish live in water=yes,Is the sun a star=yes,Is Africa a continent=yes,"
+    "Do bees make honey=yes,Is a tomato a fruit=yes,Is 10 greater than 9=yes,"
+    "Do birds have feathers=yes,Is Mars a planet=yes,Is steel strong=yes,"
+    "Does a triangle have three sides=yes,Is Spanish spoken in Mexico=yes,"
+    "Is water a liquid at room temperature=yes,Is the heart an organ=yes,Can penguins swim=yes,"
+    "Is a bat a mammal=yes,Is oxygen a gas=yes,Do plants need light=yes,"
+    "Is the Pacific an ocean=yes,Is 64 a square number=yes,Is a spider an insect=no,"
+    "Is the moon a planet=no,Is 9 a prime number=no,Is London in Germany=no,Can pigs fly=no,"
+    "Is iron lighter than paper=no,Is the sun cold=no,Is a penguin a fish=no,"
+    "Do snakes have legs=no,Is 5 greater than 8=no,Is a square round=no,Is Asia a country=no,"
+    "Is wood a metal=no,Is the Nile in Europe=no,Does a week have nine days=no,"
+    "Is a dolphin a fish=no,Is Australia in Europe=no,Is ice hot=no,Is a potato an animal=no,"
+    "Is helium a solid=no,Is 21 a prime number=no,Do humans have three lungs=no,"
+    "Is Brazil in Asia=no,Is milk blue=no,Is a minute longer than an hour=no"
+)
+WORDS = words(
+    "table,window,garden,river,mountain,bottle,pencil,yellow,orange,silver,winter,summer,monkey,"
+    "rabbit,guitar,basket,candle,dragon,engine,forest,hammer,island,jacket,kitten,ladder,magnet,"
+    "needle,office,pocket,quartz,rocket,saddle,ticket,useful,violin,walnut,zipper,anchor,bridge,"
+    "cactus,butter,circle,donkey,flower,garlic,hunter,insect,jungle,letter,market,nature,oyster,"
+    "parrot,rubber,spider,throat,valley,wizard,yogurt,turtle"
+)
+NAMES = words(
+    "Anna,Ben,Clara,David,Emma,Frank,Grace,Henry,Irene,Jack,Karen,Leo,Maria,Nick,Olga,Paul,Rosa,"
+    "Sam,Tina,Victor"
+)
+TOWNS = words(
+    "Paris,Boston,Madrid,Oslo,Cairo,Lima,Berlin,Tokyo,Dublin,Sydney,Rome,Chicago,Vienna,Athens,"
+    "Delhi,Seattle"
+)
+JOBS = words(
+    "teacher,nurse,pilot,farmer,lawyer,baker,engineer,painter,doctor,driver,cook,writer,plumber,"
+    "dentist"
+)
+THINGS = words("apples,books,coins,pencils,stamps,marbles,cookies,balls,flowers,keys,shirts,stones")

@@ -1,15 +1,18 @@
 """How well N tokens of an answer tell that it is wrong: `python -m bench.answer_check.table`.
 
-Rows: `answers.jsonl` (the default small model; `bench.answer_check.collect`), where a large model
-is taken to be right on every task: they are easy for one. And, where the data set is there,
-RouteLLM's GSM8K, both models measured, of whose answers it holds the length alone. Every figure is
-of rows that the head was not fitted on: folds at random, or whole task families held out. Writes
-`results/answer_check.md`.
+Rows: `answers.jsonl` beside this file, or the file that is named: what `smallfirst answer-check
+collect` wrote of `bench.answer_check.tasks`. A large model is taken to be right on every task: they
+are easy for one. And, where the data set is there, RouteLLM's
+GSM8K, both models measured, of whose answers it holds the length alone. Every figure is of rows
+that the head was not fitted on: folds at random, or whole task families held out. Writes
+`results/by_tokens.md`.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +21,23 @@ from numpy.typing import NDArray
 from answer_check.features import Beginning, question_features
 from answer_check.fitting import Floats, auroc, calibration_error
 from answer_check.model import head_of
-from answer_check.rows import Row, read_rows
+from answer_check.rows import Row
 from answer_check.training import fit_head, folds_of
-from bench.answer_check.collect import ANSWERS
+from bench.answer_check.answers import marked
 from bench.classifier.datasets import DATA, read
 from deployments.commands.answer_check import with_gain
+from deployments.gateway.judge import HOLD_TOKENS
 
-RESULTS = Path(__file__).with_name("results") / "answer_check.md"
+ANSWERS = Path(__file__).with_name("answers.jsonl")
+RESULTS = Path(__file__).with_name("results") / "by_tokens.md"
 TOKENS: tuple[int | None, ...] = (1, 4, 8, 16, 32, 64, None)
+TIERS = ("small", "large")
+WAYS = ("question", "answer", "both")
 BUDGETS = (0.05, 0.1, 0.2)
 SEEDS = range(5)
 BOOTSTRAPS = 400
+# Rows of either kind, of which an AUROC inside a family says something.
+LEAST_INSIDE = 8
 # Columns of a head's features that are the question's: the last ones.
 QUESTION = len(question_features(Beginning("")))
 
@@ -58,53 +67,103 @@ def judged(rows: Sequence[Row], tokens: int | None, use: str, by_group: bool) ->
     return Judged(np.mean(runs, axis=0), y)
 
 
-def accuracy(rows: Sequence[Row], one: Judged, budget: float) -> tuple[float, float, float]:
-    """Accuracy with the surest `budget` of rows sent large, and its 95% interval (bootstrap)."""
-    small = np.array([row.small for row in rows])
-    large = np.array([row.large for row in rows])
+def between(rows: int, figure: Callable[[NDArray[np.intp]], float]) -> tuple[float, float]:
+    """A figure's 95% interval: `BOOTSTRAPS` draws of as many rows."""
     rng = np.random.default_rng(0)
-
-    def score(chosen: NDArray[np.intp]) -> float:
-        sent = np.argsort(-one.p[chosen], kind="stable")[: round(budget * len(chosen))]
-        mixed = small[chosen].copy()
-        mixed[sent] = large[chosen][sent]
-        return float(mixed.mean())
-
-    whole = score(np.arange(len(rows)))
-    draws = [score(rng.integers(0, len(rows), len(rows))) for _ in range(BOOTSTRAPS)]
+    draws = [figure(rng.integers(0, rows, rows)) for _ in range(BOOTSTRAPS)]
     low, high = np.quantile(draws, [0.025, 0.975])
-    return whole, float(low), float(high)
+    return float(low), float(high)
+
+
+def lead(one: Judged, other: Judged) -> str:
+    """How much better the one ranks than the other, with its interval (the same rows drawn)."""
+
+    def by(chosen: NDArray[np.intp]) -> float:
+        y = one.y[chosen]
+        return auroc(one.p[chosen], y) - auroc(other.p[chosen], y)
+
+    low, high = between(len(one.y), by)
+    return f"{one.auroc - other.auroc:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def accuracy(rows: Sequence[Row], one: Judged, budget: float, chosen: NDArray[np.intp]) -> float:
+    """Accuracy on some rows with the surest `budget` of them sent large."""
+    small, large = (np.array([getattr(row, tier) for row in rows])[chosen] for tier in TIERS)
+    sent = np.argsort(-one.p[chosen], kind="stable")[: round(budget * len(chosen))]
+    small[sent] = large[sent]
+    return float(small.mean())
+
+
+def perfect_error(one: Judged) -> float:
+    """The calibration error that a perfect model would show on as many rows: 100 drawn outcomes."""
+    rng = np.random.default_rng(0)
+    drawn = [(rng.random(len(one.p)) < one.p).astype(np.float64) for _ in range(100)]
+    return float(np.mean([calibration_error(one.p, y) for y in drawn]))
 
 
 def by_tokens(rows: Sequence[Row], by_group: bool) -> list[str]:
-    """The table of AUROC by N."""
-    question = judged(rows, 1, "question", by_group).auroc
-    lines = ["| tokens seen | question | answer | both | ECE of both |", "|---|---|---|---|---|"]
+    """The table of AUROC by N, and what its bars ask."""
+    question = judged(rows, 1, "question", by_group)
+    lines = [
+        "| tokens seen | answers ended by then | question | answer | both | ECE of both (a perfect "
+        "model's) |",
+        "|---|---|---|---|---|---|",
+    ]
+    seen: dict[int | None, dict[str, Judged]] = {}
     for tokens in TOKENS:
-        answer, both = (judged(rows, tokens, use, by_group) for use in ("answer", "both"))
-        ece = calibration_error(both.p, both.y)
-        name = "all" if tokens is None else tokens
+        found = seen[tokens] = {
+            use: judged(rows, tokens, use, by_group) for use in ("answer", "both")
+        }
+        ended = np.mean([row.beginning(tokens).whole for row in rows])
+        both = found["both"]
         lines.append(
-            f"| {name} | {question:.3f} | {answer.auroc:.3f} | {both.auroc:.3f} | {ece:.3f} |"
+            f"| {tokens or 'all'} | {ended:.0%} | {question.auroc:.3f} | "
+            f"{found['answer'].auroc:.3f} | {both.auroc:.3f} | "
+            f"{calibration_error(both.p, both.y):.3f} ({perfect_error(both):.3f}) |"
         )
-        print(lines[-1], flush=True)
-    return lines
+    both, answer = seen[HOLD_TOKENS]["both"], seen[HOLD_TOKENS]["answer"]
+    return [
+        *lines,
+        "",
+        f"At {HOLD_TOKENS} tokens, AUROC of both less that of the answer alone: "
+        f"{lead(both, answer)}; less that of the question alone: {lead(both, question)}; less that "
+        f"of both on whole answers: {lead(both, seen[None]['both'])} (95%, paired bootstrap).",
+    ]
 
 
 def by_budget(rows: Sequence[Row], tokens: int | None) -> list[str]:
-    """The table of accuracy at a share escalated, families held out at random."""
-    lines = ["| escalated | question | answer | both | at random |", "|---|---|---|---|---|"]
-    ways = {use: judged(rows, tokens, use, False) for use in ("question", "answer", "both")}
-    small = float(np.mean([row.small for row in rows]))
-    large = float(np.mean([row.large for row in rows]))
+    """The table of accuracy at a share escalated, split at random."""
+    lines = [
+        "| escalated | question | answer | both | at random | the best there is |",
+        "|---|---|---|---|---|---|",
+    ]
+    ways = [judged(rows, tokens, use, False) for use in WAYS]
+    small, large = (float(np.mean([getattr(row, tier) for row in rows])) for tier in TIERS)
+    gain = np.sort([row.large - row.small for row in rows])[::-1]
     for budget in BUDGETS:
         cells = []
-        for one in ways.values():
-            at, low, high = accuracy(rows, one, budget)
-            cells.append(f"{at:.1%} ({low:.1%} to {high:.1%})")
+        for one in ways:
+            at = partial(accuracy, rows, one, budget)
+            low, high = between(len(rows), at)
+            cells.append(f"{at(np.arange(len(rows))):.1%} ({low:.1%} to {high:.1%})")
         by_chance = small + budget * (large - small)
-        lines.append(f"| {budget:.0%} | {' | '.join(cells)} | {by_chance:.1%} |")
-        print(lines[-1], flush=True)
+        best = small + gain[: round(budget * len(rows))].sum() / len(rows)
+        lines.append(f"| {budget:.0%} | {' | '.join(cells)} | {by_chance:.1%} | {best:.1%} |")
+    return lines
+
+
+def by_family(rows: Sequence[Row]) -> list[str]:
+    """What each family is made of, and how both rank inside it."""
+    both = judged(rows, HOLD_TOKENS, "both", False)
+    groups = np.array([row.group for row in rows])
+    lines = ["| family | tasks | small is right | AUROC of both inside it |", "|---|---|---|---|"]
+    for group in np.unique(groups):
+        inside = groups == group
+        y = both.y[inside]
+        within = auroc(both.p[inside], y)
+        least = min(y.sum(), (1 - y).sum())
+        told = f"{within:.2f}" if least >= LEAST_INSIDE else "too few of one kind"
+        lines.append(f"| {group} | {inside.sum()} | {1 - y.mean():.0%} | {told} |")
     return lines
 
 
@@ -125,19 +184,30 @@ def gsm8k_rows() -> list[Row]:
     ]
 
 
-def main() -> None:
-    """Write the tables."""
-    rows = with_gain(read_rows([ANSWERS]))
+def of_default(path: Path) -> list[str]:
+    """The page's part on the default small model."""
+    rows = with_gain(
+        [
+            Row(
+                row["question"],
+                row["answer"],
+                row["small"],
+                1.0,
+                tuple(row["logprobs"]),
+                row["finish_reason"],
+                row["family"],
+            )
+            for row in marked(path)
+        ]
+    )
     wrong = sum(row.label for row in rows)
-    families = len({row.group for row in rows})
-    text = [
-        "# How many tokens tell that an answer is wrong",
-        "",
-        f"{datetime.now(UTC):%Y-%m-%d}. SmolLM2-135M-Instruct W4A16 on vLLM's CPU build, greedy;",
-        f"{len(rows)} tasks of {families} families, {wrong:.0f} answered wrong. Label: the small",
-        "model is wrong; a large one is taken to be right, for these tasks are easy. AUROC and",
-        f"calibration on rows that the head was not fitted on, mean of {len(SEEDS)} splits.",
-        "`python -m bench.answer_check.collect`, `python -m bench.answer_check.table`.",
+    return [
+        f"{datetime.now(UTC):%Y-%m-%d}, 2 cores of an AMD EPYC, AVX2 only, no GPU.",
+        "SmolLM2-135M-Instruct W4A16 on vLLM's CPU build, temperature 0, at most 96 tokens;",
+        f"{len(rows)} tasks of {len({row.group for row in rows})} families, {wrong:.0f} answered",
+        "wrong. Label: the small model is wrong; a large one is taken to be right, for these tasks",
+        "are easy. AUROC and calibration on rows that the head was not fitted on, probabilities",
+        f"averaged over {len(SEEDS)} splits into five.",
         "",
         "## Split at random",
         "",
@@ -147,24 +217,43 @@ def main() -> None:
         "",
         *by_tokens(rows, by_group=True),
         "",
-        "## Accuracy by the share escalated, 16 tokens seen, split at random (95% bootstrap)",
+        f"## Accuracy by the share escalated, {HOLD_TOKENS} tokens seen (95%, bootstrap)",
         "",
-        *by_budget(rows, 16),
+        *by_budget(rows, HOLD_TOKENS),
+        "",
+        f"## Family by family, {HOLD_TOKENS} tokens seen, split at random",
+        "",
+        *by_family(rows),
+    ]
+
+
+def of_gsm8k(rows: Sequence[Row]) -> list[str]:
+    """The page's part on RouteLLM's GSM8K."""
+    found = {use: judged(rows, None, use, False) for use in WAYS}
+    return [
+        f"## RouteLLM's GSM8K ({len(rows)} rows, Mixtral against GPT-4), split at random",
+        "",
+        "Our copy of the data holds the length of the answers alone, so that the answer is one",
+        "number here, and no token of it has a probability. AUROC: "
+        + ", ".join(f"{use} {one.auroc:.3f}" for use, one in found.items())
+        + f"; both less question {lead(found['both'], found['question'])}, less answer "
+        + f"{lead(found['both'], found['answer'])}.",
+        "",
+        *by_budget(rows, None),
+    ]
+
+
+def main() -> None:
+    """Write the page."""
+    text = [
+        "# How many tokens tell that an answer is wrong",
+        "",
+        "`python -m bench.answer_check.table`",
+        "",
+        *of_default(Path(sys.argv[1]) if sys.argv[1:] else ANSWERS),
     ]
     if gsm := gsm8k_rows():
-        gsm = with_gain(gsm)
-        ways = {use: judged(gsm, None, use, False).auroc for use in ("question", "answer", "both")}
-        text += [
-            "",
-            f"## RouteLLM's GSM8K ({len(gsm)} rows, Mixtral against GPT-4), split at random",
-            "",
-            "Our copy of the data holds the length of the answers alone, so that the answer is one",
-            "number here. AUROC: "
-            + ", ".join(f"{use} {value:.3f}" for use, value in ways.items())
-            + ".",
-            "",
-            *by_budget(gsm, None),
-        ]
+        text += ["", *of_gsm8k(with_gain(gsm))]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text("\n".join(text) + "\n")
 
