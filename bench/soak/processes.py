@@ -82,7 +82,7 @@ def role(process: psutil.Process) -> str:
 
 
 def _metrics_ports(process: psutil.Process) -> list[int]:
-    if "agent" not in title_of(process):
+    if "Agent" not in title_of(process):
         return []
     try:
         connections = process.net_connections("tcp")

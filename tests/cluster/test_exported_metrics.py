@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import suppress
 
 import httpx
 import psutil
@@ -31,7 +32,7 @@ def scraped(endpoint: Endpoint) -> dict[str, set[str]]:
 
 def _listening(process: psutil.Process) -> list[int]:
     try:
-        if "agent" not in " ".join(process.cmdline()):
+        if "Agent" not in " ".join(process.cmdline()):
             return []
         connections = process.net_connections("tcp")
     except psutil.Error:
@@ -72,6 +73,8 @@ def test_every_metric_that_is_asked_for_is_exported(endpoint: Endpoint) -> None:
             seen.setdefault(name, set()).update(labels)
         return asked.keys() <= seen.keys()
 
-    wait_until(all_there, 60, f"{asked.keys() - seen.keys()} in the scrape")
+    with suppress(AssertionError):  # the next line says what is missing
+        wait_until(all_there, 60)
+    assert asked.keys() - seen.keys() == set()
     for metric, labels in asked.items():
         assert labels <= seen[metric] | ADDED, metric
