@@ -23,7 +23,7 @@ from tests.endpoint import wait_until
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SUITE = "bookworm"
-# An installation downloads some 700 MB, and `make test` takes a quarter of an hour.
+# An installation downloads some 700 MB, and `make test` takes half an hour.
 INSTALL_S = 1800
 TEST_S = 5400
 # How this machine reaches Debian's and Python's packages goes into the root as it is; what of
