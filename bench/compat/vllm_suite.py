@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.compat.tables import PAGE, written
-from bench.compat.vllm_choice import ACCEPTED, ACCEPTED_FILES, FILES, LEFT_OUT
+from bench.compat.vllm_choice import ACCEPTED, ACCEPTED_FILES, FILES, LEFT_OUT, OPEN
 from bench.overhead.rivals import environment
 from bench.overhead.servers import application, bare_vllm
 from deployments.settings.environment import cache_dir
@@ -132,8 +132,11 @@ def only_here(bare: Results, ours: Results) -> list[str]:
 
 def accepted(test: str) -> str | None:
     """Why a test that fails only here may."""
-    name = test.removeprefix(ROOT).split("[")[0]
-    return ACCEPTED.get(name) or ACCEPTED_FILES.get(name.split("::")[0])
+    return ACCEPTED.get(_name(test)) or ACCEPTED_FILES.get(_name(test).split("::")[0])
+
+
+def _name(test: str) -> str:
+    return test.removeprefix(ROOT).split("[")[0]
 
 
 def on_bare_vllm(folder: Path, tests: list[str]) -> Results:
@@ -183,7 +186,8 @@ def table(found: dict[str, Any]) -> Iterator[str]:
     yield "| passes only on bare vLLM | why |"
     yield "|---|---|"
     for test in only_here(bare, ours):
-        yield f"| `{test.removeprefix(ROOT)}` | {accepted(test) or '**to be mended**'} |"
+        why = accepted(test) or f"**open**: {OPEN.get(_name(test), 'to be mended')}"
+        yield f"| `{test.removeprefix(ROOT)}` | {why} |"
     yield ""
     yield "| left out | why |"
     yield "|---|---|"
