@@ -10,8 +10,8 @@ from anthropic.types import message_create_params
 
 from deployments.protocol.anthropic_fields import MESSAGES_FIELDS
 from deployments.protocol.anthropic_request import parse_count, parse_messages
-from deployments.protocol.errors import InvalidRequest
 from tests.request_bodies import VALUES
+from tests.unit.deployments.field_table import FieldTable
 from tests.unit.deployments.test_request_fields import class_fields
 
 SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}}}
@@ -61,6 +61,7 @@ BECOMES: dict[str, dict[str, Any]] = {
     "thinking": {"reasoning_effort": "none"},
     "metadata": {"user": "u"},
 }
+TABLE = FieldTable(MESSAGES_FIELDS, parse_messages, BODY, SENT, BECOMES)
 
 
 def test_every_field_of_vllm_and_anthropic_is_in_the_table() -> None:
@@ -73,36 +74,17 @@ def test_every_field_of_vllm_and_anthropic_is_in_the_table() -> None:
 
 
 def test_what_is_not_passed_has_its_reason() -> None:
-    for name, field in MESSAGES_FIELDS.items():
-        assert field.why or field.treatment in ("passed", "vllm"), name
+    TABLE.has_reasons()
 
 
 @pytest.mark.parametrize("name", MESSAGES_FIELDS)
 def test_the_parser_does_what_the_table_says(name: str) -> None:
-    field, raw = MESSAGES_FIELDS[name], orjson.dumps({**BODY, name: SENT[name]})
-    if field.treatment == "refused":
-        with pytest.raises(InvalidRequest) as caught:
-            parse_messages(raw)
-        assert caught.value.param == name
-        return
-    parsed, _ = parse_messages(raw)
-    assert (name in parsed.ignored) is (field.treatment == "ignored")
-    if field.treatment in ("passed", "vllm", "openai"):
-        assert parsed.body[name] == SENT[name]
-    assert ("vllm" in parsed.needs) is (field.treatment == "vllm")
-    for becomes, value in BECOMES.get(name, {}).items():
-        assert parsed.body[becomes] == value
-    assert (name in BECOMES) is (field.treatment == "translated")
+    TABLE.is_kept(name)
 
 
 @pytest.mark.parametrize("name", MESSAGES_FIELDS)
 def test_null_and_a_value_that_asks_nothing_are_absent(name: str) -> None:
-    if name in BODY:
-        return
-    plain, _ = parse_messages(orjson.dumps(BODY))
-    for nothing in (None, *MESSAGES_FIELDS[name].neutral):
-        parsed, _ = parse_messages(orjson.dumps({**BODY, name: nothing}))
-        assert parsed == plain
+    TABLE.takes_nothing_for_absent(name)
 
 
 def test_what_is_counted_is_what_would_be_asked() -> None:

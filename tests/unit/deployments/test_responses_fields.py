@@ -4,14 +4,13 @@ vLLM's own classes, and the parser does with each what the table says."""
 import typing
 from typing import Any
 
-import orjson
 import pytest
 from openai.types.responses import response_create_params
 
-from deployments.protocol.errors import InvalidRequest
 from deployments.protocol.responses_fields import OWN_WORDS, RESPONSES_FIELDS
 from deployments.protocol.responses_request import parse_responses
 from tests.request_bodies import OWN, VALUES
+from tests.unit.deployments.field_table import FieldTable
 from tests.unit.deployments.test_request_fields import class_fields
 
 TOOL = {"type": "function", "name": "look_up", "parameters": {"type": "object"}}
@@ -65,6 +64,7 @@ BECOMES: dict[str, dict[str, Any]] = {
     "top_logprobs": {"logprobs": True, "top_logprobs": 2},
     "include": {"logprobs": True},
 }
+TABLE = FieldTable(RESPONSES_FIELDS, parse_responses, BODY, SENT, BECOMES)
 
 
 def test_every_field_of_vllm_and_openai_is_in_the_table() -> None:
@@ -80,36 +80,17 @@ def test_every_field_of_vllm_and_openai_is_in_the_table() -> None:
 
 
 def test_what_is_not_passed_has_its_reason() -> None:
-    for name, field in RESPONSES_FIELDS.items():
-        assert field.why or field.treatment in ("passed", "vllm"), name
+    TABLE.has_reasons()
 
 
 @pytest.mark.parametrize("name", RESPONSES_FIELDS)
 def test_the_parser_does_what_the_table_says(name: str) -> None:
-    field, raw = RESPONSES_FIELDS[name], orjson.dumps({**BODY, name: SENT[name]})
-    if field.treatment == "refused":
-        with pytest.raises(InvalidRequest) as caught:
-            parse_responses(raw)
-        assert caught.value.param == name
-        return
-    parsed, _ = parse_responses(raw)
-    assert (name in parsed.ignored) is (field.treatment == "ignored")
-    if field.treatment in ("passed", "vllm", "openai"):
-        assert parsed.body[name] == SENT[name]
-    assert ("vllm" in parsed.needs) is (field.treatment == "vllm")
-    for becomes, value in BECOMES.get(name, {}).items():
-        assert parsed.body[becomes] == value
-    assert (name in BECOMES) is (field.treatment == "translated")
+    TABLE.is_kept(name)
 
 
 @pytest.mark.parametrize("name", RESPONSES_FIELDS)
 def test_null_and_a_value_that_asks_nothing_are_absent(name: str) -> None:
-    if name in BODY:
-        return
-    plain, _ = parse_responses(orjson.dumps(BODY))
-    for nothing in (None, *RESPONSES_FIELDS[name].neutral):
-        parsed, _ = parse_responses(orjson.dumps({**BODY, name: nothing}))
-        assert parsed == plain
+    TABLE.takes_nothing_for_absent(name)
 
 
 def test_every_translation_has_the_clients_words() -> None:
