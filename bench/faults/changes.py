@@ -20,7 +20,7 @@ import httpx
 import psutil
 import typer
 
-from bench.faults.drill import ARGS, BODY, Drill, drilled
+from bench.faults.drill import ARGS, BODY, Drill, Row, drilled
 from bench.faults.endpoint import wait_until
 from bench.faults.load import Outcomes, ask
 from bench.faults.report import write_report
@@ -138,21 +138,34 @@ def changes(long_answer_s: float) -> dict[str, Callable[[Drill], None]]:
     }
 
 
+def behind_haproxy() -> dict[str, Callable[[Drill], None]]:
+    """What another front changes."""
+    return {"gateway killed, HAProxy in front": kill("Gateway")}
+
+
+def made(changes: dict[str, Callable[[Drill], None]], only: str, *options: str) -> list[Row]:
+    """Make those with this in their name, in order, on one endpoint."""
+    chosen = {name: do for name, do in changes.items() if only in name}
+    if not chosen:
+        return []
+    with drilled(ARGS, PER_S, *options) as drill:
+        for name, do in chosen.items():
+            row = drill.measure(name, do)
+            print(json.dumps(asdict(row)), flush=True)
+        return drill.rows
+
+
 def main(
     long_answer_s: Annotated[float, typer.Option(help="Longest answers, seconds.")] = 60.0,
     only: Annotated[str, typer.Option(help="Only changes with this in their name.")] = "",
 ) -> None:
     """Make every change under load; write the figures and docs/faults.md."""
-    with drilled(ARGS, PER_S) as drill:
-        for name, do in changes(long_answer_s).items():
-            if only in name:
-                row = drill.measure(name, do)
-                print(json.dumps(asdict(row)), flush=True)
+    rows = made(changes(long_answer_s), only) + made(behind_haproxy(), only, "--haproxy")
     about: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{psutil.cpu_count()} cores, {platform.machine()}",
         "per_s": PER_S,
-        "rows": [asdict(row) for row in drill.rows],
+        "rows": [asdict(row) for row in rows],
     }
     if not only:
         RESULTS.write_text(json.dumps(about, indent=1) + "\n")

@@ -127,10 +127,10 @@ class Drill:
 
 
 @contextmanager
-def drilled(args: dict[str, Any], per_s: float) -> Iterator[Drill]:
-    """A fresh endpoint under constant load."""
+def drilled(args: dict[str, Any], per_s: float, *options: str) -> Iterator[Drill]:
+    """A fresh endpoint, with these options of `smallfirst serve`, under constant load."""
     with (
-        running_endpoint(args) as endpoint,
+        running_endpoint(args, *options) as endpoint,
         ConstantLoad(endpoint.url, per_s, BODY) as load,
     ):
         yield Drill(endpoint, load)

@@ -79,10 +79,14 @@ def role(process: psutil.Process) -> str:
 
 @contextmanager
 def application(args: dict[str, Any], port: int, *, haproxy: bool = False) -> Iterator[Server]:
-    """`smallfirst serve` with these application settings."""
+    """`smallfirst serve` with these application settings.
+
+    Its accounts are new: the user's own may hold keys, and a ledger of any size.
+    """
     document = yaml.safe_load(Path("serve_config.yaml").read_text())
-    document["applications"][0]["args"] = args
     with tempfile.TemporaryDirectory() as folder:
+        accounts = {"store": str(Path(folder) / "accounts.sqlite")} | args.get("accounts", {})
+        document["applications"][0]["args"] = args | {"accounts": accounts}
         config = Path(folder) / "serve_config.yaml"
         config.write_text(yaml.safe_dump(document))
         command = [sys.executable, "-c", "from deployments.cli import main; main()", "serve"]

@@ -30,6 +30,13 @@ RAY_ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
 }
+# A gateway that dies before its first byte has answered nobody: another is asked
+# (docs/decisions/0086-haproxy-asks-another-gateway.md). HAProxy can only where it has the whole
+# request when it begins to send it; Ray has no setting for that, but writes this value as it is.
+HAPROXY_RETRIES = {
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response\n    option http-buffer-request",
+    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",
+}
 
 
 def haproxy_environment(port: int) -> dict[str, str]:
@@ -46,4 +53,5 @@ def haproxy_environment(port: int) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "660",
+        **HAPROXY_RETRIES,
     }
