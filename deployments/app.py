@@ -54,7 +54,7 @@ def build(config: AppConfig) -> Application:
     owner = [accounts_owner(config)] if config.accounts.kept else []
     read = [
         config.gateway.model_dump(include=READ_AT_START_BY_GATEWAYS),
-        config.accounts.model_dump(include={"store", "postgres_env", "admin"}),
+        config.accounts.model_dump(include={"store", "postgres_env", "admin", "waiting_dir"}),
     ]
     return versioned(gateway, read).bind(
         config,

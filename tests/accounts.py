@@ -11,6 +11,7 @@ from deployments.accounting.accounts import Accounts, Sources
 from deployments.accounting.owner import SYSTEM, Clock, Owner, Rules
 from deployments.accounting.purse import Hold
 from deployments.accounting.turns import decode_report, encode_reply
+from deployments.accounting.waiting_records import WaitingRecords
 from deployments.settings.api_key import ApiKey, Limits, UsdCaps
 from deployments.store.database import Database, StoreError
 from deployments.store.records import Record
@@ -93,7 +94,9 @@ class World:
 
         self.open[name] = {}
         sources = Sources(lambda: list(self.open[name].values()), dict)
-        accounts = Accounts(name, say, sources, self._count, bool(any(self.rules.usd.nano_usd())))
+        accounts = Accounts(
+            name, say, sources, WaitingRecords(self._count), bool(any(self.rules.usd.nano_usd()))
+        )
         accounts.start()
         self.gateways.append(accounts)
         return accounts
@@ -126,6 +129,7 @@ class World:
 def on_clock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounts_module, "_steady_s", lambda: world.steady_s)
     monkeypatch.setattr("deployments.accounting.accounts.time.time", lambda: world.now_s)
+    monkeypatch.setattr(accounts_module, "OWNER_BACK_S", 0.0)
 
 
 async def finish(accounts: Accounts, hold: Hold, cost: int, record_id: str, **more: Any) -> None:

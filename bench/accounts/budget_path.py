@@ -28,6 +28,7 @@ from deployments.accounting.owner import Owner, Rules
 from deployments.accounting.price import Price
 from deployments.accounting.purse import Hold, Need
 from deployments.accounting.turns import decode_report, encode_reply
+from deployments.accounting.waiting_records import WaitingRecords
 from deployments.protocol.chunk import Usage
 from deployments.protocol.openai_request import ParsedRequest, parse
 from deployments.routing.cause import Cause
@@ -99,7 +100,7 @@ async def measure(pipe: Connection, requests: int, per_s: float) -> list[tuple[f
     async def say(report: bytes) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(thread, call, report)
 
-    accounts = Accounts("gateway", say, Sources(list, dict), lambda _: None, False)
+    accounts = Accounts("gateway", say, Sources(list, dict), WaitingRecords(lambda _: None), False)
     accounts.start()
     await accounts.known.wait()
     request = parse("chat", orjson.dumps(BODY))

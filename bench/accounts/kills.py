@@ -28,6 +28,7 @@ import psutil
 
 from bench.accounts.report import write
 from bench.faults.endpoint import Endpoint, running_endpoint, wait_until
+from deployments.settings.accounts import AccountsConfig
 from deployments.store.balances import differences
 from deployments.store.sqlite import Sqlite
 
@@ -167,6 +168,7 @@ def main() -> None:
         with running_endpoint(args):
             held = "SELECT COALESCE(SUM(held), 0) FROM balances"
             wait_until(lambda: rows(store, held) == [(0,)], 60, "nothing is held")
+            wait_until(lambda: not waiting(store), 60, "no record waits")
         kept = Counter(name for (name,) in rows(store, "SELECT request_id FROM ledger"))
         outcomes = dict(rows(store, "SELECT outcome, COUNT(*) FROM ledger GROUP BY outcome"))
         db = Sqlite(str(store), owns=False)
@@ -206,6 +208,12 @@ def told(
     if failed:
         print(early[:5], twice[:5], wrong[:3], file=sys.stderr)
     return int(failed)
+
+
+def waiting(store: Path) -> bool:
+    """Whether records of dead gateways are still in their files."""
+    folder = AccountsConfig(store=str(store)).waiting
+    return folder is not None and any(file.stat().st_size for file in folder.glob("*"))
 
 
 def rows(store: Path, sql: str) -> list[Any]:

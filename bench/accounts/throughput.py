@@ -31,6 +31,7 @@ from deployments.accounting.accounts import Accounts, Sources
 from deployments.accounting.booking import OpenExchanges
 from deployments.accounting.exchange import Exchange
 from deployments.accounting.price import Price
+from deployments.accounting.waiting_records import WaitingRecords
 from deployments.gateway.answering import Gateway
 from deployments.gateway.ports import Ports
 from deployments.http.api import build_api
@@ -161,7 +162,7 @@ async def measure(pipe: Connection, clients: Connection) -> tuple[list[float], l
     price = Price(2_500_000_000, 10_000_000_000)
     running = OpenExchanges(price, "bench")
     sources = Sources(running.records, lambda: {"small": 1})
-    accounts = Accounts("gateway", say, sources, lambda _: None, False)
+    accounts = Accounts("gateway", say, sources, WaitingRecords(lambda _: None), False)
     accounts.start()
     await accounts.known.wait()
     without, with_accounts = [], []

@@ -42,15 +42,18 @@ def kept_here() -> dict[str, str]:
 def checks(kit: str, url: str, model: str) -> list[dict[str, str]]:
     """What became of each check; a kit that does not start has one check, that failed."""
     line, folder = command(kit)
-    ran = subprocess.run(
-        [*line, url, model],
-        cwd=folder,
-        env=kept_here(),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    try:
+        ran = subprocess.run(
+            [*line, url, model],
+            cwd=folder,
+            env=kept_here(),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return [{"check": "the kit itself", "failed": f"not done after {TIMEOUT_S} s"}]
     found = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith('{"check"')]
     if ran.returncode:
         found.append(
@@ -60,7 +63,7 @@ def checks(kit: str, url: str, model: str) -> list[dict[str, str]]:
 
 
 def run(kits: list[str]) -> dict[str, Any]:
-    """The results by kit and model, beside those of earlier runs."""
+    """The results by kit and model, beside those of earlier runs; each is kept at once."""
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for kit in kits:
         command(kit)
@@ -71,6 +74,7 @@ def run(kits: list[str]) -> dict[str, Any]:
             results[kit] = {"packages": KITS[kit], "date": today, "checks": found}
             failed = [check for model in found.values() for check in model if check["failed"]]
             print(f"{kit}: {sum(map(len, found.values()))} checks, failed: {failed or 'none'}")
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return results
 
 
@@ -90,7 +94,6 @@ def table(results: dict[str, Any]) -> Iterator[str]:
 def main(kits: list[str]) -> int:
     """Run, keep, and say by the exit code whether all passed."""
     results = run(kits or list(KITS))
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     page = written(PAGE.read_text(encoding="utf-8"), "kits", table(results))
     PAGE.write_text(page, encoding="utf-8")
     found = (

@@ -1,17 +1,16 @@
 """A gateway's side of the accounts: admits, settles, and reports to the owner beside the requests.
 
 Most requests are admitted from what the gateway holds; others wait for one report. A request never
-waits for the disk: its record goes with the next report, and again until it is confirmed.
+waits for the disk: its record goes with the next report, and again until it is confirmed. While the
+owner is away, a request that a cap binds waits for it.
 """
 
 import asyncio
 import logging
 import time
-from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import NamedTuple
 
 from deployments.accounting.owner import SILENT_S
@@ -25,6 +24,7 @@ from deployments.accounting.turns import (
     decode_reply,
     encode_report,
 )
+from deployments.accounting.waiting_records import PER_REPORT, WaitingRecords
 from deployments.protocol.errors import AccountsUnavailable
 from deployments.settings.api_key import ApiKey, Limits
 from deployments.store.balances import hour_of
@@ -38,9 +38,8 @@ REPORT_EVERY_S = 0.25
 OPEN_EVERY_S = 1.0
 # A gateway that is overloaded hears late; its leases last longer than this.
 REPLY_S = 5.0
-RECORDS_PER_REPORT = 2000
-# About 20 MB, and minutes of a gateway's most.
-WAITING_RECORDS = 20_000
+# How long a request that a cap binds waits for an owner that is away: as one takes to start.
+OWNER_BACK_S = 20.0
 # Before the owner takes back what a silent gateway holds, the gateway has stopped using it.
 LEASED_S = SILENT_S * 0.7
 OPEN = Limits()
@@ -70,20 +69,19 @@ class Accounts:
         gateway: str,
         say: Callable[[bytes], Awaitable[bytes]],
         sources: Sources,
-        lost: Callable[[int], None],
+        records: WaitingRecords,
         capped: bool,
     ) -> None:
         """`say` hands a report to the owner; `capped`: there are caps on all keys together."""
         self._gateway = gateway
         self._say = say
         self._sources = sources
-        self._lost = lost
         self._capped = capped
         self._purses: dict[str, Purse] = {}
-        self._records = deque[Record]()
+        self._records = records
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._leased_until_s = self._open_said_s = float("-inf")
         self._down = False
         self._version = ""
@@ -94,18 +92,19 @@ class Accounts:
 
     def start(self) -> None:
         """Begin to report, on the running event loop."""
-        self._task = self._task or asyncio.create_task(self._report_on())
+        if not self._tasks:
+            loops = (self._report_on(), self._records.keep_on())
+            self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def close(self) -> None:
         """Say the last word: nothing is held any more."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._task
-        for _ in range(1 + len(self._records) // RECORDS_PER_REPORT):
+                await task
+        for _ in range(1 + len(self._records) // PER_REPORT):
             await self.report(last=True)
-        if self._records:
-            self._lost(len(self._records))
+        await self._records.close()
 
     def purse(self, key_id: str) -> Purse:
         """What is held of a key here."""
@@ -121,25 +120,27 @@ class Accounts:
     async def admit(self, key_id: str, key: ApiKey | None, need: Need) -> Hold | Refused:
         """What is held for a request, or why it may not run now.
 
-        Raises: `AccountsUnavailable` where nobody can be asked and the key wants it so.
+        Raises: `AccountsUnavailable` where nobody can be asked who must be.
         """
         limits, purse = key.limits if key else OPEN, self.purse(key_id)
         if self.free_of_caps(key):
             need = need._replace(nano_usd=0)
         if purse.covers(need, limits, _steady_s(), self._leased_until_s):
             return purse.take(need, limits, hour_of(time.time()))
-        answer = await self._ask(Draw(key_id, *need), limits)
+        answer = await self._answer_of(Draw(key_id, *need), limits, self._must_be_asked(key))
         if answer is not None:
             return answer
-        if limits.unaccounted == "refuse":
-            raise AccountsUnavailable("Budgets cannot be checked now; this key wants them to be.")
         return purse.take(need._replace(nano_usd=0), limits, hour_of(time.time()))
 
     async def cover(self, hold: Hold, nano_usd: int) -> Refused | None:
-        """Hold so much for a request that runs, more or less than before; None: it is held."""
-        purse = self.purse(hold.key_id)
+        """Hold so much for a request that runs, more or less than before; None: it is held.
+
+        Raises: `AccountsUnavailable`, like `admit`.
+        """
+        purse, strict = self.purse(hold.key_id), self._must_be_asked(self.keys.get(hold.key_id))
         while not purse.extend(hold, nano_usd, self._leased_until_s, _steady_s()):
-            answer = await self._ask(Draw(hold.key_id, nano_usd - hold.nano_usd, 0, 0), OPEN)
+            more = Draw(hold.key_id, nano_usd - hold.nano_usd, 0, 0)
+            answer = await self._answer_of(more, OPEN, strict)
             if not isinstance(answer, Hold):
                 return answer
             if not purse.merge(hold, answer):
@@ -148,9 +149,28 @@ class Accounts:
                 hold.hour = answer.hour
         return None
 
+    def _must_be_asked(self, key: ApiKey | None) -> bool:
+        """Whether a request waits for the owner, and fails without, rather than go uncounted."""
+        said = key.limits.unaccounted if key else None
+        return not self.free_of_caps(key) if said is None else said == "refuse"
+
+    async def _answer_of(self, draw: Draw, limits: Limits, strict: bool) -> Hold | Refused | None:
+        """What the owner says, if need be once it is back; None: it is away, which is no matter."""
+        answer = await self._ask(draw, limits)
+        if answer is not None or not strict:
+            return answer
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OWNER_BACK_S):
+                while answer is None:
+                    await asyncio.sleep(REPORT_EVERY_S)
+                    answer = await self._ask(draw, limits)
+        if answer is None:
+            raise AccountsUnavailable("Budgets cannot be checked now, and one of them binds.")
+        return answer
+
     async def _ask(self, draw: Draw, limits: Limits) -> Hold | Refused | None:
         """What the owner says with the next report; None where it cannot be asked."""
-        if self._down or self._task is None:
+        if self._down or not self._tasks:
             return None
         waiting = _Waiting(limits, draw)
         self._waiting.append(waiting)
@@ -166,10 +186,7 @@ class Accounts:
             )
             if record.completion_tokens:
                 purse.lengths.append(record.completion_tokens)
-        if len(self._records) >= WAITING_RECORDS:
-            self._lost(1)
-            return
-        self._records.append(record)
+        self._records.add(record)
 
     async def report(self, last: bool = False) -> None:
         """Say what there is to say once, and take the answer."""
@@ -202,9 +219,7 @@ class Accounts:
         if fully:
             self._open_said_s = now_s
         # Money whose record does not go with this report is not spent yet for the owner.
-        unsaid = Counter[tuple[str, int]]()
-        for record in islice(self._records, RECORDS_PER_REPORT, None):
-            unsaid[record.key_id, record.hour] += record.cost_nano_usd
+        unsaid = self._records.unsaid()
         leases = [
             lease._replace(nano_usd=lease.nano_usd + unsaid[lease.key_id, lease.hour])
             for purse in self._purses.values()
@@ -212,7 +227,7 @@ class Accounts:
         ]
         return Report(
             gateway=self._gateway,
-            records=list(islice(self._records, RECORDS_PER_REPORT)),
+            records=self._records.first(),
             open=([] if last else self._sources.open()) if fully else None,
             leases=[] if last else leases,
             parallel={p.key_id: p.open for p in self._purses.values() if p.open and not last},
@@ -224,8 +239,7 @@ class Accounts:
     def _take(self, report: Report, reply: Reply, waiting: list[_Waiting], said_s: float) -> None:
         self._down = False
         self._leased_until_s = said_s + LEASED_S
-        for _ in report.records:
-            self._records.popleft()
+        self._records.confirm(len(report.records))
         self._keep(report.leases, reply.leases)
         self._version = reply.keys_version
         if reply.keys is not None:

@@ -14,6 +14,7 @@ from deployments.accounting.accounts import Accounts, Sources
 from deployments.accounting.booking import OpenExchanges
 from deployments.accounting.exchange import Exchange
 from deployments.accounting.price import Price
+from deployments.accounting.waiting_records import WaitingRecords, waiting_file
 from deployments.protocol.errors import AccountsUnavailable
 from deployments.settings.app import AppConfig, TierName
 
@@ -38,7 +39,8 @@ class OwnerClient:
         self.open = OpenExchanges(Price.of(config.large), _hash(config))
         sources = Sources(self.open.records, lambda: {tier: running(tier) for tier in TIERS})
         capped = config.accounts.usd.any
-        self.accounts = Accounts(gateway, self._say, sources, lost, capped)
+        records = WaitingRecords(lost, waiting_file(config.accounts.waiting, gateway))
+        self.accounts = Accounts(gateway, self._say, sources, records, capped)
 
     def configure(self, config: AppConfig) -> None:
         """Book by these settings from now on."""

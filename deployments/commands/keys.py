@@ -56,8 +56,9 @@ def create(
     usd_month: Annotated[float | None, typer.Option(help="Hard cap a month.")] = None,
     on_exceed: Annotated[str, typer.Option(help="reject, or small_only.")] = "reject",
     unaccounted: Annotated[
-        str, typer.Option(help="While nobody can check a cap: allow, or refuse.")
-    ] = "allow",
+        str | None,
+        typer.Option(help="While nobody can check: allow, or refuse; refuse if a cap binds."),
+    ] = None,
     expires: Annotated[str | None, typer.Option(help="When it ends: 90d, 12h, 30m.")] = None,
     url: Url = DEFAULT_URL,
     admin_key_file: AdminKeyFile = None,

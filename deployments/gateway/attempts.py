@@ -15,6 +15,7 @@ from deployments.gateway.ports import Ports
 from deployments.gateway.watch import Watch
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import (
+    AccountsUnavailable,
     EngineDead,
     EngineFailure,
     InsufficientQuota,
@@ -72,7 +73,7 @@ class Attempts:
             name = self._names.served(job.request.model, route.tier, job.domain)
             try:
                 await self._paying.cover(exchange, route.tier, job.paid, _left_s(job))
-            except InsufficientQuota:
+            except (InsufficientQuota, AccountsUnavailable):
                 if route.cause is not Cause.ANSWER_CHECK:
                     raise
                 # What was to be bettered is better than an error.

@@ -79,7 +79,7 @@ class Paying:
     async def cover(self, exchange: Exchange, tier: TierName, paid: Paid, seconds: float) -> None:
         """Hold what a request has cost and may cost if this tier is asked now: more, or less.
 
-        Raises: `InsufficientQuota`.
+        Raises: `InsufficientQuota`, `AccountsUnavailable`.
         """
         if self._accounts is None or exchange.hold is None or not exchange.hold.leased:
             return

@@ -158,6 +158,8 @@ def _folders(overlay: Overlay) -> Iterator[tuple[str, str]]:
         yield "classifier.artifact", overlay.app.classifier.artifact
     if overlay.app.gateway.ledger_dir:
         yield "gateway.ledger_dir", overlay.app.gateway.ledger_dir
+    if overlay.app.accounts.waiting_dir:
+        yield "accounts.waiting_dir", overlay.app.accounts.waiting_dir
 
 
 def secrets_reach_the_workers(overlay: Overlay) -> Iterator[str]:

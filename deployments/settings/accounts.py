@@ -1,5 +1,7 @@
 """Settings of the accounts: where they are kept, what may be spent in all, who may administer."""
 
+from pathlib import Path
+
 from pydantic import Field, model_validator
 
 from deployments.settings.api_key import UsdCaps
@@ -15,6 +17,9 @@ class AccountsConfig(Settings):
     postgres_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Environment variable with the `postgresql://` address of a database instead. An address holds
     a password: it never stands here."""
+    waiting_dir: str | None = Field(None, min_length=1)
+    """Folder on the disk of each gateway's node: records that wait for the owner outlive their
+    gateway there. null: beside the file of `store`; with a database, in memory alone."""
     usd: UsdCaps = UsdCaps()
     """Hard caps on all keys together."""
     ledger_days: int = Field(90, ge=1)
@@ -36,6 +41,13 @@ class AccountsConfig(Settings):
     def kept(self) -> bool:
         """Whether there are accounts at all."""
         return self.store is not None or self.postgres_env is not None
+
+    @property
+    def waiting(self) -> Path | None:
+        """The folder of the records that wait."""
+        if self.waiting_dir is not None:
+            return Path(self.waiting_dir)
+        return None if self.store is None else Path(f"{self.store}.waiting")
 
     @model_validator(mode="after")
     def _one_store(self) -> "AccountsConfig":

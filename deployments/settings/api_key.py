@@ -98,8 +98,9 @@ class Limits(BaseModel):
     """Hard caps."""
     on_exceed: Literal["reject", "small_only"] = "reject"
     """Over a cap: 429, or on the small tier only."""
-    unaccounted: Literal["allow", "refuse"] = "allow"
-    """While no store can be asked: go on within what is known, or 503."""
+    unaccounted: Literal["allow", "refuse"] | None = None
+    """While the accounts' owner is away: `allow` goes on without it, `refuse` waits for it and in
+    the end answers 503. null: refuse where a cap in USD binds, else allow."""
 
     @model_validator(mode="after")
     def _can_answer(self) -> "Limits":

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -119,7 +120,7 @@ async def test_a_dead_gateways_holds_come_back_and_its_open_requests_are_booked(
 async def test_a_gateway_that_is_not_heard_stops_using_what_it_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = capped(NANO, unaccounted="refuse")
+    key = capped(NANO)
     world = World(tmp_path, key)
     on_clock(world, monkeypatch)
     accounts = world.gateway("a")
@@ -130,8 +131,42 @@ async def test_a_gateway_that_is_not_heard_stops_using_what_it_holds(
     await accounts.report()
     with pytest.raises(AccountsUnavailable):
         await accounts.admit("k1", key, Need(1000, 0))
-    open_key = capped(NANO)
-    assert isinstance(await accounts.admit("k1", open_key, Need(1000, 0)), Hold)
+    # Who says so goes on, and so does a key whose rates alone are limited.
+    for key in (capped(NANO, unaccounted="allow"), key_of(requests_per_minute=1)):
+        assert isinstance(await accounts.admit("k1", key, Need(1000, 0)), Hold)
+    with pytest.raises(AccountsUnavailable):
+        await accounts.admit("k1", key_of(max_parallel=1, unaccounted="refuse"), Need(0, 0))
+
+
+async def test_more_money_for_a_request_that_runs_is_not_spent_while_nobody_can_grant_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, capped(NANO))
+    on_clock(world, monkeypatch)
+    accounts = world.gateway("a")
+    hold = await accounts.admit("k1", capped(NANO), Need(1000, 0))
+    assert isinstance(hold, Hold)
+    world.cut.add("a")
+    await accounts.report()
+    with pytest.raises(AccountsUnavailable):
+        await accounts.cover(hold, NANO)
+    assert hold.nano_usd == 1000
+
+
+async def test_a_request_that_a_cap_binds_waits_for_an_owner_that_comes_back(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, capped(1000), real_time=True)
+    accounts = world.gateway("a")
+    world.cut.add("a")
+    await accounts.report()
+    asked = asyncio.create_task(accounts.admit("k1", capped(1000), Need(900, 0)))
+    await asyncio.sleep(0.5)
+    assert not asked.done()
+    world.cut.clear()
+    assert isinstance(await asked, Hold)
+    assert world.spent() == 900
+    await world.close()
 
 
 async def test_an_hour_that_ends_begins_a_new_cap_and_a_running_request_counts_where_it_began(
@@ -352,7 +387,9 @@ class Play:
     async def more(self, which: int, nano_usd: int) -> None:
         if self.running:
             at, _, hold = self.running[which % len(self.running)]
-            await self.accounts[at].cover(hold, nano_usd)
+            with suppress(AccountsUnavailable):
+                if await self.accounts[at].cover(hold, nano_usd) is None:
+                    assert hold.nano_usd >= nano_usd
 
     async def settle(self, which: int, percent: int) -> None:
         if self.running:
@@ -361,9 +398,10 @@ class Play:
 
     async def kill(self, which: int, _: int) -> None:
         """The gateway's process dies; another takes its place under a name of its own."""
-        task = self.accounts[which]._task
-        assert task is not None
-        task.cancel()
+        tasks = self.accounts[which]._tasks
+        assert tasks
+        for task in tasks:
+            task.cancel()
         self.running = [one for one in self.running if one[0] != which]
         self.names[which] = f"g{len(self.world.gateways)}"
         self.accounts[which] = self.world.gateway(self.names[which])
