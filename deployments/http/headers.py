@@ -135,7 +135,9 @@ def _timeout_s(given: list[str]) -> float | None:
 
 def bare_headers(request_id: str) -> dict[str, str]:
     """The headers of an answer for which nothing was decided."""
-    return {**dict.fromkeys(DECISION_HEADERS, ""), "x-smallfirst-request-id": request_id}
+    # Anthropic's clients look for theirs; the one that OpenAI's look for, Serve's proxy adds.
+    ids = dict.fromkeys(("x-smallfirst-request-id", "request-id"), request_id)
+    return dict.fromkeys(DECISION_HEADERS, "") | ids
 
 
 def fresh_headers() -> dict[str, str]:

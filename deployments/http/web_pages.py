@@ -90,5 +90,11 @@ def allow_origins(app: Starlette, config: GatewayConfig) -> None:
             allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["*"],
             allow_private_network=True,
-            expose_headers=[*DECISION_HEADERS, *DEBUG_HEADERS, *RATE_HEADERS],
+            expose_headers=[
+                *DECISION_HEADERS,
+                "request-id",
+                "x-request-id",
+                *DEBUG_HEADERS,
+                *RATE_HEADERS,
+            ],
         )

@@ -157,6 +157,7 @@ async def test_errors_have_anthropics_shape_and_the_clients_own_words(service: S
         with pytest.raises(anthropic.NotFoundError) as missing:
             await client.messages.create(model="gpt-9", max_tokens=5, messages=HELLO)
     assert missing.value.body["error"]["type"] == "not_found_error"  # type: ignore[index]
+    assert missing.value.request_id
     assert service.asked() == []
 
 
