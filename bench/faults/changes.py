@@ -9,9 +9,14 @@ the first byte; cut where its answer began and did not end.
 
 import asyncio
 import json
+import os
 import platform
+import sqlite3
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,6 +117,51 @@ def kill(deployment: str) -> Callable[[Drill], None]:
     return kill_one
 
 
+def poison(drill: Drill) -> None:
+    """A request under which engines die: it is the only one that gets an error for it."""
+    before = {p.pid for p in drill.endpoint.replicas("SmallTier")}
+    answer = drill.post("/v1/chat/completions", {**BODY, "model": "small", "user": "drill:die"})
+    assert answer.json()["error"]["code"] == "engine_killed", answer.text
+    wait_until(
+        lambda: (
+            {p.pid for p in drill.endpoint.replicas("SmallTier")} != before
+            and drill.endpoint.whole(2)
+        ),
+        120,
+        "small replicas are back",
+    )
+
+
+def disk_full(store: Path) -> Callable[[Drill], None]:
+    """The disk of the accounts' file fills up, and is freed after ten seconds."""
+
+    def booked() -> int:
+        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
+            return int(db.execute("SELECT COUNT(*) FROM ledger").fetchone()[0])
+
+    def fill(drill: Drill) -> None:
+        with suppress(OSError), (store.parent / "full").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 16))
+        time.sleep(10)
+        (store.parent / "full").unlink()
+        answered = drill.load.outcomes.ok
+        wait_until(lambda: booked() >= answered, 60, "every answer is booked")
+
+    return fill
+
+
+@contextmanager
+def small_disk() -> Iterator[Path]:
+    """A file system of 24 MB. Wants root."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], check=True)
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+
 def redeploy(drill: Drill) -> None:
     drill.apply({})
 
@@ -134,6 +184,7 @@ def changes(long_answer_s: float) -> dict[str, Callable[[Drill], None]]:
         "board killed": kill("Board"),
         "classifier killed": kill("Classifier"),
         "small replica killed": kill("SmallTier"),
+        "request under which engines die": poison,
         "gateway killed": kill("Gateway"),
     }
 
@@ -143,12 +194,28 @@ def behind_haproxy() -> dict[str, Callable[[Drill], None]]:
     return {"gateway killed, HAProxy in front": kill("Gateway")}
 
 
-def made(changes: dict[str, Callable[[Drill], None]], only: str, *options: str) -> list[Row]:
+def on_a_small_disk(only: str) -> list[Row]:
+    """What a full disk costs."""
+    if os.geteuid():
+        print("disk of the accounts full: skipped, wants root")
+        return []
+    with small_disk() as folder:
+        store = folder / "accounts.sqlite"
+        full = {"disk of the accounts full for 10 s": disk_full(store)}
+        return made(full, only, args=ARGS | {"accounts": {"store": str(store)}})
+
+
+def made(
+    changes: dict[str, Callable[[Drill], None]],
+    only: str,
+    *options: str,
+    args: dict[str, Any] = ARGS,
+) -> list[Row]:
     """Make those with this in their name, in order, on one endpoint."""
     chosen = {name: do for name, do in changes.items() if only in name}
     if not chosen:
         return []
-    with drilled(ARGS, PER_S, *options) as drill:
+    with drilled(args, PER_S, *options) as drill:
         for name, do in chosen.items():
             row = drill.measure(name, do)
             print(json.dumps(asdict(row)), flush=True)
@@ -160,7 +227,8 @@ def main(
     only: Annotated[str, typer.Option(help="Only changes with this in their name.")] = "",
 ) -> None:
     """Make every change under load; write the figures and docs/faults.md."""
-    rows = made(changes(long_answer_s), only) + made(behind_haproxy(), only, "--haproxy")
+    rows = made(changes(long_answer_s), only)
+    rows += made(behind_haproxy(), only, "--haproxy") + on_a_small_disk(only)
     about: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{psutil.cpu_count()} cores, {platform.machine()}",

@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -26,8 +27,9 @@ PER_REPORT = 2000
 MOST = 20_000
 # Longer than a report takes to come round, so that nothing is written while the owner answers.
 LATE_S = 0.4
-# How often a gateway looks for files of dead ones.
+# How often a gateway looks for files of dead ones; a younger one may not be locked yet.
 LOOK_EVERY_S = 10.0
+YOUNG_S = 2.0
 
 
 class WaitingFile:
@@ -173,8 +175,10 @@ def waiting_file(folder: Path | None, gateway: str) -> WaitingFile | None:
 
 
 def _unlocked(path: Path) -> list[Record] | None:
-    """The records of a file that no gateway holds; None: one does, or the file is gone."""
+    """The records of a file that no gateway holds; None: one does, or may, or it is gone."""
     with suppress(OSError), path.open("rb") as file:
+        if time.time() - os.fstat(file.fileno()).st_mtime < YOUNG_S:
+            return None
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return [record for line in file if (record := _record(line)) is not None]
     return None

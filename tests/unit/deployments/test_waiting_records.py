@@ -10,6 +10,11 @@ from deployments.accounting.waiting_records import WaitingFile, WaitingRecords, 
 from tests.accounts import record
 
 
+@pytest.fixture(autouse=True)
+def old_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting_records, "YOUNG_S", 0.0)
+
+
 def lines(folder: Path) -> int:
     return sum(len(file.read_bytes().splitlines()) for file in folder.glob("*.jsonl"))
 
@@ -151,3 +156,14 @@ async def test_a_dead_gateways_file_is_looked_for_while_another_lives(
     die(file)
     await asyncio.wait_for(found.wait(), 5)
     loop.cancel()
+
+
+async def test_a_file_that_has_just_been_made_is_not_taken_for_a_dead_gateways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting_records, "YOUNG_S", 60.0)
+    records, _ = gateway(tmp_path, "a")
+    # Between its making and its lock.
+    (tmp_path / "b.jsonl").touch()
+    await records.adopt()
+    assert sorted(files(tmp_path)) == ["a.jsonl", "b.jsonl"]
