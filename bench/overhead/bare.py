@@ -102,16 +102,17 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def shares(rows: list[dict[str, Any]], name: str, base: str, clients: int) -> list[float]:
-    """A server's tokens/s over another's, round by round, sorted."""
+    """A server's tokens/s over another's in the rounds that both were in, sorted."""
 
-    def throughputs(server: str) -> list[float]:
-        return [
-            row["tokens_per_s"]
+    def throughputs(server: str) -> dict[int, float]:
+        return {
+            row["round"]: row["tokens_per_s"]
             for row in rows
             if row["server"] == server and row["clients"] == clients
-        ]
+        }
 
-    return sorted(a / b for a, b in zip(throughputs(name), throughputs(base), strict=False))
+    ours, theirs = throughputs(name), throughputs(base)
+    return sorted(ours[round_] / theirs[round_] for round_ in ours.keys() & theirs.keys())
 
 
 def shown(rows: list[dict[str, Any]]) -> str:
@@ -159,9 +160,15 @@ def main(
     if unknown := set(only or ()) - set(SERVERS):
         raise typer.BadParameter(f"{', '.join(unknown)}: not one of {', '.join(SERVERS)}.")
     rows: list[dict[str, Any]] = report.earlier("bare") if append else []
-    plan = [name for _ in range(rounds) for name in SERVERS if not only or name in only]
-    for name in track(plan, description="servers"):
-        rows += measured(name, port)
+    first = max((row["round"] for row in rows), default=-1) + 1
+    plan = [
+        (round_, name)
+        for round_ in range(first, first + rounds)
+        for name in SERVERS
+        if not only or name in only
+    ]
+    for round_, name in track(plan, description="servers"):
+        rows += [{"round": round_, **row} for row in measured(name, port)]
         text = shown(rows)
         report.write("bare", COMMAND, rows, text)
     print(text)
