@@ -11,8 +11,9 @@ from deployments.privacy.pictures import Picture
 
 # RFC 5321, 4.5.3.1.1.
 MAX_LOCAL_CHARS = 64
-_LOCAL = re.compile(r"(?:[\w!#$%&'*+/=?^`{|}~-][\w.!#$%&'*+/=?^`{|}~-]*)$", re.ASCII)
-_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,62})\.){1,8}[a-z]{2,24}(?![a-z0-9-])", re.I | re.A)
+# Letters of every script: RFC 6531 (local parts), RFC 5890 (domains).
+_LOCAL = re.compile(r"(?:[\w!#$%&'*+/=?^`{|}~-][\w.!#$%&'*+/=?^`{|}~-]*)$")
+_DOMAIN = re.compile(r"(?:[^\W_](?:[^\W_]|-){0,62}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
 
 CONTEXT_CHARS = 32
 MIN_PHONE_DIGITS, MAX_PHONE_DIGITS = 7, 15

@@ -31,6 +31,10 @@ MIN_IBAN_CHARS = 15
 _NINO = re.compile(
     r"(?!BG|GB|NK|KN|TN|NT|ZZ)[ABCEGHJ-PRSTW-Z][ABCEGHJ-NPRSTW-Z]\d{6}[A-D]", re.IGNORECASE
 )
+# Never issued are 000, 666 and 9xx, 00, and 0000 (SSA, POMS RM 10201.030). stdnum also refuses two
+# that were printed in advertisements, and that thousands of people have used as theirs.
+_SSN = re.compile(r"(?!000|666|9)\d{3}(?!00)\d{2}(?!0000)\d{4}")
+_SEPARATORS = str.maketrans("", "", " -")
 Check = Callable[[str], bool]
 
 
@@ -41,6 +45,10 @@ def _stdnum(module: str) -> Check:
 
 def _is_nino(written: str) -> bool:
     return _NINO.fullmatch(written.replace(" ", "")) is not None
+
+
+def _is_ssn(written: str) -> bool:
+    return _SSN.fullmatch(written.translate(_SEPARATORS)) is not None
 
 
 _luhn, _is_iban = _stdnum("luhn"), _stdnum("iban")
@@ -87,8 +95,8 @@ NUMBERS = (
     _number("vat", "eu.vat", _VAT),
     _number("vat", "gb.vat", "AA999999999 AA_999999999 AA_999_9999_99 AA999_9999_99"),
     _number("vat", "ch.uid", "AAA-999.999.999 AAA999999999 AAA_999.999.999 AAA-999_999_999"),
-    _number("us_ssn", "us.ssn", "999-99-9999"),
-    _number("us_ssn", "us.ssn", "999_99_9999 999999999", "ssn|social security"),
+    _number("us_ssn", _is_ssn, "999-99-9999"),
+    _number("us_ssn", _is_ssn, "999_99_9999 999999999", "ssn|social security"),
     _number("us_itin", "us.itin", "999-99-9999"),
     _number("us_itin", "us.itin", "999_99_9999 999999999", "itin|taxpayer id"),
     _number("us_ein", "us.ein", "99-9999999 999999999", "ein|fein|employer id"),

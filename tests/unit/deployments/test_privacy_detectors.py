@@ -40,6 +40,7 @@ def finds(text: str, *more: str) -> set[tuple[str, str]]:
                      id="a word in the place of the last group"),
         pytest.param("SSN: 536-90-4399", "us_ssn", "536-90-4399", id="dashes"),
         pytest.param("social security number 536904399", "us_ssn", "536904399", id="by its word"),
+        pytest.param("SSN: 078-05-1120", "us_ssn", "078-05-1120", id="printed on a wallet's card"),
         pytest.param("943 476 5919", "gb_nhs", "943 476 5919", id="by its groups"),
         pytest.param("BE 0428.759.497", "vat", "BE 0428.759.497", id="a country's dots"),
         pytest.param("mail a.b+c@mail.example.co.uk, please", "email", "a.b+c@mail.example.co.uk",
@@ -100,6 +101,11 @@ def test_a_look_alike_is_what_it_looks_like(written: str) -> None:
 def test_an_address_in_another_alphabet_is_one() -> None:
     written = "\u0430lice@ex\u0430mple.com"
     assert finds(f"to {written}!") == {("email", written)}
+
+
+@pytest.mark.parametrize("written", ["用户@例子.公司", "jürgen@müller.example", "a_b@xn--fsq.com"])
+def test_an_address_may_have_letters_of_every_script(written: str) -> None:
+    assert {kind for kind, _ in finds(f"mail {written}, please")} == {"email"}
 
 
 def test_two_texts_are_not_one() -> None:
