@@ -12,7 +12,7 @@ from deployments.protocol.openai_request import ParsedRequest, without_nulls_of
 from deployments.protocol.request_json import load_object
 from deployments.protocol.responses_answer import ResponsesAnswer
 from deployments.protocol.responses_fields import OWN_WORDS, RESPONSES_FIELDS
-from deployments.protocol.responses_schema import (
+from deployments.protocol.responses_items import (
     CallOutput,
     CustomCall,
     FunctionCall,
@@ -22,9 +22,9 @@ from deployments.protocol.responses_schema import (
     Part,
     Reasoning,
     RefusalPart,
-    ResponsesRequest,
     TextPart,
 )
+from deployments.protocol.responses_schema import ResponsesRequest
 from deployments.protocol.responses_tools import called_custom, tool_fields
 from deployments.protocol.translated import as_chat, checked
 
