@@ -24,7 +24,8 @@ from deployments.replicas.beat import Beat
 from deployments.replicas.build_engine import build_engine
 from deployments.replicas.gauges import EngineGauges
 from deployments.replicas.progress import Progress
-from deployments.replicas.relay import Address, RelayLinks
+from deployments.replicas.relay import Address
+from deployments.replicas.relay_links import RelayLinks
 from deployments.replicas.start_lock import start_lock
 from deployments.replicas.target_gauges import TargetGauges
 from deployments.settings.app import TierConfig, TierName

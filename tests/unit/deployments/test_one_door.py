@@ -34,7 +34,7 @@ CLIENTS |= {"smtplib", "ftplib", "telnetlib", "paramiko", "pycurl", "xmlrpc", "t
 # What opens one and why it leads nowhere but where it says.
 MAY_OPEN = {
     "deployments/egress/door.py": "the door",
-    "deployments/replicas/relay.py": "replicas to the gateways of their own cluster",
+    "deployments/replicas/relay_links.py": "replicas to the gateways of their own cluster",
     "deployments/store/postgres.py": "the ledger's database, which holds no text of a request",
 }
 # The operator's own commands, which ask the endpoint that he names; no part of the server.

@@ -9,8 +9,9 @@ import pytest
 
 from deployments.protocol.errors import EngineFailure, ReplicaUnavailable
 from deployments.protocol.inbox import Inbox
-from deployments.replicas import relay
-from deployments.replicas.relay import RECORD, SECRET_BYTES, Address, RelayLinks, RelayPort
+from deployments.replicas import relay, relay_links
+from deployments.replicas.relay import RECORD, SECRET_BYTES, Address, RelayPort
+from deployments.replicas.relay_links import RelayLinks
 
 
 @asynccontextmanager
@@ -96,7 +97,7 @@ async def test_a_slow_reader_stops_its_own_replica_and_nobody_else() -> None:
 async def test_a_reader_that_takes_nothing_costs_its_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(relay, "SEND_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(relay_links, "SEND_TIMEOUT_S", 0.05)
     async with connected() as (port, links):
         _, address = opened(port)
         link = await links.to(address)
