@@ -210,12 +210,13 @@ def made(
     only: str,
     *options: str,
     args: dict[str, Any] = ARGS,
+    per_s: float = PER_S,
 ) -> list[Row]:
     """Make those with this in their name, in order, on one endpoint."""
     chosen = {name: do for name, do in changes.items() if only in name}
     if not chosen:
         return []
-    with drilled(args, PER_S, *options) as drill:
+    with drilled(args, per_s, *options) as drill:
         for name, do in chosen.items():
             row = drill.measure(name, do)
             print(json.dumps(asdict(row)), flush=True)

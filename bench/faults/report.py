@@ -39,6 +39,18 @@ with a new process.
 """
 
 
+def real_engines(results: dict[str, Any]) -> str:
+    """The part of `bench.faults.real_engines`."""
+    return f"""
+## On real vLLM
+`python -m bench.faults.real_engines`, {results["date"]}, {results["machine"]}, no GPU.
+{results["per_s"]:g} requests a second of `auto`, half of them streams, one replica of the default
+model on vLLM, a simulated large tier.
+
+{_table(results)}
+"""
+
+
 def nodes(results: dict[str, Any]) -> str:
     """The part of `bench.faults.nodes`."""
     return f"""
@@ -103,6 +115,7 @@ loop's longest stop was {idle["stop_ms"][-1]} ms; memory was {rows[0]["rss_mib"]
 # A result and what makes its part of the page, in the page's order.
 PARTS: dict[str, Callable[[Any], str]] = {
     "changes": changes,
+    "real_engines": real_engines,
     "nodes": nodes,
     "hostile": hostile,
 }
