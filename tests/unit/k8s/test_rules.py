@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.commands.ray_environment import RAY_ENVIRONMENT
+from deployments.commands.ray_environment import HAPROXY_RETRIES, RAY_ENVIRONMENT
 from deployments.kubernetes.checks import findings, rules
 from deployments.kubernetes.overlay import Overlay
 from tests.unit.k8s.conftest import edit, rendered
@@ -235,6 +235,11 @@ def found(overlay: Overlay) -> set[str]:
 
 def test_every_rule_is_kept(overlay: Overlay) -> None:
     assert findings(overlay, RAY_ENVIRONMENT) == []
+
+
+def test_haproxy_asks_again_in_a_pod_as_it_does_on_one_machine(overlay: Overlay) -> None:
+    for group in overlay.groups:
+        assert {name: group.env[name] for name in HAPROXY_RETRIES} == HAPROXY_RETRIES
 
 
 @pytest.mark.parametrize(
