@@ -9,7 +9,7 @@ import pytest
 
 from bench.compat import run, vllm_suite
 from bench.compat.tables import APIS, PAGE, fields, with_fields, written
-from bench.compat.vllm_choice import ACCEPTED, ACCEPTED_FILES, FILES, OPEN
+from bench.compat.vllm_choice import ACCEPTED, ACCEPTED_FILES, FILES
 
 
 def test_the_page_is_as_the_tables_are() -> None:
@@ -36,16 +36,14 @@ def test_the_page_says_what_was_found(
     assert written(page, mark, table(found)) == page, "run: python -m bench.compat"
 
 
-def test_what_passes_only_on_bare_vllm_has_a_reason_or_is_told_as_open() -> None:
+def test_what_passes_only_on_bare_vllm_has_a_reason() -> None:
     found = json.loads(vllm_suite.RESULTS.read_text(encoding="utf-8"))
     only = vllm_suite.only_here(found["bare"], found["ours"])
-    unexplained = [test for test in only if vllm_suite.accepted(test) is None]
-    names = {test.removeprefix(vllm_suite.ROOT).split("[")[0] for test in unexplained}
-    assert names == OPEN.keys()
+    assert [test for test in only if vllm_suite.accepted(test) is None] == []
 
 
 def test_reasons_are_for_tests_that_are_run() -> None:
-    assert {name.split("::")[0] for name in (*ACCEPTED, *ACCEPTED_FILES, *OPEN)} <= {
+    assert {name.split("::")[0] for name in (*ACCEPTED, *ACCEPTED_FILES)} <= {
         file for file, why in FILES.items() if not why
     }
 
