@@ -77,7 +77,8 @@ def role(process: psutil.Process) -> str:
     title = title_of(process)
     for beginning, name in ROLES.items():
         if title.startswith(beginning):
-            return name or title.removeprefix(beginning).split(".")[0].split(":")[0].split("#")[0]
+            rest = title.removeprefix(beginning).split(".")[0].split(":")[0]
+            return name or rest.split("#")[0].strip()
     return process.name()
 
 

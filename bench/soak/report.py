@@ -23,7 +23,9 @@ engines. Outcomes that were not right: {wrong}.
 
 ## What processes hold
 After the first quarter of the run. Slopes are an hour's growth with a 95% interval (Theil and
-Sen); memory is what only that process holds.
+Sen); memory is what only that process holds. A gateway keeps a session for half an hour after its
+last request (`gateway.session_ttl_s`), so that its table still fills for a quarter of an hour after
+the warm-up.
 
 | process | what | first | last | growth an hour | interval |
 |---|---|---|---|---|---|
@@ -45,7 +47,7 @@ Sen); memory is what only that process holds.
 def rows_of(about: dict[str, Any]) -> str:
     """The table's rows."""
     return "\n".join(
-        f"| {row['process'].rsplit(' ', 1)[0]} | {row['what'].replace('_mib', ', MiB')} "
+        f"| {row['process'].rsplit(' ', 1)[0].strip()} | {row['what'].replace('_mib', ', MiB')} "
         f"| {row['first']:.0f} | {row['last']:.0f} | {row['slope_per_hour']:+.2f} "
         f"| {row['low']:+.2f} to {row['high']:+.2f} |"
         for row in about["rows"]
