@@ -30,7 +30,7 @@ ENGINE = {
 ARGS = {name: {"model": f"sim-{name}", "engine": ENGINE} for name in ("small", "large")}
 PORT = 8461
 # Of all checks of one kit with one model.
-TIMEOUT_S = 240
+TIMEOUT_S = 600
 
 
 def kept_here() -> dict[str, str]:
