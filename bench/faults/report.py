@@ -28,9 +28,10 @@ run.
 
 def changes(results: dict[str, Any]) -> str:
     """The part of `bench.faults.changes`."""
+    dates = " and ".join(sorted({row["date"] for row in results["rows"]}))
     return f"""
 ## Under constant load
-`python -m bench.faults.changes`, {results["date"]}, {results["machine"]}, no GPU.
+`python -m bench.faults.changes`, {dates}, {results["machine"]}, no GPU.
 {results["per_s"]:g} requests a second, half of them streams, two gateways, two small replicas and a
 large one; simulated engines that refuse wrong names as vLLM does. "Restarted" are the deployments
 with a new process.
