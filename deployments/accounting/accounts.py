@@ -239,7 +239,7 @@ class Accounts:
     def _take(self, report: Report, reply: Reply, waiting: list[_Waiting], said_s: float) -> None:
         self._down = False
         self._leased_until_s = said_s + LEASED_S
-        self._records.confirm(len(report.records))
+        self._records.took(len(report.records), reply.owner, stored=not reply.trouble)
         self._keep(report.leases, reply.leases)
         self._version = reply.keys_version
         if reply.keys is not None:

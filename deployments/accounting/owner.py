@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -73,6 +74,7 @@ class Owner:
         self._limits = RateLimits()
         self.books = Books(open_store, self.caps_of, lost, clock.steady_s)
         self._version = _version(self.books.keys)
+        self._life = uuid.uuid4().hex
         self._heard = dict[str, float]()
         self._looked_s = float("-inf")
         self._metered_s = self._pruned_s = clock.steady_s()
@@ -100,6 +102,7 @@ class Owner:
             self._version,
             None if same else self.books.keys,
             trouble,
+            self._life,
         )
 
     def put_key(self, key: ApiKey, *, at_once: bool = False) -> None:

@@ -89,8 +89,10 @@ class Reply:
     keys_version: str = ""
     # None: those that the gateway knows.
     keys: dict[str, ApiKey] | None = None
-    # What is wrong with the store; empty: nothing.
+    # What is wrong with the store; empty: nothing, and all that was ever reported is in it.
     trouble: str = ""
+    # Which life of the owner this is: another one knows only what is in the store.
+    owner: str = ""
 
 
 def encode_report(report: Report) -> bytes:
@@ -139,6 +141,7 @@ def encode_reply(reply: Reply) -> bytes:
             if keys is None
             else [key.model_dump(mode="json") for key in keys.values()],
             "trouble": reply.trouble,
+            "owner": reply.owner,
         }
     )
 
@@ -158,6 +161,7 @@ def decode_reply(data: bytes) -> Reply:
         keys_version=said["keys_version"],
         keys=keys,
         trouble=said["trouble"],
+        owner=said.get("owner", ""),
     )
 
 

@@ -1,8 +1,9 @@
-"""Records that the accounts' owner has not confirmed, oldest first; the late ones on disk too.
+"""Records that are not in the store yet, oldest first; the late ones on disk too.
 
 A gateway reports four times a second, and what is confirmed by then never reaches the disk here.
 While the owner is away records wait, and a gateway that dies with them leaves them in its file for
-another of its node. Booking is by record: what comes twice is booked once.
+another of its node. What an owner has in its memory alone, because its store fails, waits here too:
+if that owner dies, the next one is told. Booking is by record: what comes twice is booked once.
 """
 
 import asyncio
@@ -75,8 +76,10 @@ class WaitingRecords:
         self._lost = lost
         self._file = file
         self._records = deque[Record]()
-        # Counted since the start: records confirmed, those seen a moment ago, those in the file.
+        # Counted since the start: records in the store, those seen a moment ago, those in the file.
         self._confirmed = self._seen = self._kept = 0
+        # Of those here, the first ones that this owner has in its memory.
+        self._taken, self._owner = 0, ""
         self._full = False
 
     def __len__(self) -> int:
@@ -85,26 +88,35 @@ class WaitingRecords:
     def add(self, record: Record) -> None:
         """Keep one that is over."""
         if len(self._records) >= MOST:
-            self._lost(1)
-            return
+            if not self._taken:
+                self._lost(1)
+                return
+            self._forget(1)
         self._records.append(record)
 
     def first(self) -> list[Record]:
         """Those that go with the next report."""
-        return list(islice(self._records, PER_REPORT))
+        return list(islice(self._records, self._taken, self._taken + PER_REPORT))
 
     def unsaid(self) -> Counter[tuple[str, int]]:
         """What the others cost, nano-USD, by key and hour."""
         sums = Counter[tuple[str, int]]()
-        for record in islice(self._records, PER_REPORT, None):
+        for record in islice(self._records, self._taken + PER_REPORT, None):
             sums[record.key_id, record.hour] += record.cost_nano_usd
         return sums
 
-    def confirm(self, count: int) -> None:
-        """Forget the first: they are booked."""
-        for _ in range(count):
-            self._records.popleft()
-        self._confirmed += count
+    def took(self, count: int, owner: str, *, stored: bool) -> None:
+        """This owner has taken a report's records; `stored`: all that it ever took is in the store.
+
+        Of what another had in its memory it knows nothing: that goes with the next report again.
+        """
+        if owner != self._owner:
+            self._owner, other_took, self._taken = owner, self._taken, 0
+            if other_took:
+                return
+        self._taken += count
+        if stored:
+            self._forget(self._taken)
 
     async def keep_late(self) -> None:
         """Write down what was here a moment ago and still is; clear what is booked."""
@@ -151,8 +163,15 @@ class WaitingRecords:
                 await self._keep(self._confirmed + len(self._records))
                 await asyncio.to_thread(self._file.close, left=bool(self._records))
                 return
-        if self._records:
-            self._lost(len(self._records))
+        # What an owner has taken, it keeps or counts itself.
+        if left := len(self._records) - self._taken:
+            self._lost(left)
+
+    def _forget(self, count: int) -> None:
+        for _ in range(count):
+            self._records.popleft()
+        self._confirmed += count
+        self._taken -= count
 
     async def _keep(self, until: int) -> None:
         assert self._file is not None

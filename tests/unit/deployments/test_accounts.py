@@ -448,3 +448,24 @@ def test_a_cap_holds_through_deaths_and_silences(steps: list[tuple[str, int, int
             world.owner.books.close()
 
     asyncio.run(play())
+
+
+async def test_nothing_is_lost_where_an_owner_dies_before_its_store_is_back(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, real_time=True)
+    accounts = world.gateway("a")
+    world.broken = True
+    world.restart_owner()
+    for name in ("r1", "r2"):
+        hold = await accounts.admit("k1", None, Need(1, 0))
+        assert isinstance(hold, Hold)
+        await finish(accounts, hold, 1, name)
+        await accounts.report()
+    assert world.owner.books.waiting == 2
+    world.broken = False
+    world.restart_owner()
+    for _ in range(3):
+        await accounts.report()
+    assert sorted(world.run("SELECT record_id FROM ledger")) == [("r1",), ("r2",)]
+    await world.close()

@@ -38,7 +38,7 @@ async def test_what_is_confirmed_in_time_never_reaches_the_disk(tmp_path: Path) 
     for number in range(5):
         records.add(record(f"r{number}"))
         await records.keep_late()
-        records.confirm(1)
+        records.took(1, "owner", stored=True)
     await records.keep_late()
     assert lines(tmp_path) == 0
 
@@ -53,10 +53,10 @@ async def test_late_records_are_written_once_and_cleared_when_they_are_booked(
     for _ in range(3):
         await records.keep_late()
     assert lines(tmp_path) == 2
-    records.confirm(1)
+    records.took(1, "owner", stored=True)
     await records.keep_late()
     assert lines(tmp_path) == 2
-    records.confirm(1)
+    records.took(1, "owner", stored=True)
     await records.keep_late()
     assert lines(tmp_path) == 0
     records.add(record("r3"))
@@ -83,7 +83,7 @@ async def test_another_gateway_takes_over_what_a_dead_one_left(tmp_path: Path) -
     await third.adopt()
     assert [one.cost_nano_usd for one in third.first()] == [0, 1, 2]
     assert files(tmp_path) == ["third.jsonl"]
-    third.confirm(3)
+    third.took(3, "owner", stored=True)
     await third.keep_late()
     assert lines(tmp_path) == 0
 
@@ -167,3 +167,40 @@ async def test_a_file_that_has_just_been_made_is_not_taken_for_a_dead_gateways(
     (tmp_path / "b.jsonl").touch()
     await records.adopt()
     assert sorted(files(tmp_path)) == ["a.jsonl", "b.jsonl"]
+
+
+async def test_what_an_owner_had_in_its_memory_alone_is_told_to_the_next(tmp_path: Path) -> None:
+    records, _ = gateway(tmp_path, "a")
+    for number in range(3):
+        records.add(record(f"r{number}"))
+    records.took(2, "first", stored=False)
+    assert [one.record_id for one in records.first()] == ["r2"]
+    # It dies before its store is back; the next one may have taken r2 only.
+    records.took(1, "second", stored=True)
+    assert [one.record_id for one in records.first()] == ["r0", "r1", "r2"]
+    records.took(3, "second", stored=True)
+    assert len(records) == 0
+
+
+async def test_all_that_an_owner_took_is_over_once_its_store_is_back(tmp_path: Path) -> None:
+    records, _ = gateway(tmp_path, "a")
+    for number in range(3):
+        records.add(record(f"r{number}"))
+    records.took(2, "owner", stored=False)
+    records.took(1, "owner", stored=True)
+    assert len(records) == 0
+
+
+async def test_what_an_owner_has_makes_room_before_anything_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting_records, "MOST", 2)
+    lost = list[int]()
+    records = WaitingRecords(lost.append)
+    for name in ("r0", "r1"):
+        records.add(record(name))
+    records.took(1, "owner", stored=False)
+    records.add(record("r2"))
+    assert (lost, [one.record_id for one in records.first()]) == ([], ["r1", "r2"])
+    records.add(record("r3"))
+    assert lost == [1]
