@@ -41,6 +41,8 @@ BODY = {"model": "small", "max_tokens": 40, "messages": [{"role": "user", "conte
 CLIENTS = 8
 # What 0070 says may be lost.
 LAST_S = 1.0
+# An answer's last bytes may reach the client when its gateway is dead already.
+UNDER_WAY_S = 0.2
 
 
 @dataclass
@@ -58,7 +60,10 @@ class Seen:
         deaths = [at_s for what, at_s in self.killed if what != "owner"]
         missing = [end_s for name, end_s in self.told.items() if name not in kept]
         return [
-            min((at_s - end_s for at_s in deaths if at_s >= end_s), default=float("inf"))
+            min(
+                (max(0.0, at_s - end_s) for at_s in deaths if at_s >= end_s - UNDER_WAY_S),
+                default=float("inf"),
+            )
             for end_s in missing
         ]
 
