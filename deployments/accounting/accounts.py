@@ -81,6 +81,8 @@ class Accounts:
         self._records = records
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
+        # A reply confirms what its report said: there is one of them at a time.
+        self._turn = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._leased_until_s = self._open_said_s = float("-inf")
         self._down = False
@@ -190,6 +192,10 @@ class Accounts:
 
     async def report(self, last: bool = False) -> None:
         """Say what there is to say once, and take the answer."""
+        async with self._turn:
+            await self._report_once(last)
+
+    async def _report_once(self, last: bool) -> None:
         waiting, self._waiting = self._waiting, []
         said_s, report = _steady_s(), self._report(waiting, last)
         try:
