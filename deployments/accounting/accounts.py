@@ -10,10 +10,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from deployments.accounting.owner import SILENT_S
+from deployments.accounting.pending_draw import PendingDraw
 from deployments.accounting.purse import Hold, Need, Purse
 from deployments.accounting.turns import (
     Draw,
@@ -52,15 +52,6 @@ class Sources(NamedTuple):
     running: Callable[[], dict[str, int]]
 
 
-@dataclass(slots=True)
-class _Waiting:
-    limits: Limits
-    draw: Draw
-    hold: asyncio.Future[Hold | Refused | None] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-
-
 class Accounts:
     """Holds a purse for each key that asks here."""
 
@@ -79,7 +70,7 @@ class Accounts:
         self._capped = capped
         self._purses: dict[str, Purse] = {}
         self._records = records
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[PendingDraw] = []
         self._wake = asyncio.Event()
         # A reply confirms what its report said: there is one of them at a time.
         self._turn = asyncio.Lock()
@@ -174,7 +165,7 @@ class Accounts:
         """What the owner says with the next report; None where it cannot be asked."""
         if self._down or not self._tasks:
             return None
-        waiting = _Waiting(limits, draw)
+        waiting = PendingDraw(limits, draw)
         self._waiting.append(waiting)
         self._wake.set()
         return await waiting.hold
@@ -209,7 +200,7 @@ class Accounts:
             self._down = True
         finally:
             for one in waiting:
-                _answer(one, None)
+                one.answer(None)
 
     async def _report_on(self) -> None:
         while True:
@@ -219,7 +210,7 @@ class Accounts:
             self._wake.clear()
             await self.report()
 
-    def _report(self, waiting: list[_Waiting], last: bool) -> Report:
+    def _report(self, waiting: list[PendingDraw], last: bool) -> Report:
         now_s = _steady_s()
         fully = last or now_s - self._open_said_s >= OPEN_EVERY_S
         if fully:
@@ -242,7 +233,9 @@ class Accounts:
             keys_version=self._version,
         )
 
-    def _take(self, report: Report, reply: Reply, waiting: list[_Waiting], said_s: float) -> None:
+    def _take(
+        self, report: Report, reply: Reply, waiting: list[PendingDraw], said_s: float
+    ) -> None:
         self._down = False
         self._leased_until_s = said_s + LEASED_S
         self._records.took(len(report.records), reply.owner, stored=not reply.trouble)
@@ -261,24 +254,16 @@ class Accounts:
             if less:
                 self.purse(lease.key_id).corrected(lease.hour, less)
 
-    def _granted(self, one: _Waiting, answer: Granted | Refused, said_s: float) -> None:
+    def _granted(self, one: PendingDraw, answer: Granted | Refused, said_s: float) -> None:
         if isinstance(answer, Refused):
-            _answer(one, answer)
+            one.answer(answer)
             return
         purse = self.purse(one.draw.key_id)
         # From when the question was asked: an hour never lasts longer here than there.
         purse.granted(answer, said_s, one.limits)
         hold = purse.take(Need(*one.draw[1:3]), one.limits, answer.hour)
-        if not _answer(one, hold):
+        if not one.answer(hold):
             purse.settle(hold, 0, 0)
-
-
-def _answer(one: _Waiting, answer: Hold | Refused | None) -> bool:
-    """Whether anybody still waits for the answer."""
-    if one.hold.done():
-        return False
-    one.hold.set_result(answer)
-    return True
 
 
 def _steady_s() -> float:
