@@ -80,6 +80,8 @@ class WaitingRecords:
         self._confirmed = self._seen = self._kept = 0
         # Of those here, the first ones that this owner has in its memory.
         self._taken, self._owner = 0, ""
+        # Files of dead gateways that are read, but whose records the disk here has no room for.
+        self._adopted = set[Path]()
         self._full = False
 
     def __len__(self) -> int:
@@ -141,12 +143,16 @@ class WaitingRecords:
             return
         with suppress(OSError):
             for path, records in await asyncio.to_thread(self._file.orphans):
+                if path in self._adopted:
+                    continue
+                self._adopted.add(path)
                 if records:
                     log.warning("accounts: %d records of a dead gateway found", len(records))
                 for record in records:
                     self.add(record)
                 await self._keep(self._confirmed + len(self._records))
                 path.unlink(missing_ok=True)
+                self._adopted.discard(path)
 
     async def keep_on(self) -> None:
         """Do both for as long as the gateway lives."""

@@ -13,7 +13,11 @@ from deployments.privacy.pictures import Picture
 MAX_LOCAL_CHARS = 64
 # Letters of every script: RFC 6531 (local parts), RFC 5890 (domains).
 _LOCAL = re.compile(r"(?:[\w!#$%&'*+/=?^`{|}~-][\w.!#$%&'*+/=?^`{|}~-]*)$")
-_DOMAIN = re.compile(r"(?:[^\W_](?:[^\W_]|-){0,62}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
+# An ASCII domain first: what follows it may be text of a script without spaces, or `_`.
+_DOMAIN = re.compile(
+    r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
+    r"|(?:[^\W_](?:[^\W_]|-){0,62}\.){1,8}[^\W\d_]{2,24}"
+)
 
 CONTEXT_CHARS = 32
 MIN_PHONE_DIGITS, MAX_PHONE_DIGITS = 7, 15

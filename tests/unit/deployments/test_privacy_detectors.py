@@ -108,6 +108,13 @@ def test_an_address_may_have_letters_of_every_script(written: str) -> None:
     assert {kind for kind, _ in finds(f"mail {written}, please")} == {"email"}
 
 
+@pytest.mark.parametrize(
+    "text", ["_bob@example.com_", "bob@example.comに" + "連絡してください" * 4, "(bob@example.com)"]
+)
+def test_an_address_ends_where_other_text_begins(text: str) -> None:
+    assert [written.endswith("bob@example.com") for kind, written in finds(text)] == [True]
+
+
 def test_two_texts_are_not_one() -> None:
     assert finds(CARD[:9], CARD[10:]) == set()
     assert finds("alice@exam", "ple.com") == set()

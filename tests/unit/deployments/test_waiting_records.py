@@ -204,3 +204,23 @@ async def test_what_an_owner_has_makes_room_before_anything_is_lost(
     assert (lost, [one.record_id for one in records.first()]) == ([], ["r1", "r2"])
     records.add(record("r3"))
     assert lost == [1]
+
+
+async def test_a_dead_gateways_records_are_read_once_though_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying, file = gateway(tmp_path, "dying")
+    dying.add(record("r1"))
+    await dying.keep_late()
+    await dying.keep_late()
+    die(file)
+    living, living_file = gateway(tmp_path, "living")
+
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(living_file, "keep", full)
+    for _ in range(3):
+        await living.adopt()
+    assert [one.record_id for one in living.first()] == ["r1"]
+    assert "dying.jsonl" in files(tmp_path)
