@@ -1,21 +1,21 @@
 """The items of a Responses request: who said what, and which calls were made and answered."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag
 
 from deployments.protocol.messages import MAX_PARTS, Checked, tag
 from deployments.protocol.request_mistake import branch_by, text_or_list
 
-ITEMS = (
+ItemType = Literal[
     "message",
     "function_call",
     "function_call_output",
     "custom_tool_call",
     "custom_tool_call_output",
     "reasoning",
-)
-_PARTS = ("input_text", "output_text", "refusal", "input_image")
+]
+PartType = Literal["input_text", "output_text", "refusal", "input_image"]
 
 
 class TextPart(Checked):
@@ -43,7 +43,7 @@ class ImagePart(Checked):
 
 
 class _UnknownPart(Checked):
-    type: Literal["input_text", "output_text", "refusal", "input_image"]
+    type: PartType
 
 
 Part = Annotated[
@@ -52,7 +52,7 @@ Part = Annotated[
     | Annotated[RefusalPart, Tag("<refusal>")]
     | Annotated[ImagePart, Tag("<input_image>")]
     | Annotated[_UnknownPart, Tag("<unknown>")],
-    Discriminator(lambda value: tag(value, "type", _PARTS)),
+    Discriminator(lambda value: tag(value, "type", get_args(PartType))),
 ]
 Parts = Annotated[list[Part], Field(max_length=MAX_PARTS, fail_fast=True)]
 Content = Annotated[
@@ -107,21 +107,14 @@ class Reasoning(Checked):
 
 
 class _UnknownItem(Checked):
-    type: Literal[
-        "message",
-        "function_call",
-        "function_call_output",
-        "custom_tool_call",
-        "custom_tool_call_output",
-        "reasoning",
-    ]
+    type: ItemType
 
 
 def _item_tag(value: Any) -> str:
     """The branch of an item: a message need not say that it is one."""
     if isinstance(value, dict) and value.get("type") is None and "role" in value:
         return "<message>"
-    return tag(value, "type", ITEMS)
+    return tag(value, "type", get_args(ItemType))
 
 
 Item = Annotated[

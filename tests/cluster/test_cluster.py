@@ -98,6 +98,20 @@ def _read_for_one_second(endpoint: Endpoint) -> None:
                 raise httpx.ReadTimeout("enough")
 
 
+def killed_under(
+    endpoint: Endpoint, deployment: str, n: int, per_s: float, **more: Any
+) -> Counter[str]:
+    """What becomes of requests when a replica is killed a second after the first of them."""
+
+    async def storm() -> list[httpx.Response | Exception]:
+        many = asyncio.create_task(send_many(endpoint, n, per_s, **more))
+        await asyncio.sleep(1)
+        endpoint.replicas(deployment)[0].kill()
+        return await many
+
+    return outcomes(asyncio.run(storm()))
+
+
 def test_no_request_is_lost_when_an_engine_dies(endpoint: Endpoint) -> None:
     async def storm() -> list[httpx.Response | Exception]:
         many = asyncio.create_task(send_many(endpoint, 120, 30, max_tokens=20))
@@ -115,13 +129,7 @@ def test_no_request_is_lost_when_an_engine_dies(endpoint: Endpoint) -> None:
 
 
 def test_no_request_is_lost_when_a_replica_is_killed(endpoint: Endpoint) -> None:
-    async def storm() -> list[httpx.Response | Exception]:
-        many = asyncio.create_task(send_many(endpoint, 120, 30, max_tokens=20))
-        await asyncio.sleep(1)
-        endpoint.replicas("SmallTier")[0].kill()
-        return await many
-
-    counted = outcomes(asyncio.run(storm()))
+    counted = killed_under(endpoint, "SmallTier", 120, 30, max_tokens=20)
     assert counted["200 small"] + counted["200 large"] == 120, counted
     wait_until(lambda: endpoint.running("small") >= 2, 60, "two small replicas again")
 

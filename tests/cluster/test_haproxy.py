@@ -1,6 +1,5 @@
 """The fast path: HAProxy in front, the gateway replica speaking HTTP itself."""
 
-import asyncio
 import json
 import socket
 import time
@@ -10,7 +9,7 @@ import httpx
 import pytest
 
 from tests.cluster.conftest import ARGS
-from tests.cluster.test_cluster import body, outcomes, send_many
+from tests.cluster.test_cluster import body, killed_under
 from tests.endpoint import Endpoint, running_endpoint, wait_until
 
 pytestmark = pytest.mark.timeout(400)
@@ -92,23 +91,12 @@ def test_the_deadline_is_ours(fast: Endpoint) -> None:
     assert answer.json()["error"]["code"] == "deadline_exceeded"
 
 
-def test_no_request_is_lost_when_a_replica_is_killed(fast: Endpoint) -> None:
-    async def storm() -> list[httpx.Response | Exception]:
-        many = asyncio.create_task(send_many(fast, 120, 30, max_tokens=20))
-        await asyncio.sleep(1)
-        fast.replicas("SmallTier")[0].kill()
-        return await many
-
-    counted = outcomes(asyncio.run(storm()))
-    assert counted["200 small"] + counted["200 large"] == 120, counted
-
-
-def test_no_request_without_a_first_byte_is_lost_when_a_gateway_is_killed(fast: Endpoint) -> None:
-    async def storm() -> list[httpx.Response | Exception]:
-        many = asyncio.create_task(send_many(fast, 60, 10, max_tokens=60))
-        await asyncio.sleep(1)
-        fast.replicas("Gateway")[0].kill()
-        return await many
-
-    counted = outcomes(asyncio.run(storm()))
-    assert counted["200 small"] + counted["200 large"] == 60, counted
+@pytest.mark.parametrize(
+    ("deployment", "n", "per_s", "max_tokens"),
+    [("SmallTier", 120, 30, 20), ("Gateway", 60, 10, 60)],
+)
+def test_no_request_without_a_first_byte_is_lost_when_one_is_killed(
+    fast: Endpoint, deployment: str, n: int, per_s: float, max_tokens: int
+) -> None:
+    counted = killed_under(fast, deployment, n, per_s, max_tokens=max_tokens)
+    assert counted["200 small"] + counted["200 large"] == n, counted
