@@ -211,12 +211,13 @@ def made(
     *options: str,
     args: dict[str, Any] = ARGS,
     per_s: float = PER_S,
+    max_tokens: int = 20,
 ) -> list[Row]:
     """Make those with this in their name, in order, on one endpoint."""
     chosen = {name: do for name, do in changes.items() if only in name}
     if not chosen:
         return []
-    with drilled(args, per_s, *options) as drill:
+    with drilled(args, per_s, *options, max_tokens=max_tokens) as drill:
         for name, do in chosen.items():
             row = drill.measure(name, do)
             print(json.dumps(asdict(row)), flush=True)

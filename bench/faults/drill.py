@@ -45,7 +45,7 @@ ARGS: dict[str, Any] = {
         "scaling": {"min_replicas": 1, "max_replicas": 1},
     },
 }
-BODY = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20}
+BODY = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}
 # Load before and after each change, so that what comes late is counted too, seconds.
 SETTLE_S = 3.0
 
@@ -127,11 +127,13 @@ class Drill:
 
 
 @contextmanager
-def drilled(args: dict[str, Any], per_s: float, *options: str) -> Iterator[Drill]:
+def drilled(
+    args: dict[str, Any], per_s: float, *options: str, max_tokens: int = 20
+) -> Iterator[Drill]:
     """A fresh endpoint, with these options of `smallfirst serve`, under constant load."""
     with (
         running_endpoint(args, *options) as endpoint,
-        ConstantLoad(endpoint.url, per_s, BODY) as load,
+        ConstantLoad(endpoint.url, per_s, {**BODY, "max_tokens": max_tokens}) as load,
     ):
         yield Drill(endpoint, load)
 

@@ -1,7 +1,8 @@
 """The same changes on real vLLM, as far as two cores carry: `python -m bench.faults.real_engines`.
 
-Three requests a second of `auto`, half of them streams, one small replica of the default model and
-a simulated large one. Adds its part to docs/faults.md.
+Two requests a second of `auto` for five tokens each, half of them streams, which is a third of what
+two cores with AVX2 generate; one small replica of the default model and a simulated large one. Adds
+its part to docs/faults.md.
 """
 
 import json
@@ -19,7 +20,7 @@ from bench.faults.endpoint import title_of, wait_until
 from bench.faults.report import write_report
 
 RESULTS = Path(__file__).parent / "results" / "real_engines.json"
-PER_S = 3.0
+PER_S, MAX_TOKENS = 2.0, 5
 ONE = {"scaling": {"min_replicas": 1, "max_replicas": 1}}
 SMALL = {"model": "default-int4", "engine": {"kind": "vllm", "path": "builtin:small"}, **ONE}
 
@@ -45,11 +46,12 @@ def main() -> None:
         "price, threshold and budget edited": settings_edited,
         "vLLM's process killed": engine_killed,
     }
-    rows = made(changes, "", args=ARGS | {"small": SMALL}, per_s=PER_S)
+    rows = made(changes, "", args=ARGS | {"small": SMALL}, per_s=PER_S, max_tokens=MAX_TOKENS)
     about = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{psutil.cpu_count()} cores, {platform.machine()}",
         "per_s": PER_S,
+        "max_tokens": MAX_TOKENS,
         "rows": [asdict(row) for row in rows],
     }
     RESULTS.write_text(json.dumps(about, indent=1) + "\n")
