@@ -66,8 +66,8 @@ check: $(DEVELOPMENT)  ## format, lint, types, import contracts: seconds
 
 .PHONY: test
 test: check  ## everything: check, then unit, api, cluster and e2e tests
-	$(BIN)/pytest tests -n 2 --ignore=tests/cluster --ignore=tests/e2e
-	$(BIN)/pytest tests/cluster tests/e2e
+	$(BIN)/pytest tests -n 2 --ignore=tests/cluster --ignore=tests/e2e --ignore=tests/k8s
+	$(BIN)/pytest tests/k8s tests/cluster tests/e2e
 
 .PHONY: test-live
 test-live: $(DEVELOPMENT)  ## the autoscaling policy's drills on a live cluster: about 8 minutes
@@ -79,7 +79,7 @@ test-install: $(DEVELOPMENT)  ## the README on a bare Debian 12: as root, with d
 
 .PHONY: test-fast
 test-fast: $(DEVELOPMENT)  ## unit and api tests only: no Ray, no model
-	$(BIN)/pytest tests -n 2 --ignore=tests/cluster --ignore=tests/e2e
+	$(BIN)/pytest tests -n 2 --ignore=tests/cluster --ignore=tests/e2e --ignore=tests/k8s
 
 .PHONY: lock
 lock:  ## resolve pyproject.toml into requirements/*.txt (needs uv on the PATH)

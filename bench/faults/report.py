@@ -64,6 +64,21 @@ processes are killed at once: what its replicas were sending then is cut.
 """
 
 
+def head_kill(results: dict[str, Any]) -> str:
+    """The part of `bench.pods.head_kill`."""
+    return f"""
+## The head goes
+`python -m bench.pods.head_kill`, {results["date"]}, {results["machine"]}, no GPU. The pods of
+`dev-cpu` with `gcs-ft-redis`, as processes in network namespaces: a head, a worker with all
+replicas, Redis. {results["per_s"]:g} requests a second, half of them streams, through the
+service's address. The head is killed, and 5 s later another starts under another address. It took
+until Serve's controller was back and every deployment healthy; meanwhile nothing scales, and no
+replica that dies is replaced.
+
+{_table(results)}
+"""
+
+
 def _table(results: dict[str, Any]) -> str:
     rows = [
         "| change | took | answered | lost before the first byte | cut after it | restarted |",
@@ -118,6 +133,7 @@ PARTS: dict[str, Callable[[Any], str]] = {
     "changes": changes,
     "real_engines": real_engines,
     "nodes": nodes,
+    "head_kill": head_kill,
     "hostile": hostile,
 }
 

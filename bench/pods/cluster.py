@@ -1,9 +1,8 @@
 """A rendered RayService as pods on this machine, with the operator, a client and a Service."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,8 +28,12 @@ OUTSIDERS = {
     "client": Peer({"app": "shop"}, {"smallfirst/client": "allowed"}),
     "stranger": Peer({"app": "other"}, {"kubernetes.io/metadata.name": "other"}),
 }
-# On two cores beside a test: a start that takes 15 s alone may take minutes.
-START_S = 180.0
+# On two busy cores a start that takes 15 s alone may take minutes.
+START_S = 400.0
+# Ray gives a node 30 s to start, which a busy machine may not have.
+ATTEMPTS = 3
+# A connection is the kernel's, and comes about at once or never; an answer may take long.
+PATIENCE = httpx.Timeout(120, connect=5)
 
 
 @dataclass
@@ -40,9 +43,11 @@ class Cluster:
     overlay: Overlay
     net: Fabric
     folder: Path
+    on_exit: ExitStack  # ends every pod, whatever another's end raises
     pods: list[Pod] = field(default_factory=list)
     outsiders: dict[str, tuple[str, str]] = field(default_factory=dict)
-    workloads: list[tuple[Peer, str]] = field(default_factory=list)  # others in the namespace
+    # Who else is in the namespace: as policies see it, its network namespace and its address.
+    workloads: list[tuple[Peer, str, str]] = field(default_factory=list)
     operator_env: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -54,6 +59,15 @@ class Cluster:
     def workers(self) -> list[Pod]:
         """The workers that run."""
         return [pod for pod in self.pods if not pod.group.head and pod.running]
+
+    def come_up(self, workers: int = 1) -> None:
+        """Head and workers, what the RayService tells Serve, and its Service."""
+        self.ready_pod(self.overlay.head)
+        for _ in range(workers):
+            self.ready_pod(self.overlay.workers[0])
+        self.apply()
+        self.wait_until("RUNNING")
+        self.serve()
 
     def start_pod(self, group: Group, **more: Any) -> Pod:
         """A pod of a group, started and behind its policies; it need not be ready."""
@@ -73,9 +87,23 @@ class Cluster:
             self._rename(address)
         pod = Pod(name, group, namespace, address, folder, env=env, hosts=hosts, **more)
         self.pods.append(pod)
+        self.on_exit.callback(pod.kill)
         self.enforce()
         pod.start()
         return pod
+
+    def ready_pod(self, group: Group) -> Pod:
+        """A pod whose node is up, as the operator gets one: in the place of a pod that has ended
+        it makes another. Raises: `TimeoutError` when the third has ended too."""
+        for attempt in range(ATTEMPTS):
+            pod = self.start_pod(group)
+            try:
+                pod.wait_until_ready("readinessProbe" if group.head else "livenessProbe", START_S)
+                return pod
+            except TimeoutError:
+                if pod.running or attempt == ATTEMPTS - 1:
+                    raise
+        raise AssertionError("there is an attempt")
 
     def _rename(self, address: str) -> None:
         """Let the name of the head's service mean a new pod, for those that run."""
@@ -86,11 +114,11 @@ class Cluster:
     def enforce(self, policies: list[dict[str, Any]] | None = None) -> None:
         """Put the overlay's NetworkPolicies, or others, in force."""
         policies = self.overlay.of_kind("NetworkPolicy") if policies is None else policies
-        everybody = [(pod.peer, pod.address) for pod in self.pods]
-        everybody += self.workloads
+        ours = [(pod.peer, pod.namespace, pod.address) for pod in self.pods] + self.workloads
+        everybody = [(peer, address) for peer, _, address in ours]
         everybody += [(OUTSIDERS[name], address) for name, (_, address) in self.outsiders.items()]
-        for pod in self.pods:
-            nft(pod.namespace, enforce(policies, pod.peer, pod.address, everybody))
+        for peer, namespace, address in ours:
+            nft(namespace, enforce(policies, peer, address, everybody))
 
     def as_(self, who: str, work: Callable[[], Result]) -> Result:
         """Do something in an outsider's place."""
@@ -99,31 +127,50 @@ class Cluster:
     def apply(self, serve_config: str | None = None) -> None:
         """Hand the Serve config to the head, as the operator does with `serveConfigV2`."""
         config = serve_config or self.overlay.rayservice["spec"]["serveConfigV2"]
-        url = f"http://{self.head.address}:{DASHBOARD_PORT}/api/serve/applications/"
-        answer = self.as_(
-            "operator",
-            lambda: httpx.put(url, json=yaml.safe_load(config), timeout=30, trust_env=False),
-        )
-        answer.raise_for_status()
+        self._ask_serve("PUT", json=yaml.safe_load(config)).raise_for_status()
 
     def status(self) -> dict[str, Any]:
         """What Serve says of itself, as the operator asks."""
-        url = f"http://{self.head.address}:{DASHBOARD_PORT}/api/serve/applications/"
-        answer = self.as_("operator", lambda: httpx.get(url, timeout=30, trust_env=False))
-        document: dict[str, Any] = answer.json()
+        document: dict[str, Any] = self._ask_serve("GET").json()
         return document
 
-    def wait_until(self, state: str, timeout_s: float = START_S) -> dict[str, Any]:
-        """The application's details, once it is in a state. Raises: `TimeoutError` with them."""
-        give_up_s = time.monotonic() + timeout_s
+    def _ask_serve(self, method: str, **more: Any) -> httpx.Response:
+        """Serve's REST API, asked until it answers, as the operator does: a head that has just
+        started, or has come back, needs a while."""
+        url = f"http://{self.head.address}:{DASHBOARD_PORT}/api/serve/applications/"
+        give_up_s = time.monotonic() + START_S
         while True:
-            applications = self.status().get("applications", {})
-            application: dict[str, Any] = next(iter(applications.values()), {})
-            if application.get("status") == state:
-                return application
-            if time.monotonic() > give_up_s:
-                raise TimeoutError(f"not {state}: {json.dumps(application)[:3000]}")
+            try:
+                return self.as_(
+                    "operator",
+                    lambda: httpx.request(method, url, timeout=60, trust_env=False, **more),
+                )
+            except httpx.TransportError:
+                if time.monotonic() > give_up_s:
+                    raise
+                time.sleep(1)
+
+    def wait_until(self, state: str) -> None:
+        """Return when the application is in a state. Raises: `TimeoutError` with what it says of
+        itself, at once where it has failed."""
+        self.wait_to_hear(f"smallfirst: {state}")
+
+    def wait_to_hear(self, words: str) -> None:
+        """Return when Serve says so, of the application or one of its deployments. Raises:
+        `TimeoutError` with what it says instead, at once where the application has failed."""
+        give_up_s = time.monotonic() + START_S
+        while words not in (said := spoken(self.status())):
+            if "smallfirst: DEPLOY_FAILED" in said or time.monotonic() > give_up_s:
+                raise TimeoutError(f"not {words}: {said}")
             time.sleep(0.5)
+
+    def replicas(self) -> dict[str, set[tuple[str, int]]]:
+        """The processes of every deployment: node and process id. One that starts has neither."""
+        (application,) = self.status()["applications"].values()
+        return {
+            name: {(one["node_ip"], one["pid"]) for one in deployment["replicas"] if one.get("pid")}
+            for name, deployment in application["deployments"].items()
+        }
 
     def serve(self) -> None:
         """Point the service address at the workers that are ready, as their probes say."""
@@ -132,35 +179,29 @@ class Cluster:
         namespace, _ = self.outsiders["client"]
         service(namespace, SERVICE_ADDRESS, SERVICE_PORT, [pod.address for pod in self.workers])
 
-    def ask(self, body: dict[str, Any], timeout_s: float = 120) -> httpx.Response:
-        """A chat completion from the client, through the service address."""
+    def ask(self, body: dict[str, Any]) -> httpx.Response:
+        """A chat completion from the client, through the service address. Raises:
+        `httpx.ConnectTimeout` where no connection comes about."""
         url = f"http://{SERVICE_ADDRESS}:{SERVICE_PORT}/v1/chat/completions"
         return self.as_(
-            "client", lambda: httpx.post(url, json=body, timeout=timeout_s, trust_env=False)
+            "client", lambda: httpx.post(url, json=body, timeout=PATIENCE, trust_env=False)
         )
 
 
-@contextmanager
-def empty_cluster(overlay: Overlay, folder: Path) -> Iterator[Cluster]:
-    """A cluster without pods, but with everybody else; all of it is gone afterwards."""
-    with fabric() as net:
-        cluster = Cluster(overlay, net, folder)
-        try:
-            for name in OUTSIDERS:
-                cluster.outsiders[name] = net.plug(name)
-            yield cluster
-        finally:
-            for pod in reversed(cluster.pods):
-                pod.kill()
+def spoken(details: dict[str, Any]) -> str:
+    """What Serve says of the application and its deployments: a line each, or more."""
+    application: dict[str, Any] = next(iter(details.get("applications", {}).values()), {})
+    parts = {"smallfirst": application, **application.get("deployments", {})}
+    return "\n".join(
+        f"{name}: {one.get('status')} {one.get('message')}" for name, one in parts.items()
+    )
 
 
 @contextmanager
-def running_cluster(overlay: Overlay, folder: Path, workers: int = 1) -> Iterator[Cluster]:
-    """Head and workers, ready for a Serve config."""
-    with empty_cluster(overlay, folder) as cluster:
-        head = cluster.start_pod(overlay.head)
-        head.wait_until_ready("readinessProbe", START_S)
-        for _ in range(workers):
-            pod = cluster.start_pod(overlay.workers[0])
-            pod.wait_until_ready("livenessProbe", START_S)
+def cluster_of(overlay: Overlay, folder: Path) -> Iterator[Cluster]:
+    """A cluster without pods yet, but with everybody else; all of it is gone afterwards."""
+    with fabric() as net, ExitStack() as on_exit:
+        cluster = Cluster(overlay, net, folder, on_exit)
+        for name in OUTSIDERS:
+            cluster.outsiders[name] = net.plug(name)
         yield cluster

@@ -1,48 +1,48 @@
-"""How many requests fail while the head is killed and comes back through Redis: two Ray nodes in
-network namespaces, as their manifests say.
+"""What it costs that the head is killed and comes back through Redis: a part of docs/faults.md.
 
-    python -m bench.pods.head_kill [--rate 10] [--seconds 90]
+    python -m bench.pods.head_kill [--per-s 30]
 
-As root, with iproute2, bubblewrap, nftables and redis-server. Writes results/head_kill.json.
+A head and a worker of `dev-cpu` with the component gcs-ft-redis, as pods behind their policies,
+with simulated engines; 30 requests a second, half of them streams, through the service's address.
+The head is killed, and its next pod has another address. As root, with iproute2, bubblewrap,
+nftables and redis-server.
 """
 
-import argparse
-import asyncio
 import json
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import httpx
+import psutil
+import typer
 import yaml
 
-from bench.pods.cluster import SERVICE_ADDRESS, SERVICE_PORT, START_S, Cluster, empty_cluster
+from bench.faults.drill import ARGS, BODY, SETTLE_S, Row, merged
+from bench.faults.load import ConstantLoad
+from bench.faults.report import RESULTS, write_report
+from bench.pods.cluster import SERVICE_ADDRESS, SERVICE_PORT, Cluster, cluster_of
 from bench.pods.network import what_is_missing
 from deployments.kubernetes.network import Peer
 from deployments.kubernetes.overlay import Overlay, read_overlay
 
 ROOT = Path(__file__).parents[2]
-RESULT = Path(__file__).parent / "results" / "head_kill.json"
+RESULT = RESULTS / "head_kill.json"
 NAME = "app.kubernetes.io/name"
 PASSWORD = "of-this-run-only"
-ENGINE = {"kind": "simulated", "first_token_delay_s": 0.05, "inter_token_delay_s": 0.02}
-BODY = {
-    "model": "auto",
-    "messages": [{"role": "user", "content": "What are your opening hours?"}],
-    "max_tokens": 40,
-}
+# Until a kubelet and an operator have noticed that a pod is gone.
+NOTICED_S = 5
 
 
 def overlay_with_redis() -> Overlay:
-    """`dev-cpu` with the component gcs-ft-redis, and simulated engines in both tiers."""
+    """`dev-cpu` with the component gcs-ft-redis, and the tiers of the other drills."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "k8s"
         shutil.copytree(ROOT / "k8s", tree)
@@ -56,38 +56,39 @@ def overlay_with_redis() -> Overlay:
         )
     overlay = read_overlay(done.stdout)
     document = yaml.safe_load(overlay.rayservice["spec"]["serveConfigV2"])
-    args = document["applications"][0]["args"]
-    for tier in ("small", "large"):
-        args[tier] = {"model": f"simulated-{tier}", "engine": ENGINE, "num_cpus": 0.1}
+    document["applications"][0]["args"] = merged(ARGS, {"gateway": {"auth": "open"}})
     overlay.rayservice["spec"]["serveConfigV2"] = yaml.safe_dump(document)
     return overlay
 
 
 @contextmanager
 def redis(cluster: Cluster) -> Iterator[str]:
-    """A Redis in a namespace of its own; its address. As redis.yaml starts it."""
+    """The address of a Redis as redis.yaml starts it: in a namespace, behind its policy."""
     namespace, address = cluster.net.plug("redis")
+    cluster.workloads.append((Peer({NAME: "smallfirst-redis"}, {}, True), namespace, address))
     folder = cluster.folder / "redis"
     folder.mkdir(parents=True)
-    command = ["redis-server", "-"]
     settings = f"requirepass {PASSWORD}\ndir {folder}\nappendonly yes\nprotected-mode no\n"
     process = subprocess.Popen(
-        ["ip", "netns", "exec", namespace, *command],
+        [
+            *("ip", "netns", "exec", namespace, "setpriv", "--pdeathsig", "KILL"),
+            *("redis-server", "-"),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     )
-    assert process.stdin is not None
-    process.stdin.write(settings.encode())
-    process.stdin.close()
     try:
+        assert process.stdin is not None
+        process.stdin.write(settings.encode())
+        process.stdin.close()
         yield address
     finally:
         process.terminate()
         process.wait(30)
 
 
-def fault_tolerant(cluster: Cluster, redis_address: str) -> None:
-    """What the operator adds to every pod for gcsFaultToleranceOptions."""
+def made_fault_tolerant(cluster: Cluster, redis_address: str) -> None:
+    """Add what the operator adds to every pod for gcsFaultToleranceOptions."""
     cluster.operator_env |= {
         "RAY_REDIS_ADDRESS": f"redis://{redis_address}:6379",
         "REDIS_PASSWORD": PASSWORD,
@@ -96,101 +97,57 @@ def fault_tolerant(cluster: Cluster, redis_address: str) -> None:
     }
 
 
-class Load:
-    """Requests at a steady rate from the client's namespace, open loop."""
-
-    def __init__(self, cluster: Cluster, rate_rps: float) -> None:
-        self._cluster = cluster
-        self._rate_rps = rate_rps
-        self._stop = threading.Event()
-        self.outcomes: list[tuple[float, str]] = []
-        self._thread = threading.Thread(target=lambda: cluster.as_("client", self._run))
-
-    def __enter__(self) -> "Load":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        asyncio.run(self._send())
-
-    async def _send(self) -> None:
-        url = f"http://{SERVICE_ADDRESS}:{SERVICE_PORT}/v1/chat/completions"
-        sent: list[asyncio.Task[None]] = []
-        # A connection each, as from many clients: a kept one would hide a pod that is gone.
-        limits = httpx.Limits(max_keepalive_connections=0)
-        async with httpx.AsyncClient(timeout=60, limits=limits, trust_env=False) as client:
-            while not self._stop.is_set():
-                sent.append(asyncio.create_task(self._one(client, url)))
-                await asyncio.sleep(1 / self._rate_rps)
-            await asyncio.gather(*sent)
-
-    async def _one(self, client: httpx.AsyncClient, url: str) -> None:
-        began_s = time.monotonic()
-        try:
-            outcome = str((await client.post(url, json=BODY)).status_code)
-        except httpx.HTTPError as error:
-            outcome = type(error).__name__
-        self.outcomes.append((began_s, outcome))
+def killed_and_back(cluster: Cluster, load: ConstantLoad) -> Row:
+    """Kill the head, start its next pod, and count what became of the requests meanwhile."""
+    time.sleep(SETTLE_S)
+    before, pids = load.outcomes.copy(), cluster.replicas()
+    began_s = time.monotonic()
+    cluster.head.kill()
+    time.sleep(NOTICED_S)
+    cluster.ready_pod(cluster.overlay.head)
+    cluster.wait_until("RUNNING")
+    seconds = time.monotonic() - began_s
+    time.sleep(SETTLE_S)
+    came = load.outcomes.copy().since(before)
+    after = cluster.replicas()
+    row = Row("head killed", round(seconds, 1), came.ok, came.lost, came.cut, dict(came.why))
+    row.restarted = [name for name, then in pids.items() if not then <= after.get(name, set())]
+    return row
 
 
-def run(folder: Path, rate_rps: float, seconds: float) -> dict[str, Any]:
-    """Start, load, kill the head, start it again, and count."""
-    overlay = overlay_with_redis()
-    with empty_cluster(overlay, folder) as cluster, redis(cluster) as address:
-        fault_tolerant(cluster, address)
-        cluster.workloads.append((Peer({NAME: "smallfirst-redis"}, {}, True), address))
-        head = cluster.start_pod(overlay.head)
-        head.wait_until_ready("readinessProbe", START_S)
-        cluster.start_pod(overlay.workers[0]).wait_until_ready("livenessProbe", START_S)
-        cluster.apply()
-        cluster.wait_until("RUNNING")
-        cluster.serve()
-        with Load(cluster, rate_rps) as load:
-            time.sleep(seconds / 3)
-            killed_s = time.monotonic()
-            head.kill()
-            time.sleep(5)  # until a kubelet and an operator have noticed
-            # A pod of its own, with another address, as the operator makes one.
-            cluster.start_pod(overlay.head).wait_until_ready("readinessProbe", START_S)
-            cluster.wait_until("RUNNING")
-            recovered_s = time.monotonic()
-            time.sleep(seconds / 3)
-        worker_survived = cluster.workers != []
-        outcomes = load.outcomes
-    away = [o for began_s, o in outcomes if killed_s - 1 <= began_s <= recovered_s]
-    return {
-        "rate_rps": rate_rps,
-        "requests": len(outcomes),
-        "outcomes": dict(Counter(outcome for _, outcome in outcomes)),
-        "failed": sum(outcome != "200" for _, outcome in outcomes),
-        "requests_while_the_head_was_away": len(away),
-        "failed_while_the_head_was_away": sum(outcome != "200" for outcome in away),
-        "seconds_until_the_head_was_back": round(recovered_s - killed_s, 1),
-        "worker_survived": worker_survived,
-    }
+def measured(folder: Path, per_s: float) -> Row:
+    """One cluster, one kill."""
+    with ExitStack() as stack:
+        cluster = stack.enter_context(cluster_of(overlay_with_redis(), folder))
+        made_fault_tolerant(cluster, stack.enter_context(redis(cluster)))
+        cluster.come_up()
+        load = ConstantLoad(f"http://{SERVICE_ADDRESS}:{SERVICE_PORT}", per_s, BODY)
+        # Its thread has the network namespace of the one that starts it.
+        cluster.as_("client", lambda: stack.enter_context(load))
+        return killed_and_back(cluster, load)
 
 
-def main() -> None:
-    """Measure and write the result."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rate", type=float, default=10.0, help="Requests a second.")
-    options.add_argument("--seconds", type=float, default=60.0, help="Of load around the kill.")
-    given = options.parse_args()
-    missing = what_is_missing() or (
-        None if shutil.which("redis-server") else "no redis-server: apt install redis-server"
-    )
+def main(
+    per_s: Annotated[float, typer.Option(help="Requests a second.")] = 30.0,
+) -> None:
+    """Kill the head and let it come back; write the figures and docs/faults.md."""
+    missing = what_is_missing()
+    if not missing and shutil.which("redis-server") is None:
+        missing = "no redis-server: apt install redis-server"
     if missing:
         sys.exit(f"error: {missing}")
-    with tempfile.TemporaryDirectory(prefix="sfp") as folder:
-        result = run(Path(folder), given.rate, given.seconds)
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    with tempfile.TemporaryDirectory(prefix="smallfirst-") as folder:
+        row = measured(Path(folder), per_s)
+    about: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{psutil.cpu_count()} cores, {platform.machine()}",
+        "per_s": per_s,
+        "rows": [asdict(row)],
+    }
+    RESULT.write_text(json.dumps(about, indent=1) + "\n")
+    write_report()
+    print(json.dumps(asdict(row)))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

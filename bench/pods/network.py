@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -10,12 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 from deployments.kubernetes.network import Peer, peer_is, selecting
 from deployments.kubernetes.overlay import Manifest
 
 Result = TypeVar("Result")
 CLONE_NEWNET = 0x40000000
 SUBNET = "10.77.0"
+NAMESPACES = Path("/run/netns")
+MARK = "smallfirst-"
 
 
 def what_is_missing() -> str | None:
@@ -38,8 +43,11 @@ class Fabric:
     """A bridge, and a namespace for everybody who is plugged into it."""
 
     def __init__(self) -> None:
-        self._mark = f"sf{os.getpid()}"
         self._used: list[str] = []
+
+    def open(self) -> None:
+        """Make the bridge, where others have left nothing behind."""
+        remove_leftovers()
         self._bridge = self._namespace("fabric")
         self._ip(self._bridge, "link add bridge0 type bridge")
         self._ip(self._bridge, f"address add {SUBNET}.1/24 dev bridge0")
@@ -65,9 +73,9 @@ class Fabric:
             subprocess.run(["ip", "netns", "delete", namespace], check=False)
 
     def _namespace(self, name: str) -> str:
-        namespace = f"{self._mark}-{name}"
-        subprocess.run(["ip", "netns", "add", namespace], check=True)
+        namespace = f"{MARK}{os.getpid()}-{name}"
         self._used.append(namespace)
+        subprocess.run(["ip", "netns", "add", namespace], check=True)
         return namespace
 
     def _ip(self, namespace: str, words: str) -> None:
@@ -79,9 +87,18 @@ def fabric() -> Iterator[Fabric]:
     """A fabric that is gone afterwards."""
     made = Fabric()
     try:
+        made.open()
         yield made
     finally:
         made.close()
+
+
+def remove_leftovers() -> None:
+    """Remove the namespaces of drivers that were killed; their pods have died with them."""
+    for namespace in NAMESPACES.glob(f"{MARK}*"):
+        owner = re.match(rf"{MARK}(\d+)-", namespace.name)
+        if owner and not psutil.pid_exists(int(owner[1])):
+            subprocess.run(["ip", "netns", "delete", namespace.name], check=False)
 
 
 def inside(namespace: str, work: Callable[[], Result]) -> Result:
@@ -90,7 +107,7 @@ def inside(namespace: str, work: Callable[[], Result]) -> Result:
     errors: list[BaseException] = []
 
     def run() -> None:
-        with (Path("/run/netns") / namespace).open() as file:
+        with (NAMESPACES / namespace).open() as file:
             if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET):
                 raise OSError(ctypes.get_errno(), "setns")
         try:

@@ -152,7 +152,7 @@ class Pod:
                 raise TimeoutError(f"{self.name} ended: {self.last_words()}")
             if time.monotonic() > give_up_s:
                 raise TimeoutError(f"{self.name}: {kind}: {complaint}: {self.last_words()}")
-            time.sleep(0.5)
+            time.sleep(1)
 
     @property
     def running(self) -> bool:
@@ -186,11 +186,13 @@ class Pod:
 
     def kill(self) -> None:
         """End it at once, with everything in it."""
-        if self.process is not None:
+        if self.process is not None and self.running:
+            # The first process of its namespace takes all others with it, and the sandbox ends
+            # when it has seen them gone.
             with contextlib.suppress(psutil.Error):
-                for child in psutil.Process(self.process.pid).children():
-                    child.kill()  # the first process of its namespace takes all others with it
-            self.process.kill()
-            self.process.wait(30)
+                inside = psutil.Process(self.process.pid).children()
+                for process in inside or [self.process]:
+                    process.kill()
+            self.process.wait(60)
         if self.log is not None:
             self.log.close()
