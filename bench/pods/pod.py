@@ -23,6 +23,16 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = Path(sys.prefix).resolve()
 IMAGE = {Path(sys.base_prefix): sys.base_prefix, PACKAGES: str(PACKAGES), ROOT: "/app"}
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib64", "etc")
+# Processes that Ray asks after may take long on a busy machine: pods are run for what they do, not
+# for how fast. What has no variable, such as 15 s for a node's agents, is kept or the pod ends.
+PATIENCE_ENV = {
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",
+    "RAY_agent_register_timeout_ms": "900000",
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_worker_register_timeout_seconds": "900",
+    "RAY_gcs_server_request_timeout_seconds": "300",
+    "RAY_health_check_failure_threshold": "20",
+}
 USERS = "root:x:0:0::/root:/bin/sh\nsmallfirst:x:1000:1000::/home/smallfirst:/bin/bash\n"
 METRICS_PORT = 8080
 GCS_PORT = 6379
@@ -96,7 +106,7 @@ class Pod:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         own = {name: value for name, value in self.group.env.items() if value is not None}
-        return {**image, **self.env, **own}
+        return {**image, **PATIENCE_ENV, **self.env, **own}
 
     def _sandbox(self) -> list[str]:
         """A root of its own that cannot be written, no privilege, and the manifest's user."""
@@ -190,8 +200,8 @@ class Pod:
             # The first process of its namespace takes all others with it, and the sandbox ends
             # when it has seen them gone.
             with contextlib.suppress(psutil.Error):
-                inside = psutil.Process(self.process.pid).children()
-                for process in inside or [self.process]:
+                sandbox = psutil.Process(self.process.pid)
+                for process in sandbox.children() or [sandbox]:
                     process.kill()
             self.process.wait(60)
         if self.log is not None:

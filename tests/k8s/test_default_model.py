@@ -14,7 +14,7 @@ from tests.unit.k8s.conftest import rendered
 MISSING = what_is_missing()
 pytestmark = [
     pytest.mark.skipif(MISSING is not None, reason=str(MISSING)),
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(3600),
 ]
 # For documentation only (RFC 5737): nobody has it.
 ELSEWHERE = ("192.0.2.1", 80)

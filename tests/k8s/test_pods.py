@@ -22,7 +22,7 @@ from tests.unit.k8s.conftest import rendered
 MISSING = what_is_missing()
 pytestmark = [
     pytest.mark.skipif(MISSING is not None, reason=str(MISSING)),
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(3600),
 ]
 SIMULATED = {"kind": "simulated", "first_token_delay_s": 0.01, "inter_token_delay_s": 0.05}
 ASKED = {
