@@ -4,6 +4,7 @@ from typing import Any
 
 from ray import serve
 from ray.serve import Application, Deployment
+from ray.serve._private.config import DeploymentConfig
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.schema import LoggingConfig
 
@@ -152,14 +153,28 @@ def tier_deployment(name: TierName, config: AppConfig) -> Application:
     return versioned(deployment, settings).bind(name, beside_others(tier), privacy)
 
 
+class KeptVersion(DeploymentConfig):
+    """Serve's settings of a deployment, whose version stays as it was first set.
+
+    Whoever hands Serve a file, KubeRay's operator among them, has it give every deployment the hash
+    of the whole file as its version: a price edited in `args` would load both models anew (Ray
+    2.60, `get_deploy_args`; seen with the pods of `tests/k8s`).
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "version":
+            super().__setattr__(name, value)
+
+
 def versioned(deployment: Deployment, settings: Any) -> Deployment:
     """The deployment under a version that its settings decide.
 
     Without one Ray deploys every deployment anew each time, so that changing one tier would load
     both models again, and a rollback would need room for new replicas beside those it goes back to.
     """
-    # Ray 2.60 keeps the option for its own callers since it versions config files by itself.
-    return deployment.options(version=digest_of(settings), _internal=True)
+    given = dict(deployment._deployment_config) | {"version": digest_of(settings)}
+    deployment._deployment_config = KeptVersion.model_construct(**given)
+    return deployment
 
 
 def tier_options(tier: TierConfig, drain_timeout_s: float) -> dict[str, Any]:

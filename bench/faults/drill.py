@@ -74,12 +74,12 @@ class Drill:
     def measure(self, change: str, do: Callable[["Drill"], None]) -> Row:
         """Do something to the endpoint and note what became of the requests meanwhile."""
         time.sleep(SETTLE_S)
-        before, pids = self.load.outcomes.copy(), self.pids()
+        before, pids = self.load.all_ended(), self.pids()
         began_s = time.monotonic()
         do(self)
         seconds = time.monotonic() - began_s
         time.sleep(SETTLE_S)
-        came = self.load.outcomes.copy().since(before)
+        came = self.load.all_ended().since(before)
         restarted = [name for name, now in self.pids().items() if not pids[name] <= now]
         row = Row(change, round(seconds, 1), came.ok, came.lost, came.cut, dict(came.why))
         row.restarted = restarted

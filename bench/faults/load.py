@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -51,6 +52,8 @@ class ConstantLoad:
         self._url = url
         self._pause_s = 1 / per_s
         self._body = body
+        self._open: set[asyncio.Task[None]] = set()
+        self._paused = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
@@ -67,6 +70,16 @@ class ConstantLoad:
         self._stop.set()
         self._thread.join()
 
+    def all_ended(self) -> Outcomes:
+        """What has become of every request so far; none is sent before this returns."""
+        self._paused.set()
+        try:
+            while self._open:
+                time.sleep(0.05)
+            return self.outcomes.copy()
+        finally:
+            self._paused.clear()
+
     async def _run(self) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=50)
         async with (
@@ -75,14 +88,19 @@ class ConstantLoad:
             ) as client,
             asyncio.TaskGroup() as sent,
         ):
-            number = 0
-            due_s = asyncio.get_running_loop().time()
+            number, clock = 0, asyncio.get_running_loop().time
+            due_s = clock()
             while not self._stop.is_set():
-                number += 1
-                body = {**self._body, "stream": number % 2 == 0}
-                sent.create_task(ask(client, body, self.outcomes))
-                due_s += self._pause_s
-                await asyncio.sleep(max(0.0, due_s - asyncio.get_running_loop().time()))
+                if self._paused.is_set():
+                    due_s = clock() + self._pause_s
+                else:
+                    number += 1
+                    body = {**self._body, "stream": number % 2 == 0}
+                    task = sent.create_task(ask(client, body, self.outcomes))
+                    self._open.add(task)
+                    task.add_done_callback(self._open.discard)
+                    due_s += self._pause_s
+                await asyncio.sleep(max(0.0, due_s - clock()))
 
 
 async def ask(client: httpx.AsyncClient, body: dict[str, Any], outcomes: Outcomes) -> None:

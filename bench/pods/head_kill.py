@@ -1,9 +1,9 @@
 """What it costs that the head is killed and comes back through Redis: a part of docs/faults.md.
 
-    python -m bench.pods.head_kill [--per-s 30]
+    python -m bench.pods.head_kill [--per-s 10]
 
 A head and a worker of `dev-cpu` with the component gcs-ft-redis, as pods behind their policies,
-with simulated engines; 30 requests a second, half of them streams, through the service's address.
+with simulated engines; 10 requests a second, half of them streams, through the service's address.
 The head is killed, and its next pod has another address. As root, with iproute2, bubblewrap,
 nftables and redis-server.
 """
@@ -100,7 +100,7 @@ def made_fault_tolerant(cluster: Cluster, redis_address: str) -> None:
 def killed_and_back(cluster: Cluster, load: ConstantLoad) -> Row:
     """Kill the head, start its next pod, and count what became of the requests meanwhile."""
     time.sleep(SETTLE_S)
-    before, pids = load.outcomes.copy(), cluster.replicas()
+    before, pids = load.all_ended(), cluster.replicas()
     began_s = time.monotonic()
     cluster.head.kill()
     time.sleep(NOTICED_S)
@@ -108,7 +108,7 @@ def killed_and_back(cluster: Cluster, load: ConstantLoad) -> Row:
     cluster.wait_until("RUNNING")
     seconds = time.monotonic() - began_s
     time.sleep(SETTLE_S)
-    came = load.outcomes.copy().since(before)
+    came = load.all_ended().since(before)
     after = cluster.replicas()
     row = Row("head killed", round(seconds, 1), came.ok, came.lost, came.cut, dict(came.why))
     row.restarted = [name for name, then in pids.items() if not then <= after.get(name, set())]
@@ -128,7 +128,7 @@ def measured(folder: Path, per_s: float) -> Row:
 
 
 def main(
-    per_s: Annotated[float, typer.Option(help="Requests a second.")] = 30.0,
+    per_s: Annotated[float, typer.Option(help="Requests a second.")] = 10.0,
 ) -> None:
     """Kill the head and let it come back; write the figures and docs/faults.md."""
     missing = what_is_missing()

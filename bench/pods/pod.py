@@ -114,7 +114,9 @@ class Pod:
         words += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", self.name]
         for name in SYSTEM:
             words += ["--ro-bind-try", f"/{name}", f"/{name}"]
-        words += ["--proc", "/proc", "--dev", "/dev", "--dir", "/tmp", "--dir", "/home/smallfirst"]
+        # vLLM reads the cores and their memory there.
+        words += ["--ro-bind", "/sys", "/sys", "--proc", "/proc", "--dev", "/dev"]
+        words += ["--dir", "/tmp", "--dir", "/home/smallfirst"]
         # The operator's own volume.
         words += ["--perms", "1777", "--tmpfs", "/dev/shm"]
         for mount in self.group.container.get("volumeMounts", ()):

@@ -1,13 +1,19 @@
 """Two gateways under constant load: what changes in place restarts nothing, nothing is lost, and
 the gateways agree."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
+import yaml
 
-from bench.faults.drill import ARGS, BODY, Drill, drilled
+from bench.faults.drill import ARGS, BODY, Drill, drilled, merged
 from tests.endpoint import wait_until
 
 pytestmark = pytest.mark.timeout(420)
@@ -25,6 +31,17 @@ EDIT = {
     "gateway": {"session_ttl_s": 60, "max_request_s": 500},
 }
 
+# What the REST API does with a file; the endpoints of tests run without the dashboard that has it.
+HAND_OVER = """
+import json, sys
+import ray
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ServeDeploySchema
+ray.init(sys.argv[1], namespace="serve", log_to_driver=False, configure_logging=False)
+document = ServeDeploySchema.model_validate(json.loads(sys.argv[2]))
+_get_global_client().deploy_apps(document, _blocking=True)
+"""
+
 
 @pytest.fixture(scope="module")
 def drill() -> Iterator[Drill]:
@@ -39,6 +56,25 @@ def everywhere(drill: Drill, **body: object) -> list[httpx.Response]:
         httpx.post(f"{drill.endpoint.url}/v1/chat/completions", json={**BODY, **body}, timeout=60)
         for _ in range(8)
     ]
+
+
+def hand_over(drill: Drill, changes: dict[str, Any]) -> None:
+    """Have Serve take the first file, changed so, as its REST API does; wait until it runs."""
+    document = yaml.safe_load(drill.config.read_text())
+    (application,) = document["applications"]
+    application |= {"name": "smallfirst", "import_path": "deployments.app:build"}
+    application["args"] = merged(application["args"], changes)
+    (note,) = drill.config.parent.glob("r/*/run-*.json")
+    address = json.loads(note.read_text())["address"]
+    done = subprocess.run(
+        [sys.executable, "-c", HAND_OVER, address, json.dumps(document)],
+        env={**os.environ, "RAY_AUTH_MODE": "token"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_settings_change_in_place(drill: Drill) -> None:
@@ -61,6 +97,17 @@ def test_going_back_and_deploying_the_same_again_restart_nothing(drill: Drill) -
     assert {answer.status_code for answer in everywhere(drill, model="law")} == {404}
     again = drill.measure("same", lambda drill: drill.apply({}))
     assert (again.lost, again.cut, again.restarted) == (0, 0, []), again
+
+
+def test_a_file_handed_to_serve_restarts_what_its_release_changes(drill: Drill) -> None:
+    """As KubeRay's operator hands it over; `smallfirst apply` deploys from Python."""
+    row = drill.measure("edited", lambda drill: hand_over(drill, EDIT))
+    assert (row.lost, row.cut, row.restarted) == (0, 0, []), row
+    assert {answer.status_code for answer in everywhere(drill, model="law")} == {200}
+    release = {"large": {"engine": {"seed": 2}}}
+    row = drill.measure("released", lambda drill: hand_over(drill, release))
+    assert (row.lost, row.cut, row.restarted) == (0, 0, ["Escalation"]), row
+    hand_over(drill, {})
 
 
 def test_the_controller_and_the_board_are_killed(drill: Drill) -> None:
