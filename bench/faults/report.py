@@ -45,8 +45,8 @@ def real_engines(results: dict[str, Any]) -> str:
     return f"""
 ## On real vLLM
 `python -m bench.faults.real_engines`, {results["date"]}, {results["machine"]}, no GPU.
-{results["per_s"]:g} requests a second of `auto` for {results["max_tokens"]} tokens each, half of them
-streams, one replica of the default model on vLLM, a simulated large tier.
+{results["per_s"]:g} requests a second of `auto` for {results["max_tokens"]} tokens each, half of
+them streams, one replica of the default model on vLLM, a simulated large tier.
 
 {_table(results)}
 """
