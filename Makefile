@@ -67,7 +67,7 @@ check: $(DEVELOPMENT)  ## format, lint, types, import contracts: seconds
 .PHONY: test
 test: check  ## everything: check, then unit, api, cluster and e2e tests
 	$(BIN)/pytest tests -n 2 --ignore=tests/cluster --ignore=tests/e2e --ignore=tests/k8s
-	$(BIN)/pytest tests/k8s tests/cluster tests/e2e
+	$(BIN)/pytest tests/k8s tests/cluster tests/e2e --durations=20
 
 .PHONY: test-live
 test-live: $(DEVELOPMENT)  ## the autoscaling policy's drills on a live cluster: about 8 minutes
