@@ -29,6 +29,12 @@ _BEGINS = re.compile(
     r"|(?:申し訳|すみません).{0,16}(?:できません|いたしかねます))",
     re.IGNORECASE,
 )
+# What `_BEGINS` can begin with.
+_OPENINGS = (
+    *("i ", "i'", "we ", "we'", "sorry", "apologi", "my apologies", "unfortunately", "regrettably"),
+    *("as a ", "as an ", "es tut mir", "je ", "désolé", "lo siento", "desculpe", "sinto muito"),
+    *("很抱歉", "对不起", "抱歉", "申し訳", "すみません"),
+)
 # Longer beginnings are answers.
 SEEN_CHARS = 400
 # Words by which a question is about refusals itself: to write, translate or judge one.
@@ -46,8 +52,21 @@ def refuses(answer: str) -> bool:
     >>> refuses("**I'm sorry, but I can't help with that."), refuses("Sorry to hear that.")
     (True, False)
     """
-    beginning = answer[:SEEN_CHARS].translate(_QUOTES).lstrip("*_#> \n\t\"'")
-    return _BEGINS.match(beginning) is not None
+    return _BEGINS.match(_bare(answer)) is not None
+
+
+def _bare(answer: str) -> str:
+    return answer[:SEEN_CHARS].translate(_QUOTES).lstrip("*_#> \n\t\"'")
+
+
+def may_refuse(beginning: str) -> bool:
+    """Whether a beginning of an answer, however short, may still become one that declines.
+
+    >>> [may_refuse(said) for said in ("", "I", "I'm sor", "It", "Unf", "The capital")]
+    [True, True, True, False, True, False]
+    """
+    seen = " ".join(_bare(beginning).casefold().split())
+    return any(opening.startswith(seen) or seen.startswith(opening) for opening in _OPENINGS)
 
 
 def is_about_refusing(question: str) -> bool:

@@ -15,6 +15,20 @@ def loops(text: str) -> bool:
     return loop_share(text) > 0
 
 
+def may_loop(beginning: str) -> bool:
+    """Whether a beginning of an answer, so far, is one thing said twice, or nothing but signs.
+
+    >>> [may_loop(said) for said in ("!", "no no", "no, no", "Paris", "No, not")]
+    [True, True, True, False, False]
+    """
+    said = " ".join(beginning.split())
+    if not any(char.isalnum() for char in said):
+        return True
+    length, period = (_periods(said) or [(0, 0)])[-1]
+    # What stands between two of them has not been seen after the last.
+    return length == len(said) and 2 * period <= length + 2
+
+
 def loop_share(text: str) -> float:
     """The part of the text, in [0, 1], that its loop takes; 0: it ends in none.
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from answer_check.refusal import is_about_refusing, refuses
-from answer_check.repetition import loops
+from answer_check.refusal import is_about_refusing, may_refuse, refuses
+from answer_check.repetition import loops, may_loop
 from answer_check.structure import begins_json, is_json
 from deployments.gateway.answer_text import Choice, Said
 from deployments.protocol.chunk import Chunk
@@ -69,6 +69,22 @@ def fault_of(said: Said, held: Sequence[Chunk], request: ParsedRequest) -> Fault
     if faults and all(faults):
         return faults[0]
     return Fault.CUT_BY_WINDOW if whole and is_cut_by_window(held, request) else None
+
+
+def is_plain(said: Said, held: Sequence[Chunk], request: ParsedRequest) -> bool:
+    """Whether a beginning can no longer turn into a refusal, broken form, or one thing said from
+    its first word on: two words tell that of most answers."""
+    if asked_json(request)[0] or request.body.get("tools"):
+        return False
+    choices, asked = said.choices.values(), choices_of(request)
+    begun = bool(held) and held[-1].usage.completion_tokens >= 2 * asked
+    return begun and len(choices) >= asked and all(map(_is_plain, choices))
+
+
+def _is_plain(choice: Choice) -> bool:
+    if not choice.text or choice.refusal or choice.calls:
+        return False
+    return not may_refuse(choice.text) and not may_loop(choice.text)
 
 
 def is_cut_by_window(held: Sequence[Chunk], request: ParsedRequest) -> bool:

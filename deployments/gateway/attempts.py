@@ -119,7 +119,7 @@ class Attempts:
         if watch is not None and self._holds(route, job):
             await opened.hold(self._rule.hold_ms / 1e3)
             watch.book_hold()
-            judged = watch.judge()
+            judged = Judged(0.0) if watch.is_plain and not watch.over else watch.judge()
             if other := self._after(judged, route):
                 opened.attempt.whole = opened.is_whole
                 opened.attempt.end("empty" if judged.fault is Fault.EMPTY else "escalated")

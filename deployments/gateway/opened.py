@@ -45,7 +45,7 @@ class Opened:
         """Return when enough is held to judge by, or after `most_s`. Raises: `ServingError`."""
         loop = asyncio.get_running_loop()
         until_s = loop.time() + most_s
-        while self.watch is not None and not self.watch.over:
+        while self.watch is not None and not (self.watch.over or self.watch.is_plain):
             if self._next is None:
                 self._next = asyncio.create_task(self._following())
             await asyncio.wait({self._next}, timeout=max(0.0, until_s - loop.time()))

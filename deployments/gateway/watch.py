@@ -1,7 +1,8 @@
 """How long an answer is held before it is judged, and what then is booked of it.
 
-Held until the first of: so many tokens, the end of its first sentence, its own end; a time limit is
-the reader's (`attempts`). Judged once.
+Held until the first of: so many tokens, the end of its first sentence, its own end, and without an
+artefact its first words where they are none of a degenerate answer; a time limit is the reader's
+(`attempts`). Judged once.
 """
 
 import re
@@ -9,7 +10,7 @@ import time
 
 from classifier import Score
 from deployments.accounting.exchange import Attempt
-from deployments.gateway.answer_check import Judged, choices_of
+from deployments.gateway.answer_check import Judged, choices_of, is_plain
 from deployments.gateway.answer_text import Said
 from deployments.gateway.judge import Judge
 from deployments.protocol.chunk import Chunk
@@ -48,6 +49,12 @@ class Watch:
         return (
             last.done or last.usage.completion_tokens >= self._hold_tokens or self._sentences_end()
         )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing of what is looked for can come: no artefact, and no fault that shows in a
+        beginning. It need not be held, and is judged as it passes, for the record."""
+        return not self._judge.wants_logprobs and is_plain(self._said, self._held, self._request)
 
     def take(self, chunk: Chunk) -> None:
         """Look at what comes next."""

@@ -5,10 +5,10 @@ from typing import Any
 import orjson
 import pytest
 
-from answer_check.refusal import is_about_refusing, refuses
-from answer_check.repetition import loops
+from answer_check.refusal import is_about_refusing, may_refuse, refuses
+from answer_check.repetition import loops, may_loop
 from answer_check.structure import is_json
-from deployments.gateway.answer_check import Fault, fault_of, gave_up, says_nothing
+from deployments.gateway.answer_check import Fault, fault_of, gave_up, is_plain, says_nothing
 from deployments.gateway.answer_text import Said
 from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.openai_request import ParsedRequest, parse
@@ -220,3 +220,69 @@ def test_deep_json_is_read_without_a_stack(depth: int) -> None:
     for _ in range(depth):
         schema = {"type": "array", "items": schema}
     assert is_json("[" * 20 + "]" * 20, schema) is (depth >= 1)
+
+
+REFUSALS = [
+    "**I\u2019m sorry, but I can't help with that.",
+    "I am truly sorry, as an assistant, I cannot do that.",
+    "We apologize, we are unable to",
+    "My apologies, but I will not",
+    "Apologies, I must decline",
+    "Unfortunately,\n\nI do not have access",
+    "Regrettably, we can't",
+    "Sorry, I won't",
+    "As an AI language model, I can't",
+    "As a large assistant I cannot",
+    "I can't assist with that.",
+    "We  are not able to provide",
+    "I don't feel comfortable to write",
+    "Es tut mir leid, aber ich kann",
+    "Je suis désolé, mais je ne peux",
+    "Désolée, je ne suis",
+    "Lo siento, pero no puedo",
+    "Desculpe, mas não posso",
+    "Sinto muito, não posso",
+    "很抱歉\uff0c我无法",
+    "抱歉\uff0c我不能",
+    "申し訳ありませんが、お答えできません",
+    "すみません、できません",
+]
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+def test_every_beginning_of_a_refusal_may_become_one(text: str) -> None:
+    assert refuses(text)
+    for length in range(len(text) + 1):
+        assert may_refuse(text[:length]), text[:length]
+
+
+@pytest.mark.parametrize("unit", ["!", "the ", "no, ", "ha", "I am. ", "0 ", "好"])
+def test_every_beginning_of_a_loop_may_become_one_once_its_unit_was_said_twice(unit: str) -> None:
+    text = unit * 40
+    assert loops(text)
+    for length in range(2 * len(unit.strip()) + (" " in unit), len(text)):
+        assert may_loop(text[:length]), text[:length]
+
+
+# A beginning, fields of the request -> whether nothing is left to wait for
+BEGINNINGS: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "an answer": ("Paris is", {}, True),
+    "an answer in another script": ("巴黎 是", {}, True),
+    "one word": ("Paris", {}, False),
+    "signs": ("! !", {}, False),
+    "white space": (" \n", {}, False),
+    "one word twice": ("the the", {}, False),
+    "what a refusal begins with": ("I am", {}, False),
+    "a document": ('{"n": 1', JSON_OBJECT, False),
+    "by a schema": ('{"n": 1', JSON_SCHEMA, False),
+    "with tools": ("Paris is", {"tools": TOOLS}, False),
+    "one of two": ("Paris is", {"n": 2}, False),
+}
+
+
+@pytest.mark.parametrize(("text", "fields", "plain"), BEGINNINGS.values(), ids=BEGINNINGS)
+def test_a_beginning_is_plain_where_no_fault_can_begin_so(
+    text: str, fields: dict[str, Any], plain: bool
+) -> None:
+    said, held = streamed(text)
+    assert is_plain(said, held, request(stream=True, **fields)) is plain
