@@ -265,7 +265,7 @@ def test_every_beginning_of_a_loop_may_become_one_once_its_unit_was_said_twice(u
 
 
 # A beginning, fields of the request -> whether nothing is left to wait for
-BEGINNINGS: dict[str, tuple[str, dict[str, Any], bool]] = {
+PLAIN: dict[str, tuple[str, dict[str, Any], bool]] = {
     "an answer": ("Paris is", {}, True),
     "an answer in another script": ("巴黎 是", {}, True),
     "one word": ("Paris", {}, False),
@@ -280,7 +280,7 @@ BEGINNINGS: dict[str, tuple[str, dict[str, Any], bool]] = {
 }
 
 
-@pytest.mark.parametrize(("text", "fields", "plain"), BEGINNINGS.values(), ids=BEGINNINGS)
+@pytest.mark.parametrize(("text", "fields", "plain"), PLAIN.values(), ids=PLAIN)
 def test_a_beginning_is_plain_where_no_fault_can_begin_so(
     text: str, fields: dict[str, Any], plain: bool
 ) -> None:
