@@ -35,12 +35,12 @@ def test_the_default_model_answers_in_its_pod(tmp_path: Path) -> None:
             {
                 "model": "small",
                 "messages": [{"role": "user", "content": "What is the capital of France?"}],
-                "max_tokens": 10,
+                "max_tokens": 20,
                 "temperature": 0,
             }
         )
         assert answer.status_code == 200, answer.text
         assert answer.json()["model"] == "smollm2-135m-int4"
-        assert answer.json()["usage"]["completion_tokens"] == 10
+        assert "Paris" in answer.json()["choices"][0]["message"]["content"]
         for pod in cluster.pods:
             assert inside(pod.namespace, connected_elsewhere) in {errno.EPERM, errno.EAGAIN}
