@@ -34,6 +34,12 @@ class Judge:
         """Whether the engine's log-probabilities would be looked at."""
         return self._model is not None
 
+    @property
+    def wants_all_held(self) -> bool:
+        """Whether an answer is held to its last token although nothing degenerate begins so: for
+        the artefact, or because the operator named how many."""
+        return self._model is not None or self.rule.hold_tokens is not None
+
     def judged(
         self, said: Said, held: Sequence[Chunk], request: ParsedRequest, score: Score | None
     ) -> Judged:

@@ -52,9 +52,9 @@ class Watch:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing of what is looked for can come: no artefact, and no fault that shows in a
-        beginning. It need not be held, and is judged as it passes, for the record."""
-        return not self._judge.wants_logprobs and is_plain(self._said, self._held, self._request)
+        """Whether nothing of what is looked for can come any more: it need not be held, and is
+        judged as it passes, for the record."""
+        return not self._judge.wants_all_held and is_plain(self._said, self._held, self._request)
 
     def take(self, chunk: Chunk) -> None:
         """Look at what comes next."""

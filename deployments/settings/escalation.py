@@ -49,9 +49,8 @@ class AnswerCheck(Settings):
     """False: no answer is judged. One request: the header `x-smallfirst-answer-check: off`."""
     hold_tokens: int | None = Field(None, ge=1)
     """Tokens of a streamed answer that are held before it is judged; the end of its first sentence
-    comes first where it does, and without an artefact its second word where neither a refusal nor a
-    loop begins so. A JSON answer is judged whole. Null: what the artefact was trained
-    for, else 16."""
+    comes first where it does. A JSON answer is judged whole. Null: what the artefact was trained
+    for; without one 16, and two words where neither a refusal nor a loop begins so."""
     artifact: str | None = None
     """Folder that `smallfirst answer-check train` wrote, on every node with a gateway: answers that
     are likely wrong go large too. Null: only degenerate ones do, and no log-probabilities are asked

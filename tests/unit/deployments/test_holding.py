@@ -93,6 +93,13 @@ async def test_a_good_beginning_is_sent_whole_and_in_order(begins: str, held_tok
     assert small.hold_s >= 0
 
 
+async def test_a_number_that_the_operator_names_is_held() -> None:
+    text = "one two three four five six seven eight"
+    setting = Setting(small=FakeTier(stream_of(text)), config={"answer_check": {"hold_tokens": 5}})
+    _, exchange = await got(setting)
+    assert exchange.attempts[0].held_tokens == 5
+
+
 async def test_the_end_of_a_sentence_ends_the_hold() -> None:
     setting = Setting(small=FakeTier(stream_of("I say Paris. And more of it follows here now.")))
     _, exchange = await got(setting)
