@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 
 import httpx
-from httpx import HTTPError, PoolTimeout, TimeoutException, TransportError
+from httpx import HTTPError, InvalidURL, PoolTimeout, TimeoutException, TransportError
 
 from deployments.egress.audit import AuditLog
 from deployments.privacy.releasable import Destination, Releasable
@@ -70,7 +70,10 @@ class Door:
         )
         if self._audit is not None and not self.destination.in_cluster:
             self._audit.write(leaving)
-        return Answer(await self._http.send(message, stream=True), leaving.masks)
+        try:
+            return Answer(await self._http.send(message, stream=True), leaving.masks)
+        except InvalidURL:  # of a redirect: httpx reads where it leads, although we do not follow
+            raise TransportError("The upstream's redirect leads nowhere.") from None
 
 
 def _http(config: UpstreamConfig, api_key: str | None) -> httpx.AsyncClient:

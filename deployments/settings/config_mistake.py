@@ -1,6 +1,7 @@
 """A mistake in a config, and one line for a user from pydantic's report on one."""
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 
 class ConfigError(ValueError):
@@ -9,12 +10,26 @@ class ConfigError(ValueError):
 
 def first_mistake(error: ValidationError) -> str:
     """The first mistake of a pydantic report as `key: what is wrong`."""
-    first = error.errors(include_url=False)[0]
+    mistakes = error.errors(include_url=False)
+    places = [mistake["loc"] for mistake in mistakes]
+    # Where an item is wrong pydantic misses it in its list as well.
+    mistakes = [one for one in mistakes if not (_is_too_short(one) and _is_above(one, places))]
+    first = mistakes[0]
     kinds = {"vllm", "simulated", "upstream"}
     key = ".".join(str(part) for part in first["loc"] if part not in kinds)
+    key = key.replace("engine.targets.targets", "targets")
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         return f"{key}: unknown key; remove it or check its spelling"
-    more = error.error_count() - 1
+    more = len(mistakes) - 1
     tail = f" (and {more} more)" if more else ""
     return f"{key}: {message}{tail}" if key else f"{message}{tail}"
+
+
+def _is_too_short(mistake: ErrorDetails) -> bool:
+    return mistake["type"] == "too_short"
+
+
+def _is_above(mistake: ErrorDetails, places: list[tuple[int | str, ...]]) -> bool:
+    place = mistake["loc"]
+    return any(len(other) > len(place) and other[: len(place)] == place for other in places)

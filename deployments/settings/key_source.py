@@ -72,17 +72,16 @@ def _keys(text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), start=1):
         key = without_padding(line)
         if key and not key.startswith("#"):
-            if wrong := _mistake(key):
+            wrong = "one key a line, without commas" if "," in key else mistake_in(key)
+            if wrong:
                 raise ValueError(f"line {number}: {wrong}")
             yield key
 
 
-def _mistake(key: str) -> str | None:
+def mistake_in(key: str) -> str | None:
     """What is wrong with a key, where a client that sends it as written would be refused."""
     if not re.fullmatch(r"[\x21-\x7e]+", key):
         return "a key is printable ASCII without spaces, because an HTTP header carries it"
-    if "," in key:
-        return "one key a line, without commas"
     if key[0] in "\"'`" or key[-1] in "\"'`":
         return "a key stands without quotes"
     # A key may end in `=`, as base64 does.

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from deployments.settings.upstream import UpstreamConfig
+from deployments.settings.api_key import Usd
+from deployments.settings.upstream import UpstreamConfig, place_of
 
 Capability = Literal["tools", "json_schema", "logprobs", "vision"]
 
@@ -16,9 +17,9 @@ class Target(UpstreamConfig):
     """What response headers, ledger and gauges call it."""
     capabilities: frozenset[Capability] | None = None
     """What its model can do; null: what the tier says. Requests that need more pass it by."""
-    usd_per_million_prompt_tokens: Annotated[float, Field(ge=0)] | None = None
+    usd_per_million_prompt_tokens: Usd | None = None
     """Price of tokens, USD. Null: the tier's, else looked up in `genai-prices`."""
-    usd_per_million_completion_tokens: Annotated[float, Field(ge=0)] | None = None
+    usd_per_million_completion_tokens: Usd | None = None
     """Price of tokens, USD; given with the other one or not at all."""
 
     @model_validator(mode="after")
@@ -44,9 +45,9 @@ class TargetsConfig(BaseModel):
 
     @model_validator(mode="after")
     def _are_several(self) -> "TargetsConfig":
-        names, places = set[str](), set[tuple[str, str]]()
+        names, places = set[str](), set[tuple[object, str]]()
         for target in self.targets:
-            place = target.base_url, target.model
+            place = place_of(target.base_url), target.model
             if target.name in names:
                 raise ValueError(f"two targets are named {target.name!r}: give each its own name")
             if place in places:

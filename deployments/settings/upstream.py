@@ -1,5 +1,6 @@
 """Settings of one OpenAI-compatible upstream."""
 
+import ipaddress
 import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -38,6 +39,8 @@ def _url(value: str) -> str:
     """An address that is only that."""
     if not value.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
+    if re.search(r"[\x00-\x20\x7f-\xa0\\]", value):
+        raise ValueError("holds a blank or a control character: must be an address alone")
     parts = urlsplit(value)
     if "@" in parts.netloc:
         raise ValueError(
@@ -45,7 +48,25 @@ def _url(value: str) -> str:
         )
     if parts.query or parts.fragment or not parts.hostname:
         raise ValueError("must be an address alone; dialect.query adds a query to each request")
+    _reachable(parts.hostname, parts.netloc)
     return value.rstrip("/")
+
+
+def _reachable(host: str, netloc: str) -> None:
+    """Refuse what no connection could be opened to."""
+    _, colon, port = netloc.rpartition(":")
+    if colon and not port.endswith("]") and not (port.isdigit() and 0 < int(port) < 2**16):
+        raise ValueError(f"has no port in {port!r}: a number from 1 to 65535")
+    if re.fullmatch(r"[\d.]+", host):
+        ipaddress.ip_address(host)  # says itself what is wrong
+
+
+def place_of(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port and path of an address, however it is written."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    path = re.sub(r"/+", "/", parts.path).rstrip("/")
+    return parts.scheme, (parts.hostname or "").rstrip("."), port, path
 
 
 def _path(value: str) -> str:

@@ -18,11 +18,15 @@ CODES = frozenset(
         "prompt_too_long",
         "input_too_long",
         "request_too_large",
+        "model_max_prompt_tokens_exceeded",
+        "tokens_limit_reached",
     }
 )
 # The model's window by its names …
 WINDOW = (
-    r"(?:context[ _](?:length|window|size|limit)|contextwindow|max_model_len|n_ctx\b"
+    r"(?:context[ _](?:length|window|size|limit)|contextwindow|n_ctx\b"
+    r"|max_(?:model|seq|input|prompt|position)_len(?:gth)?\b|session_len\b"
+    r"|model (?:input|sequence|prompt) length limit"
     r"|(?:maximum|max\.?) (?:allowed )?(?:model|context|prompt|input|sequence)(?: token)?"
     r" (?:length|size|limit|tokens)|(?:model|maximum|max) token limit|maximum context\b)"
 )
@@ -38,7 +42,8 @@ SENTENCES = (
     rf"{WINDOW}.{{0,160}}{NO_ROOM}",
     rf"{NO_ROOM}.{{0,120}}{WINDOW}",
     # Anthropic, Bedrock, Cohere: the prompt is too long, too many tokens.
-    rf"\b{PROMPT}(?: (?:text|length|size))?(?: (?:is|are|was|were))? too (?:long|large)\b(?! for)",
+    rf"\b{PROMPT}(?:[ _](?:text|length|size|tokens?))?(?: (?:is|are|was|were))?"
+    r" too (?:long|large)\b(?! for)",
     rf"\b{PROMPT}(?: (?:is|are))? too (?:long|large) for (?:the |this )?(?:requested )?model",
     r"\btoo many (?:(?:input|prompt|total) )?tokens\b",
     # Google, OpenAI's later models, Copilot, Databricks: a count of tokens over a limit.
@@ -53,6 +58,12 @@ SENTENCES = (
     r"\binputs? must have (?:less|fewer) than \d+ tokens\b",
     r"\brange of input length should be\b",
     r"\brequest payload size exceeds\b",
+    # SiliconFlow.
+    rf"(?:prompt|input|total)\w*.{{0,20}}must be (?:less|smaller|shorter) than.{{0,20}}{WINDOW}",
+    # llama.cpp without room to slide; Snowflake; Bedrock's count of characters of a prompt.
+    r"\bcontext shift is disabled\b",
+    r"\bmax tokens of \d+ exceeded\b",
+    r"\bexpected maxlength: \d+, actual: \d+",
 )
 TOO_LONG = re.compile("|".join(SENTENCES), re.IGNORECASE | re.DOTALL)
 # A limit that is not the model's window, unless the window is named as well.

@@ -15,12 +15,17 @@ from deployments.upstream.provider_error import ProviderError
 
 LENGTH_NAMES = ("max_tokens", "max_completion_tokens")
 NAMED = re.compile(
-    r"\b(?:max_tokens|max_completion_tokens|stream_options)\b"
-    r"|(?<=['\"`])stream(?=['\"`])|(?<=\bto )stream\b|(?<=\bsupport )stream(?=ing\b)"
+    r"\b(?P<field>max_tokens|max_completion_tokens|stream_options)\b"
+    r"|\bstreaming\b|(?<=['\"`])stream(?=['\"`])|\bstream ?= ?true\b|(?<=\bto )stream\b",
+    re.IGNORECASE,
 )
+# The other way round: what is to be used comes first, and then what it replaces.
+REPLACED = re.compile(r"\b(?:instead of|rather than|in place of) ['\"`]?(?P<field>\w+)")
 UNKNOWN = re.compile(
     r"not (?:supported|permitted|allowed|recognized)|unsupported|unrecognized|unknown|unexpected"
-    r"|extra_forbidden|extra (?:inputs|fields)|does not support|must be verified to stream",
+    r"|extra_forbidden|extra (?:inputs|fields)|(?:does not|doesn['\u2019]t) support|deprecated"
+    r"|must be (?:verified to stream|false)|\binstead of\b|\brather than\b|\bin place of\b"
+    r"|invalid (?:parameter|argument|field|option)s?:? ['\"`]?[\w.]+['\"`]?\.?$",
     re.IGNORECASE,
 )
 
@@ -113,6 +118,8 @@ def _without_thoughts(message: dict[str, Any]) -> dict[str, Any]:
 def _is_about(field: str, refused: ProviderError) -> bool:
     """Whether the refusal is of this field: of the one it names first, where it names several."""
     if refused.param:
-        return refused.param == field
+        return refused.param.split(".")[0] == field
+    if replaced := REPLACED.search(refused.message):
+        return replaced["field"] == field
     named = NAMED.search(refused.message)
-    return named is not None and named[0] == field
+    return named is not None and (named["field"] or "stream").lower() == field

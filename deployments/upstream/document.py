@@ -7,9 +7,9 @@ from typing import Any
 from deployments.protocol.errors import EngineFailure
 from deployments.upstream.assembly import number_of
 from deployments.upstream.errors import refusal_inside
-from deployments.upstream.provider_error import error_in
+from deployments.upstream.provider_error import failure_in
 from deployments.upstream.sse import DONE
-from deployments.upstream.stream import MAX_ANSWER_BYTES
+from deployments.upstream.stream import MAX_ANSWER_BYTES, says
 from deployments.upstream.usage import Meter, estimated_tokens
 
 
@@ -33,8 +33,8 @@ def parse_document(raw: bytes) -> dict[str, Any]:
         answer = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise EngineFailure("The upstream's answer is not JSON.") from error
-    if isinstance(answer, dict) and answer.get("error"):
-        raise refusal_inside(error_in(answer))
+    if failure := failure_in(answer):
+        raise refusal_inside(failure)
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not choices or not all(map(_is_answer, choices)):
         raise EngineFailure("The upstream gave no answer.")
@@ -72,7 +72,9 @@ def _delta(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_answer(choice: Any) -> bool:
-    return isinstance(choice, dict) and _said(choice) is not None
+    if not isinstance(choice, dict) or _said(choice) is None:
+        return False
+    return says(choice) or choice.get("finish_reason") is not None
 
 
 def _said(choice: dict[str, Any]) -> dict[str, Any] | str | None:

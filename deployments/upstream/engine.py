@@ -6,7 +6,6 @@ yielded before it; after it, every failure is one `EngineFailure`.
 
 import asyncio
 import math
-import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import TypeVar
@@ -23,6 +22,7 @@ from deployments.protocol.errors import (
     TierUnavailable,
 )
 from deployments.settings.config_mistake import ConfigError
+from deployments.settings.key_source import mistake_in, without_padding
 from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.client import UpstreamClient
@@ -256,7 +256,7 @@ def _usable_key(variable: str | None, key: str | None) -> str | None:
 
     Raises: `ConfigError` where there is none, or it holds what a header cannot carry.
     """
-    key = (key or "").strip().strip("\ufeff").strip()
+    key = without_padding(key or "")
     if variable is None:
         return key or None
     if not key:
@@ -264,9 +264,6 @@ def _usable_key(variable: str | None, key: str | None) -> str | None:
             f"api_key_env: the environment variable {variable} is not set; "
             "set it to the key of the upstream, or remove api_key_env."
         )
-    if not re.fullmatch(r"[\x21-\x7e]+", key):
-        raise ConfigError(
-            f"api_key_env: the environment variable {variable} holds a space, a control character "
-            "or a letter outside ASCII; set it to the key alone."
-        )
+    if wrong := mistake_in(key):
+        raise ConfigError(f"api_key_env: in the environment variable {variable}, {wrong}")
     return key

@@ -88,7 +88,7 @@ def retry_after_s(header: str | None, now: datetime | None = None) -> float | No
     except ValueError:
         try:
             at = parsedate_to_datetime(header)
-        except ValueError:
+        except (ValueError, OverflowError):  # no date, or one beyond all calendars
             return None
         seconds = (at - (now or datetime.now(UTC))).total_seconds() if at.tzinfo else math.nan
     return max(0.0, seconds) if math.isfinite(seconds) else None

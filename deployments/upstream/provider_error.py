@@ -16,6 +16,10 @@ DESCRIBING = (
     "metadata", "raw", "message", "Message", "msg", "error", "errors", "detail", "details",
     "error_message", "error_msg", "description", "reason",
 )  # fmt: skip
+# One of these instead of choices is an error without the object around it.
+BARE = ("detail", "message", "error_code", "error_msg", "error_message")
+# Finish reasons of answers that were given up: of relays, z.AI, DeepSeek, SGLang and vLLM.
+FAILED = frozenset({"error", "network_error", "insufficient_system_resource", "abort"})
 CODING = ("code", "type", "status", "error_type", "__type")
 CODE = re.compile(r"[\w.\-]{1,64}")
 MAX_DEPTH = 8
@@ -64,6 +68,26 @@ def error_in(parsed: Any) -> ProviderError:
         param=next((param for one in objects if (param := _param(one))), None),
         status=next((code for code in codes if _is_status(code)), None),
     )
+
+
+def failure_in(answer: Any) -> ProviderError | None:
+    """The complaint that stands in an event, or a document, in the place of an answer; None: it is
+    one. vLLM and FastAPI send theirs bare, aggregators inside a choice or as its finish reason."""
+    if not isinstance(answer, dict):
+        return None
+    choices = answer.get("choices")
+    if answer.get("error") or (not choices and _is_bare_error(answer)):
+        return error_in(answer)
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and (
+            choice.get("error") or choice.get("finish_reason") in FAILED
+        ):
+            return error_in(choice.get("error"))
+    return None
+
+
+def _is_bare_error(answer: dict[str, Any]) -> bool:
+    return answer.get("object") == "error" or any(map(answer.get, BARE))
 
 
 def _parts(node: Any, depth: int) -> Iterator[str | dict[str, Any]]:

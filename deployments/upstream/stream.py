@@ -9,7 +9,7 @@ from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import EngineFailure
 from deployments.upstream.assembly import Assembly, number_of
 from deployments.upstream.errors import refusal_inside
-from deployments.upstream.provider_error import error_in
+from deployments.upstream.provider_error import error_in, failure_in
 from deployments.upstream.sse import DONE, Event, EventParser
 from deployments.upstream.usage import Meter
 
@@ -18,6 +18,8 @@ from deployments.upstream.usage import Meter
 MAX_ANSWER_BYTES = 64 * 2**20
 # In a delta beside what is said.
 UNSAID = frozenset({"role", "name", "index", "id", "type", "logprobs"})
+# Events of relays that keep a connection open; of an answer's own some servers name each.
+IDLE = frozenset({b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
 
 
 class Piece(NamedTuple):
@@ -75,7 +77,7 @@ class UpstreamStream:
         rest = self._taken(self._parser.end())
         if not (self.done or self.finished):
             raise EngineFailure("The upstream's answer ended before it was complete.")
-        if not self._ended:
+        if not self.begun:
             raise EngineFailure("The upstream gave no answer.")
         if self._assembly is not None:
             return rest.then(Piece(self._assembly.document(self.meter.object())))
@@ -89,8 +91,11 @@ class UpstreamStream:
         passed_on: list[bytes] = []
         content, reason = False, None
         for event in events:
-            if event.data == DONE:
-                self.done = True
+            data = event.data.strip()
+            if not data or event.name in IDLE:
+                continue
+            # After a whole answer anything but an object is an end too.
+            self.done |= data == DONE or (self.finished and not data.startswith(b"{"))
             if self.done:
                 break
             chunk = self._parsed(event)
@@ -106,7 +111,7 @@ class UpstreamStream:
             ended = choice.get("finish_reason")
             if ended:
                 reason = str(ended)
-            content = content or _says(choice)
+            content = content or says(choice)
             number = number_of(choice)
             self._ended[number] = bool(ended) or self._ended.get(number, False)
         self.begun = self.begun or content or reason is not None
@@ -133,10 +138,10 @@ class UpstreamStream:
             chunk = json.loads(event.data)
         except (ValueError, RecursionError) as error:
             raise EngineFailure("The upstream sent an event that is not JSON.") from error
-        failed = event.name == b"error" or (isinstance(chunk, dict) and chunk.get("error"))
-        if failed and not self.begun:
-            raise refusal_inside(error_in(chunk))
-        if failed or not isinstance(chunk, dict):
+        failure = error_in(chunk) if event.name == b"error" else failure_in(chunk)
+        if failure and not self.begun:
+            raise refusal_inside(failure)
+        if failure or not isinstance(chunk, dict):
             raise EngineFailure("The upstream failed in the middle of its answer.")
         return chunk
 
@@ -159,11 +164,11 @@ def _choices_asked(body: dict[str, Any]) -> int:
     return (n if type(n) is int else 1) * (len(prompt) if several and prompt else 1)
 
 
-def _says(choice: dict[str, Any]) -> bool:
+def says(choice: dict[str, Any]) -> bool:
     """Whether a choice carries more than who speaks: text, reasoning, a refusal, a tool call."""
-    delta = choice.get("delta")
-    if isinstance(delta, dict):
-        for key, value in delta.items():
+    said = choice.get("delta", choice.get("message"))
+    if isinstance(said, dict):
+        for key, value in said.items():
             if value and key not in UNSAID:
                 return True
     return bool(choice.get("text"))

@@ -83,6 +83,12 @@ BEFORE: dict[str, Sequence[Step]] = {
     "a rejected key": refused(401),
     "an unknown model": refused(404),
     "a redirect": refused(302, "location: http://elsewhere.example/\r\n"),
+    "a redirect to no address": refused(302, "location: gateway:8080\r\n"),
+    "a redirect to a script": refused(307, "location: javascript:x\r\n"),
+    "a redirect to nothing": refused(301, "location: about:blank\r\n"),
+    "a busy one until no date": refused(
+        429, "retry-after: Wed, 21 Oct 99999999999 07:28:00 GMT\r\n"
+    ),
     "no first token": [OK, framed(ROLE), FOREVER],
     "no head": [FOREVER],
     "cut before a token": [OK, framed(ROLE), HANG_UP],
@@ -202,8 +208,18 @@ ONE = {"name": "a", "base_url": "https://a.example/v1", "model": "m"}
 MISTAKES = {
     "two of one name": ([ONE, {**ONE, "base_url": "https://b.example/v1"}], "named 'a'"),
     "one place twice": ([ONE, {**ONE, "name": "b"}], "same model at the same address"),
-    "none": ([], "targets"),
-    "no name": ([{k: v for k, v in ONE.items() if k != "name"}], "name"),
+    "one place in capitals": (
+        [ONE, {**ONE, "name": "b", "base_url": "https://A.example/v1"}],
+        "same model at the same address",
+    ),
+    "one place with its port": (
+        [ONE, {**ONE, "name": "b", "base_url": "https://a.example:443//v1/"}],
+        "same model at the same address",
+    ),
+    "none": ([], r"^\S+: large\.targets: "),
+    "no name": ([{k: v for k, v in ONE.items() if k != "name"}], r"large\.targets\.0\.name: "),
+    "no address": ([{**ONE, "base_url": "a.example"}], r"large\.targets\.0\.base_url: [^(]+$"),
+    "no price": ([{**ONE, "usd_per_million_prompt_tokens": float("inf")}], "finite number"),
 }
 
 

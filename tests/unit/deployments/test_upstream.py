@@ -459,3 +459,37 @@ async def test_request_before_the_start_is_turned_away() -> None:
     engine = UpstreamEngine(UpstreamConfig(base_url="http://x/v1", model="m"), None)
     with pytest.raises(TierUnavailable):
         await anext(engine.generate(chat()))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "llm.example.com/v1",
+        "ftp://llm.example.com/v1",
+        "https://llm.example.com:abc/v1",
+        "https://llm.example.com:/v1",
+        "https://llm.example.com:0/v1",
+        "https://llm.example.com:-1/v1",
+        "https://llm.example.com:99999/v1",
+        "http://127.0.0.256/v1",
+        "http://10.0.1/v1",
+        "https://llm.example.com/v1\n",
+        "https://llm.example.com /v1",
+        "https://llm.example.com\\v1",
+        "https://[::1/v1",
+        "https:///v1",
+        "https://me:secret@llm.example.com/v1",
+        "https://llm.example.com/v1?key=a",
+    ],
+)
+def test_an_address_that_nothing_can_be_sent_to_is_refused_at_the_start(address: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        UpstreamConfig(base_url=address, model="m")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://[::1]:8000/v1", "http://127.0.0.1/v1", "https://LLM.example.com.:443/v1/", "http://a"],
+)
+def test_an_address_is_taken_as_it_is_written(address: str) -> None:
+    assert UpstreamConfig(base_url=address, model="m").base_url == address.rstrip("/")

@@ -69,9 +69,22 @@ TOO_LONG = {
     "tensorrt-llm": "Prompt length (5000) exceeds maximum input length (4096). Set log level to info",
     "ai21": "The given prompt is too long (more than 2048 tokens)",
     "mlx": "Prompt exceeds maximum context length",
+    "siliconflow": "length of prompt_tokens (57535) must be less than max_seq_len (32768).",
+    "siliconflow, both": "max_total_tokens (40000) must be less than or equal to max_seq_len (32768)",
+    "tensorrt-llm, both": "Deduced max_tokens -904 is less than 0, because prompt length 5000 plus "
+    "query length 0 is larger than max_seq_len 4096",
+    "llama.cpp, no room": "context shift is disabled",
+    "mlc": "Request prompt has 5000 tokens in total, larger than the model input length limit 4096.",
+    "qianfan": "Prompt tokens too long",
+    "snowflake": "max tokens of 8192 exceeded",
+    "bedrock, counted": "Malformed input request: expected maxLength: 200000, actual: 250000, please "
+    "reformat your input and try again.",
+    "lmdeploy": "The input is longer than session_len 4096",
     "litellm": "litellm.ContextWindowExceededError: the prompt does not fit",
 }
 OTHERWISE = {
+    "output limit, position": "max_tokens must be less than 4096",
+    "streams": "the number of parallel requests must be less than 8 for this context",
     "output limit, openai": "max_tokens is too large: 100000. This model supports at most 16384 "
     "completion tokens, whereas you provided 100000.",
     "output limit, anthropic": "max_tokens: 100000 > 64000, which is the maximum allowed number of "

@@ -143,6 +143,11 @@ UNKNOWN = {
     "words alone": complaint(OPENAI),
     "unrecognized": complaint("Unrecognized request argument supplied: max_tokens"),
     "pydantic": pydantics("max_tokens"),
+    "the other way round": complaint("Please use 'max_completion_tokens' instead of 'max_tokens'."),
+    "deprecated": complaint(
+        "'max_tokens' is deprecated for this model, use 'max_completion_tokens'."
+    ),
+    "invalid": complaint("Invalid parameter: max_tokens"),
 }
 
 
@@ -177,17 +182,40 @@ async def test_wrong_setting_is_unlearned() -> None:
         assert script.bodies[1]["max_tokens"] == 9
 
 
-async def test_refused_stream_options_are_left_out() -> None:
-    first = complaint("Unrecognized request argument supplied: stream_options")
+@pytest.mark.parametrize(
+    "first",
+    [
+        complaint("Unrecognized request argument supplied: stream_options"),
+        complaint("Invalid parameter: stream_options"),
+        complaint("No such thing: not supported.", param="stream_options.include_usage"),
+        complaint("'stream_options' is deprecated; not allowed when streaming."),
+    ],
+    ids=["openai", "invalid", "part", "first named"],
+)
+async def test_refused_stream_options_are_left_out(first: list[Step]) -> None:
     async with scripted(first, OK_ANSWER) as (engine, script):
         _, usage = await answered(engine, chat())
         assert usage.completion_tokens == 1
         assert "stream_options" not in script.bodies[1]
 
 
-async def test_upstream_that_may_not_stream_is_asked_for_documents() -> None:
-    words = "Your organization must be verified to stream this model."
-    first = complaint(words, param="stream", code="unsupported_value")
+@pytest.mark.parametrize(
+    "first",
+    [
+        complaint(
+            "Your organization must be verified to stream this model.",
+            param="stream",
+            code="unsupported_value",
+        ),
+        complaint("Streaming is not supported for this model."),
+        complaint("This model doesn't support tool use in streaming mode."),
+        complaint("This model does not support streaming"),
+        complaint("stream=true is not supported"),
+        complaint("The parameter `stream` must be false for this model"),
+    ],
+    ids=["openai", "mode", "bedrock", "verb", "value", "parameter"],
+)
+async def test_upstream_that_may_not_stream_is_asked_for_documents(first: list[Step]) -> None:
     body = b'{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
     head = (
         f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -209,6 +237,7 @@ async def test_lessons_come_one_after_the_other() -> None:
     [
         pytest.param([complaint(OPENAI), pydantics("max_completion_tokens")], id="neither name"),
         pytest.param([complaint("max_tokens is too large: 9. At most 4.")], id="its value"),
+        pytest.param([complaint("Invalid parameter: max_tokens must be 4 at most")], id="invalid"),
         pytest.param(
             [complaint("'temperature' is not supported", param="temperature")], id="other"
         ),
@@ -237,7 +266,20 @@ async def test_key_is_stripped_of_what_files_bring_along(key: str) -> None:
         assert b"authorization: Bearer right\r\n" in script.heads[0]
 
 
-@pytest.mark.parametrize("key", ["two\nlines", "sk-\x00x", "a b", "schlüssel", "a\x7f", "a\u2028b"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "two\nlines",
+        "sk-\x00x",
+        "a b",
+        "schlüssel",
+        "a\x7f",
+        "a\u2028b",
+        '"sk-a"',
+        "'sk-a'",
+        "KEY=sk-a",
+    ],
+)
 def test_key_that_no_header_carries_is_refused_by_its_variables_name(key: str) -> None:
     config = UpstreamConfig(base_url="http://x/v1", model="m", api_key_env="BIG_KEY")
     with pytest.raises(ValueError, match="BIG_KEY") as caught:

@@ -130,6 +130,15 @@ async def test_tool_calls_of_a_document_are_numbered_in_its_events() -> None:
 
 
 NO_ANSWER = {
+    "nothing said": ANSWER | {"choices": [{"index": 0, "message": {}}]},
+    "a role alone": ANSWER | {"choices": [{"index": 0, "message": {"role": "assistant"}}]},
+    "no text": ANSWER | {"choices": [{"index": 0, "text": ""}]},
+    "given up": ANSWER
+    | {"choices": [{"index": 0, "message": {"content": ""}, "finish_reason": "error"}]},
+    "failed inside": ANSWER
+    | {"choices": [{"index": 0, "message": {"content": "a"}, "error": {"message": "node-7"}}]},
+    "bare error": {"object": "error", "message": "node-7", "code": 500},
+    "detail": {"detail": "node-7"},
     "no choices": ANSWER | {"choices": []},
     "null": ANSWER | {"choices": None},
     "missing": {"id": "c-1"},

@@ -131,6 +131,8 @@ def test_long_advice_is_cut_and_control_characters_dropped() -> None:
         ("soon", None),
         ("nan", None),
         ("inf", None),
+        ("Wed, 21 Oct 99999999999 07:28:00 GMT", None),
+        ("Wed, 99 Oct 2026 07:28:00 GMT", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:

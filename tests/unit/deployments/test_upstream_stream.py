@@ -298,3 +298,83 @@ def test_broken_event_is_a_failure_that_quotes_nothing(raw: bytes) -> None:
     with pytest.raises(EngineFailure) as caught:
         stream_of().feed(raw)
     assert "secret" not in str(caught.value)
+
+
+BEGUN = token("The answer is ")
+ENDED = event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+BARE = {
+    "vllm": {"object": "error", "message": "CUDA OOM on node-7", "type": "X", "code": 500},
+    "fastapi": {"detail": "boom on node-7"},
+    "pydantic": {"detail": [{"loc": ["body"], "msg": "node-7", "type": "x"}]},
+    "fastchat": {"text": "node-7", "error_code": 50004},
+    "dashscope": {"code": "X", "message": "node-7"},
+    "inside a choice": {
+        "choices": [
+            {
+                "index": 0,
+                "delta": {"content": ""},
+                "finish_reason": "error",
+                "error": {"code": 502, "message": "died on node-7"},
+            }
+        ]
+    },
+    "reason alone": {"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]},
+    "no resources": {
+        "choices": [{"index": 0, "delta": {}, "finish_reason": "insufficient_system_resource"}]
+    },
+    "network": {"choices": [{"index": 0, "delta": {}, "finish_reason": "network_error"}]},
+    "aborted": {"choices": [{"index": 0, "delta": {}, "finish_reason": "abort"}]},
+}
+
+
+@pytest.mark.parametrize("failure", BARE.values(), ids=BARE)
+@pytest.mark.parametrize("stream", [True, False], ids=["sse", "json"])
+@pytest.mark.parametrize("before", [b"", ROLE, BEGUN], ids=["first", "role", "later"])
+def test_an_error_without_its_object_ends_no_answer(
+    failure: dict[str, Any], stream: bool, before: bytes
+) -> None:
+    with pytest.raises(ServingError) as raised:
+        sent(before, event(**failure), DONE, stream=stream)
+    assert "node-7" not in str(raised.value)
+
+
+def test_a_bare_complaint_says_what_it_says_in_an_object() -> None:
+    too_long = "This model's maximum context length is 9 tokens. However, you requested 10 tokens."
+    for bare in ({"object": "error", "message": too_long}, {"detail": too_long}):
+        with pytest.raises(ContextLengthExceeded):
+            stream_of().feed(event(**bare))
+
+
+@pytest.mark.parametrize(
+    "idle",
+    [
+        b"data:\n\n",
+        b"data: \n\n",
+        b"data\n\n",
+        b"event: ping\ndata:\n\n",
+        b"event: ping\ndata: 2026-01-01T00:00:00Z\n\n",
+        b'event: ping\ndata: {"type": "ping"}\n\n',
+        b"event: heartbeat\ndata: 1\n\n",
+        b": comment\n\n",
+    ],
+)
+def test_what_keeps_a_connection_open_is_no_part_of_the_answer(idle: bytes) -> None:
+    assert sent(idle, BEGUN, idle, ENDED, idle, DONE) == BEGUN + ENDED
+
+
+@pytest.mark.parametrize(
+    "last", [b"data: [DONE] \n\n", b"data: done\n\n", b"data: [DONE]", b"data: END\n\n", b""]
+)
+def test_a_whole_answer_may_end_in_any_word(last: bytes) -> None:
+    assert sent(BEGUN, ENDED, last) == BEGUN + ENDED
+
+
+def test_an_unreadable_event_within_an_answer_is_a_failure() -> None:
+    with pytest.raises(EngineFailure, match="not JSON"):
+        sent(BEGUN, b"data: done\n\n")
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["sse", "json"])
+def test_a_role_alone_is_no_answer(stream: bool) -> None:
+    with pytest.raises(EngineFailure, match="no answer"):
+        sent(ROLE, DONE, stream=stream)
