@@ -18,7 +18,6 @@ from deployments.settings.app import AppConfig, TierConfig, TierName
 from deployments.settings.prices import check_prices, unpriced
 from deployments.settings.release import beside_others, digest_of, plain, release_of
 from deployments.settings.scaling import Scaling
-from deployments.settings.upstream import UpstreamConfig
 
 # What replicas read once, at their start (of tiers: their release): a change restarts them. All
 # else changes in place (`reconfigure`), or is Ray's own option (shares, cores, drains, scaling), of
@@ -145,7 +144,7 @@ def tier_deployment(name: TierName, config: AppConfig) -> Application:
     """One tier, bound to what its replicas read: the policy too, where they have a way out."""
     tier = config.tiers[name]
     settings: list[Any] = [release_of(name, tier)]
-    privacy = config.privacy if isinstance(tier.engine, UpstreamConfig) else None
+    privacy = config.privacy if tier.upstreams else None
     if privacy is not None:
         settings.append(privacy.model_dump())
     options = tier_options(tier, config.drain_timeout_s(name))

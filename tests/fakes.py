@@ -21,6 +21,7 @@ from deployments.protocol.wire import decode_request
 from deployments.replicas.tier import ModelTier
 from deployments.routing.shared_state import LocalState
 from deployments.settings.app import AppConfig, TierConfig, TierName
+from deployments.settings.privacy import PrivacyConfig
 
 
 def score_of(complexity: float, domain: str | None = "general") -> Score:
@@ -95,11 +96,13 @@ class LocalTier(ModelTier):
         await ModelTier.__del__(self)
 
 
-async def local_tier(config: TierConfig, name: str = "small") -> LocalTier:
+async def local_tier(
+    config: TierConfig, name: str = "small", privacy: PrivacyConfig | None = None
+) -> LocalTier:
     """A started replica of this tier."""
     tier = LocalTier.__new__(LocalTier)
     tier.exits = []
-    await tier.__init__(name, config)  # type: ignore[misc]  # as Serve starts it
+    await tier.__init__(name, config, privacy or PrivacyConfig())  # type: ignore[misc]  # as Serve starts it
     return tier
 
 

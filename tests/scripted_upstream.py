@@ -11,6 +11,7 @@ import pytest
 from deployments.protocol.chunk import Usage
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import ServingError
+from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.engine import UpstreamEngine
 
@@ -54,7 +55,9 @@ async def upstream(
 ) -> AsyncIterator[UpstreamEngine]:
     settings: dict[str, Any] = {"api_key_env": "BIG_KEY" if key else None, "retry_backoff_s": 0.001}
     settings |= {"max_retry_wait_s": 0.5} | fields
-    engine = UpstreamEngine(UpstreamConfig(base_url=url, model="big-1", **settings), key)
+    engine = UpstreamEngine(
+        UpstreamConfig(base_url=url, model="big-1", **settings), key, PrivacyConfig()
+    )
     await engine.start()
     try:
         yield engine

@@ -152,8 +152,8 @@ def _settle_access(settings: AppConfig, host: str, open_to_all: bool) -> str:
     if admin is not None:
         admin.read()
     for tier in settings.tiers.values():
-        for engine in getattr(tier.engine, "targets", [tier.engine]):
-            secret(getattr(engine, "api_key_env", None))
+        for upstream in tier.upstreams:
+            secret(upstream.api_key_env)
     if keys is None:
         made = keys_due(settings.gateway.auth) is not False and admin is not None
         return "keys that an administrator makes" if made else "open: no API key is asked for"

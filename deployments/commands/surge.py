@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from deployments.settings.app import AppConfig, TierConfig, TierName
 from deployments.settings.release import release_of
-from deployments.settings.upstream import UpstreamConfig
 
 # Ray counts in ten-thousandths.
 SLACK = 1e-4
@@ -16,7 +15,7 @@ def restarted_tiers(old: AppConfig, new: AppConfig) -> list[TierName]:
         name
         for name, tier in new.tiers.items()
         if release_of(name, tier) != release_of(name, old.tiers[name])
-        or (isinstance(tier.engine, UpstreamConfig) and old.privacy != new.privacy)
+        or (tier.upstreams and old.privacy != new.privacy)
         or _held(tier) != _held(old.tiers[name])
     ]
 

@@ -15,7 +15,7 @@ class PrivacyGate:
     def __init__(self, config: AppConfig) -> None:
         self._everything_local = config.local_only
         self._policy = Policy(config.privacy)
-        self._remote = any(tier.remote for tier in config.tiers.values())
+        self._way_out = any(tier.leads_out for tier in config.tiers.values())
 
     async def local_by(self, request: ParsedRequest, hints: Hints) -> tuple[str, ...]:
         """Why the request must stay: `config`, `header`, `key`, `tenant`, `model`, or kinds of what
@@ -24,7 +24,7 @@ class PrivacyGate:
         Raises: `PrivateDataRefused`.
         """
         by = ("config",) * self._everything_local + ("header",) * hints.local_only
-        way_out = self._remote or request.media_hosts
+        way_out = self._way_out or request.media_hosts
         if not self._policy.refuses and (by or not way_out):
             return by
         args = (request.body, request.model, hints.subject)

@@ -30,8 +30,9 @@ def placeholders(overlay: Overlay) -> Iterator[str]:
         for container in group.containers
     ]
     named += [
-        (f"{name}.engine.base_url", getattr(tier.engine, "base_url", ""), "put your provider's in")
+        (f"{name}.engine.base_url", upstream.base_url, "put your provider's in")
         for name, tier in overlay.app.tiers.items()
+        for upstream in tier.upstreams
     ]
     named += [
         (

@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 
 from deployments.kubernetes.overlay import Group, Overlay
 from deployments.settings.app import ClassifierConfig, GatewayConfig, TierConfig
-from deployments.settings.upstream import UpstreamConfig
 from deployments.settings.vllm import BUILTIN, VllmConfig
 
 Part = GatewayConfig | ClassifierConfig | TierConfig
@@ -165,9 +164,10 @@ def _folders(overlay: Overlay) -> Iterator[tuple[str, str]]:
 def secrets_reach_the_workers(overlay: Overlay) -> Iterator[str]:
     """The variables that the settings name are set where replicas run."""
     wanted = {
-        tier.engine.api_key_env: f"{name}.engine.api_key_env"
+        upstream.api_key_env: f"{name}.engine.api_key_env"
         for name, tier in overlay.app.tiers.items()
-        if isinstance(tier.engine, UpstreamConfig) and tier.engine.api_key_env
+        for upstream in tier.upstreams
+        if upstream.api_key_env
     }
     for group in overlay.workers:
         for variable in sorted(wanted.keys() - group.env.keys()):

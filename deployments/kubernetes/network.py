@@ -179,14 +179,14 @@ def policies_go_by_our_label(overlay: Overlay) -> Iterator[str]:
 
 def upstreams_can_be_reached(overlay: Overlay) -> Iterator[str]:
     """An application that asks a provider has a way out to it, and one that asks none has none."""
-    remote = [name for name, tier in overlay.app.tiers.items() if tier.remote]
+    leading = [name for name, tier in overlay.app.tiers.items() if tier.leads_out]
     out = list(ways_out(overlay))
-    if remote and not out:
+    if leading and not out:
         yield (
-            f"{remote[0]}.engine.base_url: no NetworkPolicy lets the workers out: add an egress "
+            f"{leading[0]}.engine.base_url: no NetworkPolicy lets the workers out: add an egress "
             "rule to the provider's addresses, port 443"
         )
-    if not remote:
+    if not leading:
         yield from (f"{one}, and no tier needs it: remove it" for one in out)
 
 

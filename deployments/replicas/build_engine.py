@@ -4,6 +4,7 @@ from pathlib import Path
 
 from deployments.protocol.engine import Engine
 from deployments.settings.app import TierConfig
+from deployments.settings.config_mistake import ConfigError
 from deployments.settings.environment import audit_key, secret, set_defaults
 from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.simulated import SimulatedEngineConfig
@@ -13,8 +14,11 @@ from deployments.settings.vllm import VllmConfig
 from deployments.simulated.engine import SimulatedEngine
 
 
-def build_engine(config: TierConfig, privacy: PrivacyConfig) -> Engine:
-    """The engine that a tier's config names."""
+def build_engine(config: TierConfig, privacy: PrivacyConfig | None) -> Engine:
+    """The engine that a tier's config names.
+
+    Raises: `ConfigError` for one that asks upstreams without a policy of what may leave.
+    """
     engine = config.engine
     if isinstance(engine, VllmConfig):
         set_defaults(vllm_environment(engine))
@@ -24,6 +28,8 @@ def build_engine(config: TierConfig, privacy: PrivacyConfig) -> Engine:
         return VllmEngine(engine, config.model)
     if isinstance(engine, SimulatedEngineConfig):
         return SimulatedEngine(engine, config.model)
+    if privacy is None:
+        raise ConfigError(f"{config.model}: an engine that asks upstreams needs a privacy policy")
     return _remote_engine(engine, config, privacy)
 
 

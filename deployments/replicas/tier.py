@@ -65,7 +65,7 @@ class ModelTier:
         self._beat = Beat()
         self._gauges = EngineGauges()
         self._watch: asyncio.Task[None] | None = None
-        self._engine = build_engine(config, privacy or PrivacyConfig())
+        self._engine = build_engine(config, privacy)
         if self._config.stand_in:
             log.warning(
                 "tier %s: %r is a stand-in; set %s.engine to your model or endpoint",

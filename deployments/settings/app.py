@@ -21,7 +21,7 @@ from deployments.settings.privacy import Egress, PrivacyConfig, check_egress
 from deployments.settings.scaling import Scaling
 from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.settings.targets import Capability as Capability
-from deployments.settings.targets import TargetsConfig
+from deployments.settings.targets import TargetsConfig, upstreams
 from deployments.settings.upstream import UpstreamConfig
 from deployments.settings.vllm import AdapterConfig as AdapterConfig
 from deployments.settings.vllm import VllmConfig
@@ -84,10 +84,19 @@ class TierConfig(Settings):
     """How long a stopping replica may finish answers, seconds; null: `gateway.max_request_s`."""
 
     @property
+    def upstreams(self) -> tuple[UpstreamConfig, ...]:
+        """The endpoints that its engine asks; none where it computes by itself."""
+        return upstreams(self.engine)
+
+    @property
     def remote(self) -> bool:
-        """Whether requests to this tier leave the cluster."""
-        outside = isinstance(self.engine, UpstreamConfig | TargetsConfig)
-        return outside and not getattr(self.engine, "in_cluster", True)
+        """Whether no request to this tier can stay in the cluster."""
+        return bool(self.upstreams) and not any(one.in_cluster for one in self.upstreams)
+
+    @property
+    def leads_out(self) -> bool:
+        """Whether a request to this tier may leave the cluster: one target outside is enough."""
+        return any(not one.in_cluster for one in self.upstreams)
 
     @property
     def abilities(self) -> frozenset[Need]:
@@ -111,8 +120,7 @@ class TierConfig(Settings):
     @property
     def num_gpus(self) -> float:
         """GPUs that Ray reserves per replica."""
-        tensor_parallel = getattr(self.engine, "tensor_parallel_size", 1)
-        return self.gpu_share * tensor_parallel
+        return float(self.gpu_share * getattr(self.engine, "tensor_parallel_size", 1))
 
     @model_validator(mode="before")
     @classmethod
@@ -248,8 +256,7 @@ class AppConfig(Settings):
         taken = {"auto", "small", "large", self.small.model, self.large.model}
         if clash := (taken & set(adapters)) or {n for n in adapters if adapters.count(n) > 1}:
             raise ValueError(f"adapter name {sorted(clash)[0]!r} is taken: choose another")
-        reserved = {"auto", "small", "large"} & {self.small.model, self.large.model}
-        if reserved:
+        if reserved := {"auto", "small", "large"} & {self.small.model, self.large.model}:
             raise ValueError(f"model name {reserved.pop()!r} is reserved: choose another")
         check_egress(self.egress, self.tiers)
         window = getattr(self.small.engine, "max_model_len", None)

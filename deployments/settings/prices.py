@@ -94,7 +94,7 @@ def check_prices(config: "AppConfig") -> list[str]:
         )
     for name, tier in config.tiers.items():
         listed = list_price(tier)
-        if listed is None and tier.remote and config.accounts.kept:
+        if config.accounts.kept and _bills_unseen(tier):
             raise ConfigError(
                 f"{name}: nobody knows what {tier.model} costs: set "
                 f"{name}.usd_per_million_prompt_tokens and "
@@ -106,6 +106,15 @@ def check_prices(config: "AppConfig") -> list[str]:
                 f"by {listed.source}; set its usd_per_million_* for your own"
             )
     return said
+
+
+def _bills_unseen(tier: "TierConfig") -> bool:
+    """Whether an upstream outside may answer at a price that nobody knows."""
+    prices = list(target_prices(tier).values()) or [list_price(tier)]
+    return any(
+        price is None and not one.in_cluster
+        for one, price in zip(tier.upstreams, prices, strict=False)
+    )
 
 
 @lru_cache(maxsize=16)

@@ -121,7 +121,7 @@ class PrivacyConfig(_Settings):
 def check_egress(egress: Egress, tiers: Mapping[Any, Any]) -> None:
     """Hold tiers to what the application may do. Raises: `ValueError` for a way out of `none`."""
     for name, tier in tiers.items() if egress == "none" else ():
-        if tier.engine.kind in ("upstream", "targets"):
+        if tier.upstreams:
             raise ValueError(f"{name}.engine: egress is none, and an upstream is a way out")
         if tier.media_hosts:
             raise ValueError(f"{name}.engine.allowed_media_domains: egress is none")

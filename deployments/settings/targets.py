@@ -60,11 +60,6 @@ class TargetsConfig(BaseModel):
         return self
 
     @property
-    def in_cluster(self) -> bool:
-        """Whether any of them may get requests that must not leave the cluster."""
-        return any(target.in_cluster for target in self.targets)
-
-    @property
     def allowed_media_domains(self) -> frozenset[str]:
         """Hosts from which any of their providers may fetch images."""
         return frozenset(host for one in self.targets for host in one.allowed_media_domains)
@@ -72,6 +67,13 @@ class TargetsConfig(BaseModel):
     def abilities(self, of_tier: frozenset[Capability]) -> frozenset[str]:
         """What any of them can do."""
         return frozenset[str]().union(*(able(one, of_tier) for one in self.targets))
+
+
+def upstreams(engine: object) -> tuple[UpstreamConfig, ...]:
+    """The endpoints behind an engine of any kind."""
+    if isinstance(engine, TargetsConfig):
+        return engine.targets
+    return (engine,) if isinstance(engine, UpstreamConfig) else ()
 
 
 def able(target: Target, of_tier: frozenset[Capability]) -> frozenset[str]:

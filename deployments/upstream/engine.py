@@ -51,12 +51,12 @@ class UpstreamEngine:
         self,
         config: UpstreamConfig,
         api_key: str | None,
-        privacy: PrivacyConfig | None = None,
+        privacy: PrivacyConfig,
         audit: AuditLog | None = None,
     ) -> None:
         self._config = config
         self._api_key = _usable_key(config.api_key_env, api_key)
-        self._policy = Policy(privacy or PrivacyConfig())
+        self._policy = Policy(privacy)
         self._audit = audit
         self._client: UpstreamClient | None = None
         self._in_flight = 0

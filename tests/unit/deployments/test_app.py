@@ -10,7 +10,8 @@ import yaml
 from ray.serve._private.build_app import build_app
 from ray.serve._private.config import DeploymentConfig
 
-from deployments.app import build, plain_policy, tier_options
+from deployments.app import build, plain_policy, tier_deployment, tier_options
+from deployments.commands.surge import restarted_tiers
 from deployments.settings.app import AppConfig, TierConfig
 from deployments.settings.release import beside_others, digest_of
 from deployments.settings.vllm import VllmConfig
@@ -216,3 +217,37 @@ def test_a_version_is_the_same_in_every_process() -> None:
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     assert digest_of({"b": 1, "a": frozenset(letters)}) == digest_of({"a": letters, "b": 1})
     assert digest_of({"a": 1}) != digest_of({"a": 2})
+
+
+UPSTREAM = {"base_url": "http://llm.example.com/v1", "model": "m"}
+INSIDE = {**UPSTREAM, "base_url": "http://vllm.svc/v1", "in_cluster": True}
+
+
+@pytest.mark.parametrize(
+    ("engine", "asks"),
+    [
+        ({"kind": "upstream", **UPSTREAM}, True),
+        ({"kind": "upstream", **INSIDE}, True),
+        ({"kind": "targets", "targets": [{"name": "a", **UPSTREAM}]}, True),
+        (
+            {"kind": "targets", "targets": [{"name": "a", **INSIDE}, {"name": "b", **UPSTREAM}]},
+            True,
+        ),
+        ({"kind": "targets", "targets": [{"name": "a", **INSIDE}]}, True),
+        ({"kind": "simulated"}, False),
+        ({"kind": "vllm", "path": "/models/big"}, False),
+    ],
+    ids=str,
+)
+def test_every_engine_that_asks_upstreams_is_bound_to_the_policy(engine: Any, asks: bool) -> None:
+    config = AppConfig.model_validate(
+        {
+            "large": {"model": "big", "engine": engine},
+            "privacy": {"patterns": {"mrn": r"MRN \d{7}"}},
+        }
+    )
+    _, _, privacy = tier_deployment("large", config)._bound_deployment.init_args
+    assert privacy == (config.privacy if asks else None)
+    other = config.changed({"privacy": {"patterns": {"mrn": r"MRN \d{8}"}}})
+    assert (versions(config)["Escalation"] != versions(other)["Escalation"]) == asks
+    assert restarted_tiers(config, other) == (["large"] if asks else [])

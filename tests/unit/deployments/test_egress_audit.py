@@ -1,5 +1,6 @@
 """What leaves is in the audit log first, and no line of it can be changed, moved or lost unseen."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from deployments.app import tier_deployment
 from deployments.cli import app
 from deployments.egress import audit
 from deployments.egress.audit import AuditLog, problems
@@ -17,10 +19,23 @@ from deployments.privacy.policy import Policy
 from deployments.privacy.releasable import Destination, Releasable
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import TierUnavailable
+from deployments.protocol.wire import encode_request
+from deployments.settings.app import AppConfig
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.privacy import PrivacyConfig
 from deployments.upstream.engine import UpstreamEngine
-from tests.scripted_upstream import DONE, answered, chat, failed, refused, said, scripted, sse
+from tests.fakes import local_tier
+from tests.scripted_upstream import (
+    DONE,
+    Script,
+    answered,
+    chat,
+    failed,
+    refused,
+    said,
+    scripted,
+    sse,
+)
 
 OUTSIDE = Destination("https://llm.example.com/v1", in_cluster=False)
 
@@ -49,6 +64,11 @@ def test_a_line_says_what_left_by_hashes_and_nothing_of_its_text(tmp_path: Path)
     assert line | {"to": OUTSIDE.url, "why": "allowed", "kinds": {"email": 1}} == line
     assert (line["seq"], line["request_id"], len(line["content"])) == (1, "r1", 64)
     assert list(problems(tmp_path, None)) == []
+
+
+def lines_after_the_first(folder: Path) -> list[Any]:
+    (path,) = folder.glob("*.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()[1:]]
 
 
 def lines_in(folder: Path) -> int:
@@ -145,7 +165,7 @@ def test_a_file_that_is_full_is_followed_by_one_that_says_so(
 async def test_every_try_is_in_the_log_before_it_leaves(tmp_path: Path) -> None:
     async with scripted(refused(503), sse(said("a"), DONE)) as (engine, script):
         config = engine._config
-        own = UpstreamEngine(config, "right", None, AuditLog(tmp_path, None))
+        own = UpstreamEngine(config, "right", PrivacyConfig(), AuditLog(tmp_path, None))
         await own.start()
         await answered(own, chat())
         _, error = await failed(own, chat(local_only=True))
@@ -154,10 +174,42 @@ async def test_every_try_is_in_the_log_before_it_leaves(tmp_path: Path) -> None:
     assert error.code == "local_only"
 
 
+@pytest.mark.parametrize("kind", ["upstream", "targets"])
+async def test_what_a_tier_is_bound_to_masks_and_records_what_leaves(
+    tmp_path: Path, kind: str
+) -> None:
+    script = Script([sse(said("a"), DONE)])
+    async with await asyncio.start_server(script.talk, "127.0.0.1", 0) as server:
+        one = {"base_url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"}
+        one |= {"model": "m"}
+        several = {"kind": kind, "targets": [{"name": "first", **one}]}
+        policy = {"patterns": {"mrn": r"MRN[- ]?\d{7}"}, "actions": {"mrn": "mask"}}
+        config = AppConfig.model_validate(
+            {
+                "large": {
+                    "model": "big",
+                    "engine": several if kind == "targets" else {"kind": kind, **one},
+                },
+                "privacy": {**policy, "audit_dir": str(tmp_path)},
+            }
+        )
+        name, tier, privacy = tier_deployment("large", config)._bound_deployment.init_args
+        replica = await local_tier(tier, name, privacy)
+        messages = [{"role": "user", "content": "the note of MRN 1234567"}]
+        async for _ in replica.generate(encode_request(chat(messages=messages))):
+            pass
+        await replica.end()
+    await asyncio.gather(*script.talks)
+    assert len(script.bodies) == 1
+    assert "1234567" not in json.dumps(script.bodies)
+    (line,) = lines_after_the_first(tmp_path)
+    assert (line["why"], line["kinds"]) == ("masked", {"mrn": 1})
+
+
 async def test_nothing_leaves_that_cannot_be_recorded(tmp_path: Path) -> None:
     async with scripted(sse(said("a"), DONE)) as (engine, script):
         log = AuditLog(tmp_path, None)
-        own = UpstreamEngine(engine._config, "right", None, log)
+        own = UpstreamEngine(engine._config, "right", PrivacyConfig(), log)
         await own.start()
         log.close()
         _, error = await failed(own, chat())

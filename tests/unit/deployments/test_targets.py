@@ -4,10 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
+from deployments.gateway.hints import Hints
+from deployments.gateway.privacy_gate import PrivacyGate
+from deployments.privacy.policy import Subject
 from deployments.protocol.chunk import Chunk
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import (
@@ -20,6 +24,8 @@ from deployments.protocol.errors import (
 )
 from deployments.settings.app import AppConfig, TierConfig
 from deployments.settings.config_mistake import ConfigError
+from deployments.settings.prices import check_prices
+from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.targets import TargetsConfig
 from deployments.upstream.engine import UpstreamEngine
 from deployments.upstream.targets import TargetsEngine
@@ -60,7 +66,9 @@ async def targets(
             more = each.get(f"t{at}", {})
             configs.append({"name": f"t{at}", "base_url": url, "model": "m", **QUICK, **more})
         config = TargetsConfig.model_validate({"targets": configs})
-        engine = TargetsEngine(config, frozenset({"tools"}), lambda one: UpstreamEngine(one, None))
+        engine = TargetsEngine(
+            config, frozenset({"tools"}), lambda one: UpstreamEngine(one, None, PrivacyConfig())
+        )
         await engine.start()
         try:
             yield engine, made
@@ -238,7 +246,9 @@ def test_targets_stand_in_the_place_of_an_engine() -> None:
     assert tier.remote
     inside = {**ONE, "name": "b", "base_url": "http://b.svc/v1", "in_cluster": True}
     both = TierConfig.model_validate({"model": "big", "targets": [ONE, inside]})
-    assert not both.remote
+    assert (tier.leads_out, both.remote, both.leads_out) == (True, False, True)
+    alone = TierConfig.model_validate({"model": "big", "targets": [inside]})
+    assert (alone.remote, alone.leads_out) == (False, False)
     with pytest.raises(ValueError, match="in the place of engine"):
         TierConfig.model_validate(
             {"model": "big", "targets": [ONE], "engine": {"kind": "simulated"}}
@@ -273,6 +283,26 @@ def test_a_target_that_leads_back_is_noticed() -> None:
     for hops in (str(MAX_HOPS + 1), "9" * 5000):
         with pytest.raises(LoopDetected):
             hints(request(hops))
+
+
+@pytest.mark.parametrize("second", [{"in_cluster": True}, {"in_cluster": False}], ids=str)
+async def test_whose_requests_must_stay_is_asked_where_one_target_is_outside(second: Any) -> None:
+    other = {**ONE, "name": "b", "base_url": "http://b.svc/v1", **second}
+    privacy = {"local": {"tenants": ["clinic"]}}
+    large = {"model": "big", "targets": [ONE, other]}
+    gate = PrivacyGate(AppConfig.model_validate({"large": large, "privacy": privacy}))
+    asked = Hints("r1", subject=Subject(tenant="clinic"))
+    assert await gate.local_by(asked_chat("Hi", model="large"), asked) == ("tenant",)
+
+
+@pytest.mark.parametrize("priced", [True, False])
+def test_a_target_outside_needs_a_price_beside_one_inside(priced: bool) -> None:
+    price = {"usd_per_million_prompt_tokens": 1.0, "usd_per_million_completion_tokens": 2.0}
+    inside = {**ONE, "name": "b", "base_url": "http://b.svc/v1", "in_cluster": True}
+    large = {"model": "big", "targets": [{**ONE, **(price if priced else {})}, inside]}
+    config = AppConfig.model_validate({"large": large, "accounts": {"store": "/x/a.sqlite"}})
+    with nullcontext() if priced else pytest.raises(ConfigError, match="nobody knows what big"):
+        check_prices(config)
 
 
 def test_the_default_has_one_engine() -> None:

@@ -37,6 +37,7 @@ from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.vllm import VllmConfig
 from deployments.simulated.engine import SimulatedEngine
 from deployments.upstream.engine import UpstreamEngine
+from deployments.upstream.targets import TargetsEngine
 from tests.fakes import LocalTier, local_tier
 
 
@@ -384,6 +385,10 @@ async def test_a_stand_in_is_said_in_the_log(caplog: pytest.LogCaptureFixture) -
 
 
 UPSTREAM = {"kind": "upstream", "base_url": "https://llm.example.com/v1", "model": "m"}
+TARGETS = {
+    "kind": "targets",
+    "targets": [{"name": "a", "base_url": "https://llm.example.com/v1", "model": "m"}],
+}
 
 
 @pytest.mark.parametrize(
@@ -402,11 +407,19 @@ async def test_adapters_on_an_engine_that_holds_none_are_refused(engine: Any, wh
     [
         ({"kind": "simulated"}, SimulatedEngine),
         (UPSTREAM, UpstreamEngine),
+        (TARGETS, TargetsEngine),
     ],
 )
 def test_a_config_names_its_engine(engine: Any, kind: type) -> None:
     config = TierConfig.model_validate({"model": "m", "engine": engine})
     assert isinstance(build_engine(config, PrivacyConfig()), kind)
+
+
+@pytest.mark.parametrize("engine", [UPSTREAM, TARGETS], ids=str)
+def test_no_engine_asks_an_upstream_without_a_policy(engine: Any) -> None:
+    config = TierConfig.model_validate({"model": "m", "engine": engine})
+    with pytest.raises(ConfigError, match="privacy"):
+        build_engine(config, None)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from deployments.protocol.errors import (
     TierUnavailable,
 )
 from deployments.settings.config_mistake import ConfigError
+from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.simulated import SimulatedEngineConfig
 from deployments.settings.upstream import UpstreamConfig
 from deployments.simulated.server import SimulatedServer, SimulatedServerConfig
@@ -444,7 +445,7 @@ async def test_clients_mistakes_do_not_open_the_breaker() -> None:
 def test_missing_key_is_told_by_the_name_of_its_variable() -> None:
     config = UpstreamConfig(base_url="http://x/v1", model="m", api_key_env="BIG_KEY")
     with pytest.raises(ConfigError, match="BIG_KEY"):
-        UpstreamEngine(config, None)
+        UpstreamEngine(config, None, PrivacyConfig())
 
 
 @pytest.mark.parametrize(
@@ -456,7 +457,9 @@ def test_bad_configuration_is_refused(fields: dict[str, Any]) -> None:
 
 
 async def test_request_before_the_start_is_turned_away() -> None:
-    engine = UpstreamEngine(UpstreamConfig(base_url="http://x/v1", model="m"), None)
+    engine = UpstreamEngine(
+        UpstreamConfig(base_url="http://x/v1", model="m"), None, PrivacyConfig()
+    )
     with pytest.raises(TierUnavailable):
         await anext(engine.generate(chat()))
 

@@ -8,6 +8,7 @@ import pytest
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import InvalidRequest
 from deployments.protocol.request_fields import VLLM_ONLY
+from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.upstream import Dialect, UpstreamConfig
 from deployments.upstream.engine import UpstreamEngine
 from tests.scripted_upstream import DONE, Step, answered, chat, failed, said, scripted, sse
@@ -283,7 +284,7 @@ async def test_key_is_stripped_of_what_files_bring_along(key: str) -> None:
 def test_key_that_no_header_carries_is_refused_by_its_variables_name(key: str) -> None:
     config = UpstreamConfig(base_url="http://x/v1", model="m", api_key_env="BIG_KEY")
     with pytest.raises(ValueError, match="BIG_KEY") as caught:
-        UpstreamEngine(config, key)
+        UpstreamEngine(config, key, PrivacyConfig())
     assert "\n" not in str(caught.value)
     assert key not in str(caught.value)
 
@@ -292,4 +293,4 @@ def test_key_that_no_header_carries_is_refused_by_its_variables_name(key: str) -
 def test_missing_key_is_told_by_the_name_of_its_variable(key: str | None) -> None:
     config = UpstreamConfig(base_url="http://x/v1", model="m", api_key_env="BIG_KEY")
     with pytest.raises(ValueError, match="BIG_KEY is not set"):
-        UpstreamEngine(config, key)
+        UpstreamEngine(config, key, PrivacyConfig())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deployments.settings.config_mistake import ConfigError
+from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.engine import UpstreamEngine
 from tests.scripted_upstream import DONE, answered, chat, said, scripted, sse
@@ -103,4 +104,4 @@ async def test_authorities_that_cannot_be_read_are_told_at_start(
         file.write_text(content)
     config = UpstreamConfig(base_url="https://x/v1", model="m", ca_file=str(file))
     with pytest.raises(ConfigError, match="ca_file"):
-        await UpstreamEngine(config, None).start()
+        await UpstreamEngine(config, None, PrivacyConfig()).start()

@@ -273,6 +273,9 @@ def with_settings(overlay: Overlay, change: dict[str, Any], http: dict[str, Any]
     return edit(overlay, "RayService", "spec/serveConfigV2", yaml.safe_dump(document))
 
 
+TARGET = {"name": "first", "base_url": "https://llm.example.com/v1", "model": "m"}
+
+
 @pytest.mark.parametrize(
     ("change", "rule", "words"),
     [
@@ -281,6 +284,11 @@ def with_settings(overlay: Overlay, change: dict[str, Any], http: dict[str, Any]
         ({"classifier.artifact": "/artefact"}, "models_are_mounted", "classifier.artifact"),
         ({"small.engine.path": "/models-old/a"}, "models_are_mounted", "/models-old/a"),
         ({"large.engine.api_key_env": "OTHER_KEY"}, "secrets_reach_the_workers", "OTHER_KEY"),
+        (
+            {"large.targets": [{**TARGET, "api_key_env": "OTHER_KEY"}], "large.engine": None},
+            "secrets_reach_the_workers",
+            "OTHER_KEY",
+        ),
         ({"small.scaling.max_replicas": 10}, "largest_application_fits", "5 GPUs"),
         ({"small.gpu_share": 0.3333}, "engines_keep_to_their_share", "0.467"),
         ({"accounts.store": "/tmp/a.db"}, "accounts_outlive_their_pod", "postgres_env"),
