@@ -15,7 +15,7 @@ class StoreError(Exception):
 
 
 class OwnedError(StoreError):
-    """Another process owns the store."""
+    """Another process owns the store, or could under another name of it."""
 
 
 class Database(Protocol):

@@ -26,6 +26,8 @@ MENDS = {
     "SQLITE_CORRUPT": "the file is damaged: put the last backup in its place",
     "SQLITE_IOERR": "the disk fails: see the machine's log",
 }
+# WAL wants to make its index beside the file, which a read-only folder does not let it.
+NO_INDEX = ("SQLITE_CANTOPEN", "SQLITE_READONLY")
 
 
 class Sqlite:
@@ -33,6 +35,9 @@ class Sqlite:
 
     def __init__(self, path: str, *, owns: bool) -> None:
         """Raises: `StoreError`, also where another process owns the file."""
+        if path != MEMORY:
+            # A link is another name of the same file, which has one owner and one log beside it.
+            path = os.path.realpath(path)
         self._path = path
         self._lock = _owned(path) if owns and path != MEMORY else None
         try:
@@ -101,18 +106,22 @@ def _connected(path: str, *, uri: bool = False) -> sqlite3.Connection:
 
 
 def _reading(path: str) -> sqlite3.Connection:
-    db = _connected(f"file:{_quoted(path)}?mode=ro", uri=True)
+    uri = f"{Path(path).as_uri()}?mode=ro"
+    db = _connected(uri, uri=True)
     try:
         db.execute("SELECT 1 FROM sqlite_master").fetchall()
-    except sqlite3.OperationalError:
-        # WAL wants to make its index beside the file, which a read-only folder does not let it.
+    except sqlite3.OperationalError as error:
         db.close()
-        db = _connected(f"file:{_quoted(path)}?mode=ro&immutable=1", uri=True)
+        if not error.sqlite_errorname.startswith(NO_INDEX):
+            raise
+        log = Path(f"{path}-wal")
+        if log.is_file() and log.stat().st_size:
+            raise StoreError(
+                f"{path}: {log.name} beside it holds records that cannot be read here: copy both "
+                "to a folder that you may write, and name the copy"
+            ) from None
+        db = _connected(f"{uri}&immutable=1", uri=True)
     return db
-
-
-def _quoted(path: str) -> str:
-    return Path(path).absolute().as_posix().replace("%", "%25").replace("?", "%3f")
 
 
 def _owned(path: str) -> FileLock:
@@ -128,6 +137,12 @@ def _owned(path: str) -> FileLock:
         ) from None
     except OSError as error:
         raise StoreError(f"{path}: the folder cannot be written: {error.strerror}") from None
+    if (file := Path(path)).is_file() and file.stat().st_nlink > 1:
+        lock.release()
+        # Under its other name it could have another owner, and another log of what it holds.
+        raise OwnedError(
+            f"{path}: this file has a second name (a hard link): remove that one, or copy the file"
+        )
     with suppress(OSError):
         note.write_text(f"process {os.getpid()} on {socket.gethostname()}")
     return lock

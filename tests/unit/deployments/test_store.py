@@ -23,7 +23,7 @@ from deployments.store.balances import (
     standing,
     windows,
 )
-from deployments.store.database import Database, StoreError
+from deployments.store.database import Database, OwnedError, StoreError
 from deployments.store.key_table import all_keys, put_key
 from deployments.store.leases import Lease, grant, leases_of, note_open, reconcile, sweep
 from deployments.store.postgres import Postgres
@@ -259,6 +259,85 @@ def test_a_file_has_one_owner_and_any_readers(tmp_path: Path) -> None:
     Sqlite(path, owns=True).close()
 
 
+@pytest.mark.parametrize("link", ["file", "relative", "folder", "chain"])
+def test_a_link_is_the_same_file_and_has_the_same_owner(tmp_path: Path, link: str) -> None:
+    folder = tmp_path / "real"
+    folder.mkdir()
+    first = Sqlite(str(folder / "a.sqlite"), owns=True)
+    migrate(first)
+    other = folder / "b.sqlite"
+    if link == "folder":
+        (tmp_path / "also").symlink_to(folder)
+        other = tmp_path / "also" / "a.sqlite"
+    else:
+        other.symlink_to("a.sqlite" if link == "relative" else folder / "a.sqlite")
+        if link == "chain":
+            other = tmp_path / "c.sqlite"
+            other.symlink_to(folder / "b.sqlite")
+    with pytest.raises(OwnedError, match=rf"process {os.getpid()} on .* owns this file"):
+        Sqlite(str(other), owns=True)
+    reader = Sqlite(str(other), owns=False)
+    assert reader.run("SELECT COUNT(*) FROM ledger") == [(0,)]
+    reader.close()
+    first.close()
+    Sqlite(str(other), owns=True).close()
+
+
+@pytest.mark.parametrize("folder", [".", "other"])
+def test_a_file_with_two_names_is_refused_under_both(tmp_path: Path, folder: str) -> None:
+    path, other = tmp_path / "a.sqlite", tmp_path / folder / "b.sqlite"
+    first = Sqlite(str(path), owns=True)
+    migrate(first)
+    other.parent.mkdir(exist_ok=True)
+    other.hardlink_to(path)
+    with pytest.raises(OwnedError, match="hard link"):
+        Sqlite(str(other), owns=True)
+    first.close()
+    with pytest.raises(OwnedError, match="hard link"):
+        Sqlite(str(path), owns=True)
+    other.unlink()
+    Sqlite(str(path), owns=True).close()
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b", "a%23b", "a b", "ü", "a&mode=rwc", "a;b"])
+def test_a_reader_opens_the_very_file_and_makes_none(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.sqlite"
+    owner = Sqlite(str(path), owns=True)
+    migrate(owner)
+    owner.close()
+    reader = Sqlite(str(path), owns=False)
+    assert reader.run("SELECT COUNT(*) FROM ledger") == [(0,)]
+    reader.close()
+    # Its own, and what SQLite keeps beside it.
+    assert all(one.name.startswith(path.name) for one in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("left", "booked"), [(0, 2), (1, None)])
+def test_a_copy_whose_log_cannot_be_read_is_refused(
+    tmp_path: Path, left: int, booked: int | None
+) -> None:
+    owner = Sqlite(str(tmp_path / "a.sqlite"), owns=True)
+    migrate(owner)
+    with owner.transaction():
+        book(owner, [record("r1"), record("r2")])
+    owner.run("PRAGMA wal_checkpoint(TRUNCATE)")
+    with owner.transaction():
+        book(owner, [record(f"later{n}") for n in range(left)])
+    copy = tmp_path / "copy" / "a.sqlite"
+    copy.parent.mkdir()
+    for end in ("", "-wal"):
+        shutil.copy(f"{tmp_path / 'a.sqlite'}{end}", f"{copy}{end}")
+    owner.close()
+    # In its place no index can be made, as in a folder that is read-only.
+    Path(f"{copy}-shm").symlink_to(tmp_path / "nowhere" / "shm")
+    if booked is None:
+        with pytest.raises(StoreError, match=r"a\.sqlite-wal .* copy both"):
+            Sqlite(str(copy), owns=False)
+        return
+    reader = Sqlite(str(copy), owns=False)
+    assert reader.run("SELECT COUNT(*) FROM ledger") == [(booked,)]
+
+
 def test_postgres_has_one_owner(postgres_address: str) -> None:
     first = Postgres(postgres_address, owns=True)
     with pytest.raises(StoreError, match="another process owns"):
@@ -285,6 +364,19 @@ def test_a_full_disk_says_so_and_loses_nothing_that_was_kept(tmp_path: Path) -> 
     db.run("PRAGMA max_page_count = 1000000")
     assert db.run("SELECT record_id FROM ledger") == [("kept",)]
     assert list(differences(db)) == []
+
+
+def test_a_reader_of_a_file_that_is_held_says_so(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.sqlite")
+    owner = Sqlite(path, owns=True)
+    migrate(owner)
+    owner.close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="holds the file locked"):
+        Sqlite(path, owns=False)
+    other.close()
 
 
 def test_a_locked_file_says_so(tmp_path: Path) -> None:
