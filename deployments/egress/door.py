@@ -7,6 +7,7 @@ what stands here.
 
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 from httpx import HTTPError, InvalidURL, PoolTimeout, TimeoutException, TransportError
@@ -96,6 +97,8 @@ def _http(config: UpstreamConfig, api_key: str | None) -> httpx.AsyncClient:
         http2=config.http2,
         headers=headers,
         params=config.dialect.query,
+        # Takes none: one caller's answer would mark the requests of all others.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         # Reads are timed by what they wait for, by who asks; httpx has one time for all of them.
         timeout=httpx.Timeout(config.connect_timeout_s, read=None),
         limits=httpx.Limits(

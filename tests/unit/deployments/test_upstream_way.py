@@ -12,7 +12,7 @@ from deployments.settings.config_mistake import ConfigError
 from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.engine import UpstreamEngine
-from tests.scripted_upstream import DONE, answered, chat, said, scripted, sse
+from tests.scripted_upstream import DONE, OK, answered, chat, said, scripted, sse
 
 ANSWER = sse(said("a"), DONE)
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
@@ -105,3 +105,28 @@ async def test_authorities_that_cannot_be_read_are_told_at_start(
     config = UpstreamConfig(base_url="https://x/v1", model="m", ca_file=str(file))
     with pytest.raises(ConfigError, match="ca_file"):
         await UpstreamEngine(config, None, PrivacyConfig()).start()
+
+
+COOKIES = {
+    "of this path": b"set-cookie: AWSALB=node7; Path=/",
+    "for days": b"set-cookie: sid=alice; Max-Age=99999; Path=/",
+    "of a host": b"set-cookie: sid=alice; Domain=127.0.0.1; Path=/",
+    "two": b"set-cookie: a=1\r\nset-cookie: b=2; HttpOnly",
+}
+
+
+@pytest.mark.parametrize("cookie", COOKIES.values(), ids=COOKIES.keys())
+async def test_what_an_answer_sets_is_not_sent_with_the_next_request(cookie: bytes) -> None:
+    answer = sse(said("a"), DONE)
+    marked = [OK.replace(b"\r\n", b"\r\n" + cookie + b"\r\n", 1), *answer[1:]]
+    async with scripted(marked, answer) as (engine, script):
+        for _ in range(2):
+            await answered(engine, chat())
+    assert len(script.heads) == 2
+    assert b"cookie" not in b"".join(script.heads).lower()
+
+
+async def test_a_cookie_that_the_config_names_is_sent() -> None:
+    async with scripted(sse(said("a"), DONE), headers={"cookie": "route=eu"}) as (engine, script):
+        await answered(engine, chat())
+    assert b"cookie: route=eu" in script.heads[0].lower()
