@@ -1,7 +1,8 @@
 """The audit log: a line for whatever is about to leave, written before it does.
 
 A process has a file of its own, because a chain has one writer. Beside it stands its head (count
-and hash), without which lines taken from the end would not be missed.
+and hash, signed where there is a key), without which lines taken from the end would not be missed;
+its first line says which file of whom it is, without which renamed files would not be.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deployments.egress.chain import Broken, Link, verified
+from deployments.egress.chain import Broken, Link, held, link_of, verified
 from deployments.privacy.releasable import Releasable
 from deployments.protocol.errors import TierUnavailable
 from deployments.settings.config_mistake import ConfigError
@@ -71,13 +72,20 @@ class AuditLog:
         self._head.close()
 
     def _begin(self, before: Link) -> None:
-        name = f"egress-{self._writer}-{self._files:06}"
+        name, number = f"egress-{self._writer}-{self._files:06}", self._files
         self._files += 1
         # Its own file, and nobody else's: what is there already stays as it is.
         self._file = (self._folder / f"{name}.jsonl").open("xb", buffering=0)
         self._head = (self._folder / f"{name}.head").open("xb", buffering=0)
         self._link = Link()
-        self._append({"time_s": round(time.time(), 3), "follows": [before.count, before.hash]})
+        self._append(
+            {
+                "time_s": round(time.time(), 3),
+                "writer": self._writer,
+                "file": number,
+                "follows": [before.count, before.hash],
+            }
+        )
 
     def _append(self, record: dict[str, Any]) -> None:
         line, link = self._link.next(record, self._key)
@@ -91,7 +99,7 @@ class AuditLog:
             self._file.seek(at)
             raise
         self._link = link
-        os.pwrite(self._head.fileno(), f"{link.count:020} {link.hash}\n".encode(), 0)
+        os.pwrite(self._head.fileno(), f"{link.head(self._key)}\n".encode(), 0)
 
     def _hash_of(self, content: bytes) -> str:
         """With the key, where there is one: a short text could be guessed from its plain hash."""
@@ -102,11 +110,12 @@ class AuditLog:
 
 def problems(folder: Path, key: bytes | None) -> Iterator[tuple[str, str]]:
     """Name of a file and what is wrong with it, for every file of a folder's logs that is wrong."""
-    ends: dict[str, Link] = {}
-    for path in sorted(folder.glob(NAME)):
+    ends: dict[tuple[str, int], Link] = {}
+    for path in sorted(folder.glob(NAME), key=lambda path: (len(path.name), path.name)):
         try:
-            first, ends[path.name] = _ends_of(path, key)
-            _follows(path, first, ends)
+            writer, number = _named(path)
+            first, ends[writer, number] = _ends_of(path, key)
+            _stands_in_place(first, writer, number, ends)
         except (Broken, OSError, UnicodeDecodeError) as error:
             yield path.name, str(error)
     for head in sorted(folder.glob("egress-*.head")):
@@ -114,21 +123,27 @@ def problems(folder: Path, key: bytes | None) -> Iterator[tuple[str, str]]:
             yield head.with_suffix(".jsonl").name, "is gone; its head is still there"
 
 
+def _named(path: Path) -> tuple[str, int]:
+    """Writer and number of a file, by its name. Raises: `Broken`."""
+    said = re.fullmatch(r"egress-([0-9a-f]{12})-(\d{6,})", path.stem)
+    if said is None or f"{int(said[2]):06}" != said[2]:
+        raise Broken("is not named as a log is: move copies and notes to another folder")
+    return said[1], int(said[2])
+
+
 def _ends_of(path: Path, key: bytes | None) -> tuple[dict[str, Any], Link]:
     """A file's first record, and where its chain ends. Raises: `Broken`."""
+    before = _head(path)
     text = path.read_bytes().decode()
     if not text.endswith("\n"):
         raise Broken("the last line is cut")
     lines = text.split("\n")[:-1]
     end = verified(lines, key)
-    head = re.fullmatch(r"(\d{20}) ([0-9a-f]{64})\n", _head(path))
-    if head is None:
-        raise Broken("has no head: lines could be missing at its end")
-    if end.count < int(head[1]):
-        raise Broken(f"{int(head[1]) - end.count} lines are missing at its end")
-    if end.count == int(head[1]) and end.hash != head[2]:
-        raise Broken("its last line is not the one that its head names")
-    return json.loads(lines[0]), end
+    first = json.loads(lines[0])
+    # Earlier releases wrote neither: the chain itself says which release it is of.
+    seal = key if "writer" in first else None
+    held(lines, link_of(before, seal), link_of(_head(path), seal))
+    return first, end
 
 
 def _head(path: Path) -> str:
@@ -138,15 +153,16 @@ def _head(path: Path) -> str:
         return ""
 
 
-def _follows(path: Path, first: dict[str, Any], before: dict[str, Link]) -> None:
-    """Hold a file to the one that its process wrote before. Raises: `Broken`."""
-    stem, number = path.stem.rsplit("-", 1)
-    name = f"{stem}-{int(number) - 1:06}.jsonl"
-    said = first.get("follows")
-    if int(number) == 0:
-        return
-    end = before.get(name)
+def _stands_in_place(
+    first: dict[str, Any], writer: str, number: int, ends: dict[tuple[str, int], Link]
+) -> None:
+    """Hold a file to its name, and to the one that its process wrote before. Raises: `Broken`."""
+    if (first.get("writer", writer), first.get("file", number)) != (writer, number):
+        raise Broken(f"was file {first.get('file')!s:.20} of {first.get('writer')!s:.20}: renamed")
+    before = f"egress-{writer}-{number - 1:06}.jsonl"
+    end = ends.get((writer, number - 1)) if number else Link()
     if end is None:
-        raise Broken(f"{name}, which it follows, is missing or broken")
-    if said != [end.count, end.hash]:
-        raise Broken(f"does not follow the end of {name}")
+        raise Broken(f"{before}, which it follows, is missing or broken")
+    if first.get("follows") != [end.count, end.hash]:
+        place = f"does not follow the end of {before}" if number else "is not the first of its log"
+        raise Broken(f"{place}: files are missing or renamed")

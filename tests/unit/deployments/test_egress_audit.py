@@ -162,6 +162,144 @@ def test_a_file_that_is_full_is_followed_by_one_that_says_so(
     assert name == files[2].name and "missing" in wrong
 
 
+def signed_log(folder: Path, monkeypatch: pytest.MonkeyPatch, key: bytes | None) -> list[Path]:
+    """The files of a log of several."""
+    monkeypatch.setattr(audit, "MAX_FILE_BYTES", 1500)
+    log = AuditLog(folder, key)
+    for number in range(14):
+        log.write(leaving(f"text {number}"))
+    log.close()
+    files = sorted(folder.glob("*.jsonl"))
+    assert len(files) >= 4
+    assert list(problems(folder, key)) == []
+    return files
+
+
+def moved(path: Path, name: str) -> None:
+    for end in (".jsonl", ".head"):
+        path.with_suffix(end).rename(path.with_name(name + end))
+
+
+def removed(path: Path) -> None:
+    for end in (".jsonl", ".head"):
+        path.with_suffix(end).unlink()
+
+
+def the_first_is_gone(files: list[Path]) -> None:
+    removed(files[0])
+    for number, path in enumerate(files[1:]):
+        moved(path, files[number].stem)
+
+
+def one_between_is_gone(files: list[Path]) -> None:
+    removed(files[1])
+    for number, path in enumerate(files[2:]):
+        moved(path, f"egress-{'a' * 12}-{number:06}")
+
+
+def two_are_exchanged(files: list[Path]) -> None:
+    name = files[1].stem
+    moved(files[1], f"egress-{'b' * 12}-000001")
+    moved(files[2], name)
+
+
+def one_is_another_writers(files: list[Path]) -> None:
+    moved(files[0], f"egress-{'c' * 12}-000000")
+
+
+def a_copy_stands_beside(files: list[Path]) -> None:
+    for end in (".jsonl", ".head"):
+        source = files[0].with_suffix(end)
+        source.with_name(f"{files[0].stem}-copy{end}").write_bytes(source.read_bytes())
+
+
+def a_note_stands_beside(files: list[Path]) -> None:
+    files[0].with_name("egress-notes.jsonl").write_text("{}\n")
+
+
+def a_number_has_another_form(files: list[Path]) -> None:
+    moved(files[-1], files[-1].stem[:-6] + "0" + files[-1].stem[-6:])
+
+
+def the_tail_is_cut(files: list[Path]) -> None:
+    lines = files[-2].read_text().splitlines(keepends=True)[:-1]
+    files[-2].write_text("".join(lines))
+    said = f"{len(lines):020} {json.loads(lines[-1])['hash']}"
+    files[-2].with_suffix(".head").write_text(said + "\n")
+
+
+def the_tail_is_cut_and_the_seal_is_kept(files: list[Path]) -> None:
+    seal = files[-2].with_suffix(".head").read_text().split()[-1]
+    the_tail_is_cut(files)
+    head = files[-2].with_suffix(".head")
+    head.write_text(f"{head.read_text().strip()} {seal}\n")
+
+
+def the_last_is_cut(files: list[Path]) -> None:
+    the_tail_is_cut([*files, files[-1]])
+
+
+def a_head_says_less(files: list[Path]) -> None:
+    first = json.loads(files[0].read_text().splitlines()[0])
+    files[0].with_suffix(".head").write_text(f"{1:020} {first['hash']}\n")
+
+
+def a_head_says_nothing(files: list[Path]) -> None:
+    files[0].with_suffix(".head").write_text(f"{0:020} {'0' * 64}\n")
+
+
+@pytest.mark.parametrize("key", [b"key" * 9, None], ids=["signed", "plain"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        the_first_is_gone, one_between_is_gone, two_are_exchanged, one_is_another_writers,
+        a_copy_stands_beside, a_note_stands_beside, a_number_has_another_form, the_tail_is_cut,
+        the_tail_is_cut_and_the_seal_is_kept, the_last_is_cut, a_head_says_less,
+        a_head_says_nothing,
+    ],
+)  # fmt: skip
+def test_a_log_that_somebody_rearranged_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: bytes | None, change: Any
+) -> None:
+    change(signed_log(tmp_path, monkeypatch, key))
+    found = list(problems(tmp_path, key))
+    # Who may write an unsigned log can write another that fits.
+    assert found or (key is None and change is the_last_is_cut)
+
+
+@pytest.mark.parametrize(("behind", "whole"), [(0, True), (1, True), (2, False)])
+@pytest.mark.parametrize("key", [b"key" * 9, None], ids=["signed", "plain"])
+def test_a_process_that_ended_before_it_wrote_the_head_leaves_a_whole_log(
+    tmp_path: Path, key: bytes | None, behind: int, whole: bool
+) -> None:
+    log, heads = AuditLog(tmp_path, key), []
+    for number in range(4):
+        log.write(leaving(f"text {number}"))
+        heads.append(next(tmp_path.glob("*.head")).read_text())
+    log.close()
+    next(tmp_path.glob("*.head")).write_text(heads[-1 - behind])
+    assert (list(problems(tmp_path, key)) == []) == whole
+
+
+@pytest.mark.parametrize("key", [b"key" * 9, None], ids=["signed", "plain"])
+@pytest.mark.parametrize("change", [None, the_first_is_gone, one_between_is_gone])
+def test_a_log_of_an_earlier_release_still_verifies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: bytes | None, change: Any
+) -> None:
+    real = AuditLog._append
+
+    def without_names(self: AuditLog, record: dict[str, Any]) -> None:
+        real(self, {name: record[name] for name in record if name not in ("writer", "file")})
+
+    monkeypatch.setattr(AuditLog, "_append", without_names)
+    monkeypatch.setattr(Link, "head", lambda self, _: f"{self.count:020} {self.hash}")
+    files = signed_log(tmp_path, monkeypatch, key)
+    assert "writer" not in json.loads(files[0].read_text().splitlines()[0])
+    if change is not None:
+        change(files)
+    assert (list(problems(tmp_path, key)) == []) == (change is None)
+
+
 async def test_every_try_is_in_the_log_before_it_leaves(tmp_path: Path) -> None:
     async with scripted(refused(503), sse(said("a"), DONE)) as (engine, script):
         config = engine._config
