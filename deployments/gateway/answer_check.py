@@ -19,6 +19,8 @@ from deployments.protocol.openai_request import ParsedRequest
 SURELY = 1.0
 # What OpenAI's completions take where a client names no limit.
 COMPLETION_TOKENS = 16
+# What is asked stands before or after what it is asked of, which may be a whole book.
+QUESTION_CHARS = 2_000
 # Begins a tool call in most models' own words: what a parser found none in.
 UNPARSED_CALL = ("<tool_call", "<|tool_call", "[TOOL_CALLS]", "<function=", "<|python_tag|>")
 
@@ -117,12 +119,18 @@ def _choice_fault(choice: Choice, whole: bool, request: ParsedRequest) -> Fault 
             Fault.EMPTY if choice.finish_reason == "stop" and not request.body.get("stop") else None
         )
     if choice.refusal or refuses(choice.text):
-        return None if is_about_refusing(question_of(request)) else Fault.REFUSAL
+        return None if is_about_refusing(_ends_of(question_of(request))) else Fault.REFUSAL
     if loops(choice.text):
         return Fault.REPETITION
     if _breaks_call(choice, whole, request):
         return Fault.BROKEN_TOOL_CALL
     return Fault.BROKEN_JSON if _breaks_json(choice, whole, request) else None
+
+
+def _ends_of(question: str) -> str:
+    if len(question) <= 2 * QUESTION_CHARS:
+        return question
+    return f"{question[:QUESTION_CHARS]}\n{question[-QUESTION_CHARS:]}"
 
 
 def _breaks_json(choice: Choice, whole: bool, request: ParsedRequest) -> bool:

@@ -15,9 +15,10 @@ from deployments.accounting import accounts as accounts_module
 from deployments.accounting import books as books_module
 from deployments.accounting.owner import SILENT_S
 from deployments.accounting.purse import Hold, Need
+from deployments.accounting.rate_limits import MINUTE_S, RateLimits
 from deployments.accounting.turns import Refused
 from deployments.protocol.errors import AccountsUnavailable
-from deployments.settings.api_key import ApiKey
+from deployments.settings.api_key import ApiKey, Limits
 from deployments.store.balances import ALL, HOUR_S, differences
 from deployments.store.database import Database, StoreError
 from deployments.store.records import GATEWAY_LOST
@@ -469,3 +470,28 @@ async def test_nothing_is_lost_where_an_owner_dies_before_its_store_is_back(
         await accounts.report()
     assert sorted(world.run("SELECT record_id FROM ledger")) == [("r1",), ("r2",)]
     await world.close()
+
+
+@pytest.mark.parametrize(
+    ("times", "admitted"),
+    [
+        ((60.1, 60.2, 59.9, 60.3, 59.95, 60.4), [60.1]),
+        ((60.1, 59.9, 119.9, 120.0, 119.9, 120.1), [60.1, 120.0]),
+        # Set back by an hour: the next minute begins two minutes later at most.
+        ((7260.0, 3660.0, 3719.9, 3720.0, 3779.9, 3780.0), [7260.0, 3780.0]),
+        ((60.0, 61.0, 120.0, 179.0, 180.0), [60.0, 120.0, 180.0]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("limit", ["requests_per_minute", "tokens_per_minute"])
+def test_a_clock_that_steps_back_gives_no_minute_anew(
+    times: tuple[float, ...], admitted: list[float], limit: str
+) -> None:
+    used, limits, passed = RateLimits(), Limits.model_validate({limit: 1}), []
+    for now_s in times:
+        if short := used.short("k1", limits, 1, now_s):
+            assert 0 < short.retry_after_s <= 2 * MINUTE_S
+            continue
+        assert 0 < used.take("g1", "k1", limits, 1, now_s).minute_s <= MINUTE_S
+        passed.append(now_s)
+    assert passed == admitted

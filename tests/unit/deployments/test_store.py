@@ -131,6 +131,15 @@ def test_a_hold_is_in_every_window_or_in_none(db: Database) -> None:
     assert {standing(db, window, None).held for window in windows("k1", HOUR)} == {0}
 
 
+def test_a_clock_that_steps_back_finds_the_windows_as_they_were(db: Database) -> None:
+    caps = {KEY: Caps(hour=10, day=20)}
+    for hour in (HOUR + HOUR_S, HOUR):
+        hold(db, "k1", hour, caps, 10)
+    for hour in (HOUR, HOUR + HOUR_S, HOUR, HOUR + 2 * HOUR_S):
+        with pytest.raises(CapReachedError):
+            hold(db, "k1", hour, caps, 1)
+
+
 def test_the_first_hold_of_a_window_knows_its_cap_too(db: Database) -> None:
     with pytest.raises(CapReachedError):
         hold(db, "k1", HOUR, caps(hour=10), 11)
