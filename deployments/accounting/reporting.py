@@ -40,7 +40,7 @@ def report(
     held = [] if key_id else capacity(db, start)
     found = {
         "object": "smallfirst.savings",
-        "since": f"{datetime.fromtimestamp(start, UTC):%Y-%m-%d}",
+        "since": _day(start),
         "total": savings(sums(db, start, None, key_id), ratio, held, prices),
     }
     if by is None:
@@ -61,4 +61,9 @@ def report(
 
 
 def _said(by: str, group: str) -> str:
-    return f"{datetime.fromtimestamp(int(group), UTC):%Y-%m-%d}" if by == "day" else group
+    return _day(int(group)) if by == "day" else group
+
+
+def _day(start: int) -> str:
+    # `strftime` writes years before 1000 without their zeros, and nothing reads them so.
+    return datetime.fromtimestamp(start, UTC).date().isoformat()

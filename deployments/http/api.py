@@ -32,6 +32,7 @@ from deployments.http.web_pages import WebPages, allow_origins
 from deployments.protocol.anthropic_request import parse_count
 from deployments.protocol.api import Api
 from deployments.protocol.errors import (
+    InvalidRequest,
     MethodNotAllowed,
     ServingError,
     UnknownModel,
@@ -102,7 +103,7 @@ class _Api:
             request.state.started_s = time.perf_counter()
             try:
                 self._pages.check(request.headers)
-                refuse_key_in_url(request.url.query)
+                refuse_key_in_url(request.scope["path"], request.url.query)
                 given = authorizations(request.headers)
                 caller = (keys or self._keys).check(given)
                 if keys is None:
@@ -212,6 +213,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
         refusal = MethodNotAllowed(f"{request.method} is not allowed here.")
         return refused(request.url.path, refusal, headers)
     path = request.url.path
+    try:
+        refuse_key_in_url(request.scope["path"], request.url.query)
+    except InvalidRequest as refusal_of_key:
+        return refused(path, refusal_of_key, headers)
     where = f"{request.method} {path[:200]}"
     unknown = UnknownPath(" ".join([f"Unknown request URL: {where}.", *elsewhere(path)]))
     return refused(path, unknown, headers)

@@ -70,11 +70,11 @@ class ApiKeys:
         """Who a known key belongs to. Raises: `InvalidApiKey`."""
         if self.is_open:
             return Caller()
-        if len(set(authorizations)) > 1:
+        said = {_said(line) for line in authorizations}
+        if len(said) > 1:
             raise InvalidApiKey("More than one Authorization header, and they differ.")
-        scheme, _, given = (authorizations or [""])[0].partition(" ")
-        given = given.strip()
-        if scheme.lower() != "bearer" or not given:
+        scheme, given = said.pop() if said else ("", "")
+        if scheme != "bearer" or not given:
             raise InvalidApiKey("You didn't provide an API key: send 'Authorization: Bearer KEY'.")
         if len(given) > MAX_KEY_CHARACTERS:
             raise InvalidApiKey(f"An API key has at most {MAX_KEY_CHARACTERS} characters.")
@@ -134,14 +134,21 @@ class ApiKeys:
         self._last_seen = found
 
 
-def refuse_key_in_url(query: str) -> None:
+def refuse_key_in_url(path: str, query: str) -> None:
     """Refuse a key where proxies and browsers write it down. Raises: `InvalidRequest`."""
-    for name, value in parse_qsl(query, keep_blank_values=True) if query else ():
-        if KEY_PARAMETER.fullmatch(name) or FORM.search(value):
+    asked = parse_qsl(query, keep_blank_values=True) if query else []
+    for name, value in [("", path), *asked]:
+        if KEY_PARAMETER.fullmatch(name) or FORM.search(value) or FORM.search(name):
             raise InvalidRequest(
                 "An API key in a URL ends up in logs: send 'Authorization: Bearer KEY', and "
                 "replace this key where it was a real one."
             )
+
+
+def _said(authorization: str) -> tuple[str, str]:
+    """Scheme and key of a header, as far as case and blanks do not matter."""
+    scheme, _, given = authorization.strip().partition(" ")
+    return scheme.lower(), given.strip()
 
 
 def _digests(keys: Iterable[str]) -> list[bytes]:

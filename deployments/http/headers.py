@@ -77,8 +77,10 @@ def request_id(request: Request) -> str:
 
 def authorizations(headers: Headers) -> list[str]:
     """What the request says that it may: `Authorization`, and Anthropic's `x-api-key` as that."""
-    keys = [f"Bearer {key}" for key in headers.getlist("x-api-key") if key]
-    return [*headers.getlist("authorization"), *keys]
+    keys = [f"Bearer {key}" for key in headers.getlist("x-api-key") if key.strip()]
+    # Clients that know no key send the header all the same.
+    given = headers.getlist("authorization")
+    return [*(line for line in given if line.strip().lower() not in ("", "bearer")), *keys]
 
 
 def _caller(authorization: list[str]) -> bytes:

@@ -101,6 +101,30 @@ async def test_two_keys_that_differ_are_none(serving: Serving, given: list[str])
     assert (answer.status_code, twice.status_code) == (401, 200)
 
 
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ([("authorization", "Bearer key-a"), ("authorization", "bearer key-a")], 200),
+        ([("authorization", "BEARER  key-a"), ("x-api-key", "key-a")], 200),
+        ([("authorization", ""), ("x-api-key", "key-a")], 200),
+        ([("authorization", "Bearer"), ("x-api-key", "key-a")], 200),
+        ([("authorization", "Bearer key-a"), ("x-api-key", "")], 200),
+        ([("authorization", ""), ("authorization", "Bearer key-a")], 200),
+        ([("authorization", "Basic key-a"), ("x-api-key", "key-a")], 401),
+        ([("authorization", "Bearer key-b"), ("x-api-key", "key-a")], 401),
+        ([("authorization", "Bearer KEY-A"), ("x-api-key", "key-a")], 401),
+        ([("authorization", "key-a")], 401),
+        ([("authorization", ""), ("x-api-key", "")], 401),
+    ],
+    ids=str,
+)
+async def test_one_key_in_two_headers_is_one(
+    serving: Serving, lines: list[tuple[str, str]], status: int
+) -> None:
+    async with serving(keys=frozenset({"key-a"})) as service, service.http as http:
+        assert (await http.get("/v1/models", headers=lines)).status_code == status
+
+
 async def test_what_was_ignored_is_told_in_bounds(service: Service) -> None:
     body = chat(**{f"{'x' * 100}-{i}": 0 for i in range(50_000)})
     async with service.http as http:

@@ -377,6 +377,28 @@ async def test_a_key_in_a_url_is_refused_before_it_is_looked_at(tmp_path: Path, 
             assert made["api_key"] not in answer.text
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models/{}", "/admin/keys/{}", "/admin/keys/{}/rotate", "/{}", "/v1/chat/{}/x",
+        "/v1/models/a%3F{}", "/v1/models/a%2F{}", "/nothing?{}", "/v1/models?{}=",
+        "/nothing/{}?a=b",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_key_in_a_path_is_refused_and_not_said_back(
+    tmp_path: Path, path: str, method: str
+) -> None:
+    async with desk(tmp_path) as at:
+        made = await at.make()
+        answer = await at.http.request(method, path.format(made["api_key"]), headers=ADMIN)
+        assert made["api_key"].split("-", 2)[2] not in answer.text
+        assert answer.status_code in (400, 405)
+        assert answer.status_code == 405 or "ends up in logs" in answer.text
+        shown = await at.http.get(f"/admin/keys/{made['key_id']}", headers=ADMIN)
+        assert shown.json()["status"] == "active"
+
+
 async def test_the_administration_has_keys_of_its_own(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         made = await at.make()

@@ -234,6 +234,15 @@ def test_a_command_says_what_it_cannot_mean(tmp_path: Path, args: list[str], sai
     assert said in " ".join(done.stderr.split())
 
 
+@pytest.mark.parametrize("since", ["0001-01-01", "0999-12-31", "1000-01-01", "9999-12-31"])
+@pytest.mark.parametrize("more", [[], ["--what-if", "threshold=0.3"]], ids=str)
+def test_a_report_since_any_day_says_that_day(store: Path, since: str, more: list[str]) -> None:
+    at = ["report", "--json", "--since", since, *more, "--store", str(store)]
+    done = CliRunner().invoke(app, [*at, "--config", str(store.parent / "none.yaml")])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["since"] == since
+
+
 def test_our_own_cost_is_taken_off() -> None:
     small = summed("small", 1000, exchanged("small"))._replace(
         wasted_nano_usd=NANO // 2, cost_nano_usd=5 * NANO // 2, score_us=3_600_000_000
