@@ -26,7 +26,7 @@ $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found: apt install python3.11-venv, or PYTHON=a-python3.11 make"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: $$($(PYTHON) -V) is not Python 3.11: apt install python3.11-venv, or PYTHON=a-python3.11 make"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) has no venv module: apt install python3.11-venv"; exit 2; }
-	@$(PYTHON) -m deployments.commands.preflight $(TARGET) --install
+	@$(PYTHON) -m deployments.commands.preflight $(TARGET) --install $(filter --no-preflight,$(ARGS))
 	@echo "[setup] virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }
 

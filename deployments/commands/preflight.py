@@ -13,6 +13,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,9 +25,8 @@ SYSTEM_LIBRARIES = {"libnuma.so.1": "libnuma1"}
 # bench/overhead/results/footprint.md counted, so that nothing is refused that would have run.
 ENGINE_BYTES = 1 * GIB
 REST_BYTES = 1 * GIB
-# The bundled models with both engines' KV cache.
-BUNDLED = "builtin:"
-DEFAULT_MEMORY_BYTES = 2 * ENGINE_BYTES + REST_BYTES + (1024 + 400) * 1024**2
+# `settings.vllm.VllmConfig`'s default, which cannot be imported before there is pydantic.
+DEFAULT_KV_BYTES = GIB // 2
 # The pinned packages unpacked, and pip's copy of the largest; logs.
 PACKAGES_BYTES = {"cpu": 4 * GIB, "gpu": 20 * GIB}
 LOGS_BYTES = GIB // 2
@@ -122,23 +122,17 @@ def serving_ports(
 
 def main(arguments: list[str]) -> int:
     """Print what is missing; 2 where something is."""
-    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    options.add_argument("target", choices=PACKAGES_BYTES)
-    options.add_argument("--config", default="serve_config.yaml")
-    options.add_argument("--host")
-    options.add_argument("--port", type=int)
-    options.add_argument("--haproxy", action="store_true")
-    options.add_argument("--install", action="store_true")
-    for variable, default in HAPROXY_PORTS.items():
-        options.add_argument(f"--{variable}", type=int, default=default)
-    given, _ = options.parse_known_args(arguments)
-    config = Path(given.config)
-    text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    given = _options(arguments)
+    if not given.preflight:
+        return 0
+    config = None if given.install else plain_config(Path(given.config))
+    engines = bundled_engines(config) if config else 0
+    cpu = given.target == "cpu"
     lacks = complaints(
         Needs(
-            libraries=SYSTEM_LIBRARIES if given.target == "cpu" else (),
-            ports=() if given.install else _ports(given, text),
-            memory_bytes=DEFAULT_MEMORY_BYTES if given.target == "cpu" and BUNDLED in text else 0,
+            libraries=SYSTEM_LIBRARIES if cpu and (given.install or engines) else (),
+            ports=() if given.install else _ports(given, config),
+            memory_bytes=least_memory_bytes(config, engines) if cpu and config and engines else 0,
             disk_bytes={Path.cwd(): PACKAGES_BYTES[given.target]} if given.install else {},
         )
     )
@@ -147,14 +141,69 @@ def main(arguments: list[str]) -> int:
     return 2 if lacks else 0
 
 
-def _ports(given: argparse.Namespace, config: str) -> list[tuple[str, int, str]]:
-    """The ports, as far as they can be known without a YAML parser."""
-    block = re.search(r"^http_options:\n((?:[ #].*\n|\n)*)", config + "\n", re.MULTILINE)
-    said = dict(re.findall(r"^\s+(host|port):\s*(\S+)", block[1], re.MULTILINE) if block else [])
-    host = given.host or said.get("host", "127.0.0.1").strip("'\"")
-    port = given.port or (int(said["port"]) if said.get("port", "").isdigit() else 8000)
+def _options(arguments: list[str]) -> argparse.Namespace:
+    """Those of `smallfirst serve` that matter here; it refuses what it does not know itself."""
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("target", choices=PACKAGES_BYTES)
+    options.add_argument("--config", default="serve_config.yaml")
+    options.add_argument("--host")
+    options.add_argument("--port", type=int)
+    options.add_argument("--haproxy", action=argparse.BooleanOptionalAction, default=False)
+    options.add_argument("--preflight", action=argparse.BooleanOptionalAction, default=True)
+    options.add_argument("--install", action="store_true")
+    for variable, default in HAPROXY_PORTS.items():
+        options.add_argument(f"--{variable}", type=int, default=default)
+    return options.parse_known_args(arguments)[0]
+
+
+def plain_config(path: Path) -> list[str] | None:
+    """A config's lines without comments; None where only a YAML parser knows what they mean."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None  # `smallfirst serve` says what is wrong with it
+    bare = [re.sub(r"(^|\s)#.*", "", line).rstrip() for line in text.splitlines()]
+    lines = [line for line in bare if line]
+    tops = (line for line in lines if not line.startswith(" "))
+    odd = re.search(r":\s+[|>&*!]|<<\s*:|\t|\\", "\n".join(lines))
+    plain = not odd and all(re.match(r"([a-z_]+:|-)( |$)", line) for line in tops)
+    return lines if plain else None
+
+
+def bundled_engines(config: list[str]) -> int:
+    """How many tiers name a bundled model; one that leaves its engine out is not counted."""
+    return sum(len(re.findall(r"\bpath:\s+[\"']?builtin:", line)) for line in config)
+
+
+def least_memory_bytes(config: list[str], engines: int) -> int:
+    """What so many engines take at least, as `smallfirst serve` counts it."""
+    text = "\n".join(config)
+    if "gpu_share" in text:
+        return 0  # of one tier or of all: only a parser knows
+    cache_bytes = 0 if "kv_cache_memory_bytes" in text else DEFAULT_KV_BYTES
+    return engines * (ENGINE_BYTES + cache_bytes) + REST_BYTES
+
+
+def http_options(config: list[str]) -> dict[str, str] | None:
+    """The file's `http_options`; None where they are not one plain key a line."""
+    starts = [at for at, line in enumerate(config) if line.startswith("http_options:")]
+    if not starts:
+        return {}
+    block = list(takewhile(lambda line: line.startswith(" "), config[starts[0] + 1 :]))
+    pairs = [re.fullmatch(r" +([a-z_]+): +(['\"]?)([\w./:-]+)\2", line) for line in block]
+    said = {pair[1]: pair[3] for pair in pairs if pair}
+    whole = len(starts) == 1 and config[starts[0]] == "http_options:" and all(pairs)
+    return said if whole and re.fullmatch(r"[1-9]\d*", said.get("port", "1")) else None
+
+
+def _ports(given: argparse.Namespace, config: list[str] | None) -> list[tuple[str, int, str]]:
+    """The ports that are known for certain without a YAML parser."""
+    said = None if config is None else http_options(config)
+    file = {} if said is None else {"host": "127.0.0.1", "port": "8000", **said}
+    host, port = given.host or file.get("host"), given.port or file.get("port")
     beside = {variable: getattr(given, variable) for variable in HAPROXY_PORTS}
-    return serving_ports(host, port, beside if given.haproxy else {})
+    ports = serving_ports(host or "", int(port or 0), beside if given.haproxy else {})
+    return ports if host and port else ports[1:]
 
 
 if __name__ == "__main__":
