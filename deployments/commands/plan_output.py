@@ -1,16 +1,21 @@
 """A plan for people: a table, and the YAML block that serves it."""
 
+import re
+import unicodedata
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from autoscale.packing.fleet import FleetPlan, shares
 from autoscale.packing.plan import GIB
 from autoscale.packing.throughput import Throughput
 from deployments.commands.plan_model import Plan
+from deployments.settings.app import AppConfig, parse_app_config
 from models.adapter import AdapterSet
 
 if TYPE_CHECKING:
@@ -32,7 +37,9 @@ def gib(count: int) -> str:
 def print_plan(plan: Plan, console: Console) -> None:
     """The figures, what binds, what is assumed, and the recommendation."""
     packed = plan.packed
-    table = Table(title=f"{plan.facts.name} on {plan.gpus} x {plan.gpu.name}", show_header=False)
+    table = Table(
+        title=f"{escape(plan.facts.name)} on {plan.gpus} x {plan.gpu.name}", show_header=False
+    )
     estimated = ", estimated from config.json" if plan.facts.estimated else ""
     length = f"{plan.demand.max_model_len:,} tokens"
     for row in (
@@ -88,7 +95,7 @@ def print_fleet(fleet: FleetPlan, usable_bytes: int, console: Console) -> None:
     for index, gpu in enumerate(fleet.gpus):
         for item, share in zip(gpu, shares(gpu, usable_bytes), strict=True):
             needs = f"{item.needed_bytes / GIB:.2f} GiB"
-            table.add_row(str(index), item.name, needs, f"{share:.4f}")
+            table.add_row(str(index), escape(item.name), needs, f"{share:.4f}")
     console.print(table)
     gap = (
         "the fewest possible" if fleet.optimal else f"at most {fleet.optimum_gap} above the fewest"
@@ -98,7 +105,7 @@ def print_fleet(fleet: FleetPlan, usable_bytes: int, console: Console) -> None:
 
 def print_quality(result: "Result", out: Path, console: Console) -> None:
     """Size, perplexity and accuracy before and after."""
-    table = Table("", "before", "after", "change", title=str(out))
+    table = Table("", "before", "after", "change", title=escape(str(out)))
     size = result.after_bytes / result.before_bytes
     table.add_row("weights", gib(result.before_bytes), gib(result.after_bytes), f"x {size:.2f}")
     if result.before is not None and result.after is not None:
@@ -107,6 +114,18 @@ def print_quality(result: "Result", out: Path, console: Console) -> None:
             if old is not None and new is not None:
                 table.add_row(name, f"{old:.3f}", f"{new:.3f}", f"{new / old - 1:+.1%}")
     console.print(table)
+
+
+def served_name(folder: str, taken: Container[str]) -> str:
+    """A folder's name as one that a client can ask for; with a number where that is taken.
+
+    >>> served_name("modèle à moi", {"auto"}), served_name("auto", {"auto"})
+    ('modele-a-moi', 'auto-2')
+    """
+    ascii_letters = unicodedata.normalize("NFKD", folder).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^\x21-\x7e]+", "-", ascii_letters).strip("-") or "model"
+    names = [plain, *(f"{plain}-{number}" for number in range(2, 1000))]
+    return next(name for name in names if name not in taken)
 
 
 def tier_settings(plan: Plan, model: Path, adapters: AdapterSet) -> dict[str, Any]:
@@ -120,8 +139,11 @@ def tier_settings(plan: Plan, model: Path, adapters: AdapterSet) -> dict[str, An
     }
     if plan.facts.kv_dtype != "auto":
         extra["kv-cache-dtype"] = plan.facts.kv_dtype
+    # The other tier's name is not known here: the default's, which stays where none is given.
+    taken = {"auto", "small", "large", AppConfig().large.model}
+    name = served_name(plan.facts.name, taken)
     settings: dict[str, Any] = {
-        "model": plan.facts.name,
+        "model": name,
         "engine": {
             "kind": "vllm",
             "path": str((model if model.is_dir() else model.parent).resolve()),
@@ -141,16 +163,24 @@ def tier_settings(plan: Plan, model: Path, adapters: AdapterSet) -> dict[str, An
     }
     if adapters.paths:
         settings["engine"] |= {"max_loras": len(adapters.paths), "max_lora_rank": adapters.rank}
-        settings["adapters"] = {
-            name: {"path": str(path.resolve())} for name, path in adapters.paths.items()
-        }
+        settings["adapters"] = _served_adapters(adapters, taken | {name})
     return settings
+
+
+def _served_adapters(adapters: AdapterSet, taken: set[str]) -> dict[str, Any]:
+    """The adapters by the names that clients ask for."""
+    served: dict[str, Any] = {}
+    for folder, path in adapters.paths.items():
+        served[served_name(folder, taken | set(served))] = {"path": str(path.resolve())}
+    return served
 
 
 def as_yaml(settings: dict[str, Any], as_int4: bool) -> str:
     """The block for `applications[].args` of a Serve config file.
 
     `as_int4`: the plan took the weights to be INT4 already, which the block must say.
+    Raises: `ConfigError` for a block that Serve would not admit.
     """
+    parse_app_config({"small": settings}, "the planned block")
     note = "# Planned as if W4A16: quantise first, and put the new folder at `path`.\n"
     return (note if as_int4 else "") + yaml.safe_dump({"small": settings}, sort_keys=False)

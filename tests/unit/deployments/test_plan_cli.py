@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from deployments.commands.plan import app
-from deployments.settings.app import TierConfig
+from deployments.commands.plan_output import served_name
+from deployments.settings.app import AppConfig, TierConfig, parse_app_config
 from deployments.settings.vllm import VllmConfig
 
 LLAMA = {
@@ -234,3 +237,59 @@ def test_a_share_that_does_not_fit_k_times_is_refused_with_the_mend(
     block = yaml.safe_load(run("--model", config, "--gpu", "b200", "--emit", "serve_config"))
     with pytest.raises(ValueError, match=f"use {mend}"):
         TierConfig.model_validate(block["small"] | {"gpu_share": share})
+
+
+RESERVED = {"auto", "small", "large", AppConfig().large.model}
+
+
+@given(
+    st.text(st.characters(exclude_characters="/\0"), min_size=1) | st.sampled_from(sorted(RESERVED))
+)
+@settings(max_examples=200)
+def test_every_folder_has_a_name_that_serve_admits(folder: str) -> None:
+    name = served_name(folder, RESERVED)
+    parse_app_config({"small": {"model": name, "engine": {"kind": "vllm"}}}, "a block")
+    # What can be served as it is keeps its name.
+    plain = folder.isascii() and folder.isprintable() and " " not in folder.strip("-")
+    if plain and folder == folder.strip("-") and folder not in RESERVED:
+        assert name == folder
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("my model", "my-model"),
+        ("modèle", "modele"),
+        ("模型", "model"),
+        ("auto", "auto-2"),
+        ("small", "small-2"),
+        ("smollm2-135m", "smollm2-135m-2"),
+        ("[red]", "[red]"),
+        ("my-7b.int4", "my-7b.int4"),
+    ],
+)
+def test_the_emitted_block_is_one_that_serve_admits(config: Path, folder: str, name: str) -> None:
+    where = config.parent.rename(config.parent.parent / folder)
+    path = where / "config.json"
+    block = yaml.safe_load(run("--model", path, "--gpu", "b200", "--emit", "serve_config"))
+    admitted = parse_app_config(block, "the block")
+    assert admitted.small.model == name
+    assert isinstance(admitted.small.engine, VllmConfig)
+    assert admitted.small.engine.path == str(where)
+    # The name is a name, no markup.
+    assert folder in run("--model", path, "--gpu", "b200")
+
+
+def test_adapters_get_names_of_their_own(config: Path, adapters: list[Path]) -> None:
+    asked: list[object] = ["--model", config, "--gpu", "l40s", "--emit", "serve_config"]
+    for adapter, folder in zip(adapters, ("llama", "llàma"), strict=True):
+        there = config.parent / folder
+        asked += ["--model", adapter.rename(there)]
+    block = yaml.safe_load(run(*asked))
+    assert set(parse_app_config(block, "the block").small.adapters) == {"llama-2", "llama-3"}
+
+
+def test_a_block_that_serve_would_not_admit_is_refused(config: Path) -> None:
+    asked = ("--model", config, "--gpu", "b200", "--max-model-len", 8, "--emit", "serve_config")
+    text = run(*asked, code=2)
+    assert "small.engine.max_model_len" in text and text.count("\n") == 1
