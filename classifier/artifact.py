@@ -85,7 +85,7 @@ def open_artifact(folder: Path) -> Artifact:
         manifest = json.loads(content)
         versions = int(manifest["format"]), int(manifest["features"])
         files, rungs = dict(manifest["files"]), dict(manifest["rungs"])
-    except (ValueError, KeyError, TypeError) as fault:
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as fault:
         raise ArtifactError(f"{path}: not a classifier manifest ({fault!r})") from None
     if versions != (FORMAT, FEATURES):
         raise ArtifactError(

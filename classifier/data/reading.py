@@ -22,6 +22,8 @@ _FORMATS = ".jsonl, .jsonl.gz, .csv or .parquet"
 #: A prompt of 200,000 characters is 800 kB at most; a longer line is not a prompt.
 _LINE_CHARS = 20_000_000
 csv.field_size_limit(_LINE_CHARS)
+#: Weights beside nothing at all; beyond them the fit's 32 bits hold no number.
+_WEIGHTS = 1e-9, 1e9
 #: Parquet rows read at a time.
 _PARQUET_ROWS = 250
 
@@ -138,6 +140,8 @@ def _row(where: str, record: Mapping[str, Any]) -> Row:
     weight = number(where, record, "weight") if record.get("weight") is not None else 1.0
     if weight < 0:
         raise DataError(f"{where}: weight {weight} is negative")
+    if weight and not _WEIGHTS[0] <= weight <= _WEIGHTS[1]:
+        raise DataError(f"{where}: weight {weight}: give 0, or {_WEIGHTS[0]:g} to {_WEIGHTS[1]:g}")
     ts = number(where, record, "ts") if record.get("ts") is not None else None
     return Row(
         _conversation(where, record),
@@ -158,7 +162,7 @@ def number(where: str, record: Mapping[str, Any], key: str) -> float:
     """Return a finite number of a record."""
     try:
         value = float(record[key])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"{where}: `{key}` is not a number") from None
     if not math.isfinite(value):
         raise DataError(f"{where}: `{key}` is {value}; drop the row or give a number")
@@ -179,7 +183,7 @@ def _conversation(where: str, record: Mapping[str, Any]) -> Conversation:
     if isinstance(messages, str):
         try:
             messages = json.loads(messages)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise DataError(f"{where}: `messages` is not JSON") from None
     if isinstance(messages, list) and messages and all(isinstance(m, dict) for m in messages):
         return messages

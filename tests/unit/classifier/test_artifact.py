@@ -53,7 +53,7 @@ def test_a_newer_format_is_refused(folder: Path) -> None:
     _refused(folder, "upgrade smallfirst or train again")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', "\x80", "null"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', "\x80", "null", "[" * 9_999])
 def test_a_broken_manifest_is_refused(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_bytes(text.encode("latin-1"))
     _refused(folder, "manifest")

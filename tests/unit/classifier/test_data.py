@@ -51,7 +51,11 @@ def test_the_three_formats_give_the_same_rows(tmp_path: Path, suffix: str) -> No
         ({"prompt": "x", "small": 1.5}, "rows.jsonl:2: `small` is 1.5, outside 0 to 1"),
         ({"prompt": "x", "small": 1, "large": -1}, "rows.jsonl:2: `large` is -1.0"),
         ({"prompt": "x", "small": "good"}, "rows.jsonl:2: `small` is not a number"),
+        ({"prompt": "x", "small": 10**400}, "rows.jsonl:2: `small` is not a number"),
         ({"prompt": "x", "small": 1, "weight": -2}, "rows.jsonl:2: weight -2.0 is negative"),
+        ({"prompt": "x", "small": 1, "weight": 1e300}, "rows.jsonl:2: weight 1e\\+300: give 0, or"),
+        ({"prompt": "x", "small": 1, "weight": 1e-300}, "rows.jsonl:2: weight 1e-300: give 0, or"),
+        ({"messages": "[" * 9_999, "small": 1}, "rows.jsonl:2: `messages` is not JSON"),
     ],
 )
 def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, row: object, message: str) -> None:
