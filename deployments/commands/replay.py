@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +17,33 @@ from deployments.settings.escalation import Escalation
 
 console = Console(highlight=False)
 SHOWN = 20
+Number = Annotated[float, Field(allow_inf_nan=False)]
+# Beyond them a sum is no number any more.
+Count = Annotated[int, Field(ge=0, le=2**63)]
+Usd = Annotated[float, Field(ge=0, le=1e12)]
+
+
+class _Tokens(BaseModel):
+    """What a line and its attempts say of tokens."""
+
+    model_config = ConfigDict(strict=True)
+
+    tier: str | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    cost_nano_usd: Count | None = None
+
+
+class _Line(_Tokens):
+    """What a replay reads of a line of the ledger (docs/ledger.md)."""
+
+    arrived_s: Number | None = None
+    asked_model: str | None = None
+    cause: str | None = None
+    score: Number | None = None
+    answer_score: Number | None = None
+    cost_usd: Usd | None = None
+    attempts: list[_Tokens] | None = None
 
 
 def replay_ledger(ledger: Path, settings: dict[str, Any], threshold: float, as_json: bool) -> None:
@@ -28,9 +55,15 @@ def replay_ledger(ledger: Path, settings: dict[str, Any], threshold: float, as_j
         fail(f"escalation: {first_mistake(error)}")
     torn: list[int] = []
     try:
-        done = replay(_lines(ledger, torn), config, threshold)
+        lines = list(_lines(ledger, torn))
     except OSError as error:
         fail(f"--ledger: {ledger}: {error.strerror}")
+    if not lines:
+        fail(
+            f"--ledger: {ledger}: no line of a ledger in it, {len(torn)} that cannot be read; give "
+            "a file or folder of JSON lines: gateway.ledger_dir, or `smallfirst ledger export`"
+        )
+    done = replay(lines, config, threshold)
     if as_json:
         console.print_json(json.dumps({**asdict(done), "unreadable_lines": len(torn)}))
         return
@@ -41,15 +74,13 @@ def _lines(ledger: Path, torn: list[int]) -> Iterator[dict[str, Any]]:
     """The ledger's lines; the numbers of those that cannot be read go to `torn`."""
     files = sorted(ledger.glob("*.jsonl")) if ledger.is_dir() else [ledger]
     for file in files:
-        with file.open(encoding="utf-8", errors="replace") as text:
+        with file.open(encoding="utf-8-sig", errors="replace") as text:
             for number, line in enumerate(text, 1):
                 try:
                     parsed = json.loads(line)
-                except ValueError:
-                    parsed = None
-                if isinstance(parsed, dict):
+                    _Line.model_validate(parsed)
                     yield parsed
-                else:
+                except (ValueError, RecursionError):
                     torn.append(number)
 
 
@@ -68,7 +99,8 @@ def show_replay(done: Replay, torn: int = 0) -> None:
     for one in done.moved[:SHOWN]:
         score = "-" if one.score is None else f"{one.score:.3f}"
         console.print(
-            f"  {one.request_id}: {one.tier} -> {one.would_be} ({one.cause}, score {score})"
+            f"  {one.request_id}: {one.tier} -> {one.would_be} ({one.cause}, score {score})",
+            markup=False,
         )
     if len(done.moved) > SHOWN:
         console.print(f"  and {len(done.moved) - SHOWN} more (--json lists all)")

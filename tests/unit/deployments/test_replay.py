@@ -83,3 +83,64 @@ def test_the_command_reads_around_torn_lines_and_names_a_wrong_policy(tmp_path: 
     missing = run(app, ["route", "replay", "--ledger", str(tmp_path / "none.jsonl")])
     assert missing.exit_code != 0
     assert "No such file" in missing.output
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"arrived_s": "2026-01-01"},
+        {"arrived_s": float("nan")},
+        {"cost_usd": "x"},
+        {"cost_usd": float("inf")},
+        {"cost_usd": 1e308},
+        {"prompt_tokens": "7"},
+        {"completion_tokens": [1]},
+        {"completion_tokens": 10**400},
+        {"attempts": "x"},
+        {"attempts": [1]},
+        {"attempts": {"a": 1}},
+        {"attempts": [{"tier": "small", "cost_nano_usd": "x"}]},
+        {"tier": ["small"]},
+        {"cause": ["classifier"]},
+        {"asked_model": {}},
+        {"score": float("nan")},
+        {"score": float("inf")},
+        {"score": True},
+        {"score": 10**400},
+        {"answer_score": float("inf")},
+        {"answer_score": "0.5"},
+        "[" * 100_000,
+        "9" * 5000,
+        "null",
+        "",
+    ],
+    ids=lambda odd: str(odd)[:40],
+)
+def test_one_odd_line_is_counted_and_the_rest_is_replayed(tmp_path: Path, odd: Any) -> None:
+    file = tmp_path / "ledger-a.jsonl"
+    bad = odd if isinstance(odd, str) else json.dumps(line(9, 0.9) | odd)
+    file.write_text("\n".join([bad, *map(json.dumps, LEDGER), bad, ""]), encoding="utf-8-sig")
+    done = CliRunner().invoke(app, ["route", "replay", "--ledger", str(file), "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.output)
+    assert (told["requests"], told["unreadable_lines"]) == (7, 2)
+
+
+def test_a_request_is_shown_as_it_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.jsonl"
+    file.write_text(json.dumps(line(1, 0.9, request_id="[/bold]")))
+    done = CliRunner().invoke(app, ["route", "replay", "--ledger", str(file), "--no-hold"])
+    assert done.exit_code == 0 and "[/bold]: small -> large" in done.output
+
+
+@pytest.mark.parametrize("content", [None, b"", b"SQLite format 3\0\xff\n", b"[]\n", b"\x1f\x8b\0"])
+def test_what_holds_no_ledger_is_refused_with_the_mend(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    where = tmp_path
+    if content is not None:
+        where = tmp_path / "accounts.sqlite"
+        where.write_bytes(content)
+    done = CliRunner().invoke(app, ["route", "replay", "--ledger", str(where)])
+    assert done.exit_code != 0
+    assert "smallfirst ledger export" in " ".join(done.output.split())
