@@ -56,6 +56,8 @@ def read_journal(path: Path) -> Iterator[Entry]:
         lines = path.expanduser().read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise JournalError(f"{path}: no journal there; set journal_path in policy_kwargs") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise JournalError(f"{path}: cannot be read ({error})") from None
     for number, line in enumerate(lines, 1):
         try:
             yield _entry(json.loads(line))
@@ -63,7 +65,7 @@ def read_journal(path: Path) -> Iterator[Entry]:
             if number == len(lines):
                 return
             raise JournalError(f"{path.name}: line {number}: not JSON") from None
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise JournalError(f"{path.name}: line {number}: {error!r}") from None
 
 
@@ -81,7 +83,7 @@ def last_entry(path: Path, deployment: str) -> Entry | None:
     for line in reversed(lines):
         try:
             entry = _entry(json.loads(line))
-        except (KeyError, TypeError, ValueError, RecursionError):
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             continue
         if entry.deployment == deployment:
             return entry

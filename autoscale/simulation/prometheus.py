@@ -32,7 +32,7 @@ def query_week(url: str, query: str, client: httpx.Client | None = None) -> Rate
         body = answer.json()
     except httpx.HTTPStatusError as error:
         raise TraceError(f"{url}: HTTP {error.response.status_code}; check --query") from None
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
         raise TraceError(f"{url}: no usable answer ({type(error).__name__})") from None
     if not isinstance(body, dict) or body.get("status") != "success":
         raise TraceError(f"{url}: the query failed; check --query")

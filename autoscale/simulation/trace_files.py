@@ -24,7 +24,7 @@ from autoscale.simulation.trace_requests import (
     TraceOptions,
     format_of,
 )
-from autoscale.simulation.trace_time import SECONDS, choose_unit, iso_s
+from autoscale.simulation.trace_time import SECONDS, UnclearUnit, choose_unit, iso_s
 from autoscale.simulation.traces import Source, Trace, TraceError, rate_trace
 from autoscale.simulation.workload import Floats
 
@@ -48,8 +48,8 @@ def read_trace(path: Path, options: TraceOptions | None = None) -> Trace:
     if first.lstrip()[0] in "{[":
         return read_json(path.name, text, options)
     rows = csv.DictReader(io.StringIO(text.lstrip()))
-    columns = [column.strip() for column in rows.fieldnames or []]
     table = _Rows(path.name, rows, options)
+    columns = table.columns
     if format_of(columns) is not None:
         return table.requests()
     for needed, read in _RATES.items():
@@ -73,11 +73,12 @@ def _misfit(columns: list[str]) -> str:
 
 
 def _read_text(path: Path) -> str:
+    """The text of a file, its lines ended by a line feed whatever system wrote it."""
     try:
         raw = path.read_bytes()
         if raw[:2] == _GZIP_MAGIC:
             raw = gzip.decompress(raw)
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise TraceError(f"{path}: no such file") from None
     except (OSError, EOFError, zlib.error) as error:
@@ -102,6 +103,14 @@ class _Rows:
             raise TraceError(f"{self._file}: line {self._rows.line_num}: {error}") from None
 
     @property
+    def columns(self) -> list[str]:
+        """The names in the first line."""
+        try:
+            return [column.strip() for column in self._rows.fieldnames or []]
+        except csv.Error as error:
+            raise TraceError(f"{self._file}: line 1: {error}") from None
+
+    @property
     def source(self) -> Source:
         """Where the rows read so far came from."""
         return Source(self._file, self.lines)
@@ -121,12 +130,19 @@ class _Rows:
         """Unix seconds from numbers or ISO dates."""
         try:
             times = np.array([float(text) for text in texts])
-            return times * SECONDS[choose_unit(times, "s", self._options.time_unit, True).unit]
         except ValueError:
             times = np.array([iso_s(text) for text in texts])
+        else:
+            return self._seconds(times)
         if (bad := np.nonzero(~np.isfinite(times))[0]).size:
             raise self.source.refuse(int(bad[0]), f"{texts[bad[0]]!r:.60} is not a time")
         return times
+
+    def _seconds(self, times: Floats) -> Floats:
+        try:
+            return times * SECONDS[choose_unit(times, "s", self._options.time_unit, True).unit]
+        except UnclearUnit as error:
+            raise TraceError(f"{self._file}: {error}") from None
 
     def requests(self) -> Trace:
         """The trace of a table of requests."""

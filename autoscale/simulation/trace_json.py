@@ -20,7 +20,7 @@ def read_json(file: str, text: str, options: TraceOptions) -> Trace:
     """
     try:
         whole = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         whole = None
     if isinstance(whole, list) or (isinstance(whole, dict) and {"status", "data"} & set(whole)):
         return prometheus_trace(file, whole)
@@ -51,15 +51,9 @@ def prometheus_trace(file: str, answer: Any) -> RateTrace:
     """
     if isinstance(answer, dict) and answer.get("status", "success") != "success":
         raise TraceError(f"{file}: Prometheus answered an error; check query and range")
-    total: dict[float, float] = {}
     try:
-        found = answer if isinstance(answer, list) else answer["data"].get("result", [])
-        for series in found:
-            for at, value in series["values"]:
-                number = float(value)
-                if math.isfinite(number):
-                    total[float(at)] = total.get(float(at), 0.0) + number
-    except (AttributeError, KeyError, TypeError, ValueError):
+        total = _summed(answer if isinstance(answer, list) else answer["data"].get("result", []))
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise TraceError(
             f"{file}: not a Prometheus range answer; need data.result[].values of [time, rate]"
         ) from None
@@ -70,3 +64,16 @@ def prometheus_trace(file: str, answer: Any) -> RateTrace:
     times = np.array(sorted(total))
     lines = [1] * len(times)  # an answer is one line
     return rate_trace(Source(file, lines), times, np.array([total[at] for at in times]))
+
+
+def _summed(found: list[Any]) -> dict[float, float]:
+    """The rate at each time, over all series; a sample of NaN says nothing."""
+    total: dict[float, float] = {}
+    for series in found:
+        for at, value in series["values"]:
+            number, at_s = float(value), float(at)
+            if not math.isfinite(at_s):
+                raise ValueError("no time")
+            if math.isfinite(number):
+                total[at_s] = total.get(at_s, 0.0) + number
+    return total

@@ -88,8 +88,9 @@ class RequestRows:
     durations: list[float] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     bad: list[tuple[int, str]] = field(default_factory=list)
+    # Which times were dates; the others are numbers.
+    dated: list[bool] = field(default_factory=list)
     _format: RequestFormat | None = None
-    _dated: bool = False
 
     def add(self, line: int, row: Row, known: RequestFormat | None = None) -> None:
         """Take one row in, or count why it is no request to size for. Raises: BadRow."""
@@ -101,13 +102,14 @@ class RequestRows:
         if known.time == LEDGER_TIME and (reason := self._other(row)):
             self.left_out[reason] += 1
             return
-        time = self._time(row, known.time)
+        time, dated = _time(row, known.time)
         values = _number(row, known.prompt), _number(row, known.completion)
         ended = "total_ms" in row and known.time == LEDGER_TIME
         self.durations.append(_number(row, "total_ms") / 1e3 if ended else 0.0)
         self._format = known
         self.lines.append(line)
         self.times.append(time)
+        self.dated.append(dated)
         self.prompts.append(values[0])
         self.completions.append(values[1])
 
@@ -118,17 +120,6 @@ class RequestRows:
         if "tier" in row and row["tier"] != self.options.tier:
             return f"of the tier {row['tier']}"
         return None
-
-    def _time(self, row: Row, column: str) -> float:
-        raw = row.get(column)
-        try:
-            return _number(row, column)
-        except BadRow:
-            seconds = iso_s(raw) if isinstance(raw, str) else math.nan
-            if not math.isfinite(seconds) or seconds < 0.0:
-                raise BadRow(f"{column}={raw!r:.60} is not a time") from None
-            self._dated = True
-            return seconds
 
     def trace(self) -> RequestTrace:
         """The requests as a trace; what was left out and how times were read is noted.
@@ -151,8 +142,15 @@ class RequestRows:
         assert self._format is not None
         times = np.array(self.times)
         notes = self._counted()
-        if self._dated:
+        if all(self.dated):
             return times, notes
+        if any(self.dated):
+            line = self.lines[self.dated.index(not self.dated[0])]
+            kinds = ("a number", "a date") if self.dated[0] else ("a date", "a number")
+            raise TraceError(
+                f"{self.file}: line {line}: its time is {kinds[0]}, that of the lines before "
+                f"{kinds[1]}; write all of them alike"
+            )
         try:
             choice = choose_unit(
                 times,
@@ -181,6 +179,18 @@ class RequestRows:
             counted = "; ".join(self._counted())
             return f"no answered request of the tier {self.options.tier!r}: {counted}"
         return "the trace has a header but no request"
+
+
+def _time(row: Row, column: str) -> tuple[float, bool]:
+    """A time, and whether it is a date."""
+    raw = row.get(column)
+    try:
+        return _number(row, column), False
+    except BadRow:
+        seconds = iso_s(raw) if isinstance(raw, str) else math.nan
+        if not math.isfinite(seconds) or seconds < 0.0:
+            raise BadRow(f"{column}={raw!r:.60} is not a time") from None
+        return seconds, True
 
 
 def _number(row: Row, column: str) -> float:

@@ -24,6 +24,7 @@ EPOCH_S = (6.3e8, 4.1e9)
 PLAUSIBLE_RPS = (0.01, 100.0)
 # Fewer requests say nothing about a rate.
 ENOUGH_REQUESTS = 10
+FLAG = "--time-unit s, ms, us or ns"
 
 
 class UnclearUnit(ValueError):
@@ -42,28 +43,34 @@ def choose_unit(
 ) -> UnitChoice:
     """The unit of numeric times, one a request, of a format whose published unit is given.
 
-    `named`: the column's name says the unit, so that no rate makes it unclear. Raises: UnclearUnit.
+    `named`: the column's name says the unit, so that no rate makes it unclear.
+    Raises: UnclearUnit, also for times that no unit puts before 2100.
     >>> choose_unit(np.array([61.114, 61.5]), "ms", None).unit
     's'
     """
     if asked is not None:
         return UnitChoice(asked)
-    first = float(times.min(initial=math.inf))
+    first, last = float(times.min(initial=math.inf)), float(times.max(initial=0.0))
     for unit, seconds in SECONDS.items():
-        if EPOCH_S[0] <= first * seconds <= EPOCH_S[1]:
+        if EPOCH_S[0] <= first * seconds and last * seconds <= EPOCH_S[1]:
             why = "" if unit == published else f"read as {unit} since 1970"
             return UnitChoice(unit, why)
+    fractions = bool((times % 1.0 != 0.0).any())
+    likely: TimeUnit = "s" if fractions and not named else published
+    if last * SECONDS[likely] > EPOCH_S[1]:
+        raise UnclearUnit(
+            f"its times, {first:.17g} to {last:.17g}, are neither since 1970 in any unit nor since "
+            f"a start in {likely}; write dates as 2024-05-10T00:00:07Z, or say it with {FLAG}"
+        )
     if named:
         return UnitChoice(published)
-    fractions = bool((times % 1.0 != 0.0).any())
-    likely: TimeUnit = "s" if fractions else published
     rates = _rates_rps(times, ("s", "ms") if fractions else tuple(SECONDS))
     plausible = [unit for unit, both in rates.items() if any(map(_is_plausible, both))]
     if plausible and likely not in plausible:
         read = " or ".join(f"{rates[unit][0]:.3g} in {unit}" for unit in (likely, *plausible))
         raise UnclearUnit(
             f"the unit of its times is unclear, requests a second would be {read}; say it with "
-            "--time-unit s, ms, us or ns"
+            f"{FLAG}"
         )
     if fractions and published != "s":
         return UnitChoice("s", "they have fractions, so they are read as s (or say --time-unit)")

@@ -96,7 +96,14 @@ def test_huge_traffic_is_thinned_and_said(trace: Path, monkeypatch: pytest.Monke
         '{"batch_slowdown": 1}',
         '{"decode_tokens_per_s": 0}',
         '{"colocation_curve": 3}',
+        '{"slots": 1' + "0" * 400 + "}",
+        '{"startup_s": NaN}',
+        '{"startup_s": 1' + "0" * 400 + "}",
+        '{"colocation_curve": [1' + "0" * 400 + "]}",
+        "9" * 5_000,
+        "[" * 9_999,
     ],
+    ids=lambda text: text[:30],
 )
 def test_a_profile_without_sense_is_refused(trace: Path, tmp_path: Path, text: str) -> None:
     profile = tmp_path / "profile.json"

@@ -113,6 +113,18 @@ def test_a_line_cut_short_by_a_crash_is_left_out_but_not_one_in_the_middle(
         list(read_journal(cut))
 
 
+@pytest.mark.parametrize("line", ["[" * 9_999, "9" * 5_000, "[]", '{"state": []}', '{"state": 1}'])
+def test_an_odd_line_is_named(journal: Path, tmp_path: Path, line: str) -> None:
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text("\n".join([line, journal.read_text(encoding="utf-8")]), encoding="utf-8")
+    with pytest.raises(JournalError, match="line 1: "):
+        list(read_journal(odd))
+    odd.write_bytes(b"\xff\xfe")
+    for path in (odd, tmp_path):
+        with pytest.raises(JournalError, match="cannot be read"):
+            list(read_journal(path))
+
+
 def test_no_journal_and_no_entry_are_said(journal: Path, tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="set journal_path"):
         entry_at(tmp_path / "none.jsonl", None, None)

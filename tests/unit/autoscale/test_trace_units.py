@@ -121,3 +121,59 @@ def test_the_flag_is_the_command_line_s(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*arguments, "--time-unit", "s"])
     assert done.exit_code == 0
     assert json.loads(done.stdout)[0]["requests"] == pytest.approx(len(ARRIVALS), rel=0.02)
+
+
+def table(
+    tmp_path: Path, times: list[object], header: str = "timestamp,prompt_tokens,completion_tokens"
+) -> Path:
+    path = tmp_path / "table.csv"
+    more = ",10" * header.count(",")
+    path.write_text(header + "\n" + "".join(f"{time}{more}\n" for time in times))
+    return path
+
+
+DAY = "2023-11-14T22:13:20Z"
+MIXED: dict[str, tuple[list[object], int]] = {
+    "every second": ([1.7e12, DAY, 1.7e12 + 1000, DAY], 3),
+    "one date": ([0, 1000, 2000, DAY], 5),
+    "one number": ([DAY, DAY, "20231114221320"], 4),
+}
+
+
+@pytest.mark.parametrize(("times", "line"), MIXED.values(), ids=MIXED)
+@pytest.mark.parametrize("unit", [None, "ms"])
+def test_dates_among_numbers_are_refused(
+    tmp_path: Path, times: list[object], line: int, unit: TimeUnit | None
+) -> None:
+    with pytest.raises(TraceError, match=f"line {line}: its time is a .*; write all of them alike"):
+        read(table(tmp_path, times), unit)
+    with pytest.raises(TraceError, match=f"line {line - 1}: its time is a "):
+        read(lines(tmp_path, times, MOONCAKE), unit)
+
+
+# Written without a sign between its parts, and a day of milliseconds in a column of seconds.
+NO_UNIT: dict[str, list[int]] = {
+    "yyyymmddhhmmss": [20240510000007 + second for second in range(20)],
+    "yyyymmddhhmm": [202405100000 + minute for minute in range(20)],
+    "s beside ms": [EPOCH_S, *(EPOCH_S * 1000 + ms for ms in range(20))],
+    "0 beside ms": [0, *(EPOCH_S * 1000 + 1000 * s for s in range(20))],
+}
+
+
+@pytest.mark.parametrize("times", NO_UNIT.values(), ids=NO_UNIT)
+@pytest.mark.parametrize(
+    "header",
+    [
+        "timestamp,prompt_tokens,completion_tokens",
+        "time_s,prompt_tokens,completion_tokens",
+        "timestamp,rate_rps",
+    ],
+)
+def test_times_beyond_every_unit_are_asked_for(
+    tmp_path: Path, times: list[int], header: str
+) -> None:
+    path = table(tmp_path, list(times), header)
+    with pytest.raises(TraceError, match=r"neither since 1970 .*--time-unit s, ms, us or ns"):
+        read_trace(path)
+    if "rate" not in header:
+        assert read(path, "us").time_s[-1] == pytest.approx((times[-1] - times[0]) / 1e6, abs=1e-8)

@@ -103,6 +103,12 @@ BAD = {
         "a rate is negative",
     ),
     "duplicate rate": (SERVEGEN + "0,a,1,1,,,\n0,a,1,1,,,\n", "line 3: time 0 appears twice"),
+    "prometheus without a time": ('[{"values": [[NaN, "1"], [61, "3"]]}]', "not a Prometheus"),
+    "prometheus without an end": ('[{"values": [[Infinity, "1"]]}]', "not a Prometheus"),
+    "deep": ("[" * 9_999, "line 1: not JSON"),
+    "a long number": ("9" * 5_000 + "\n", "fit no known format"),
+    "a long number in JSON": ('{"time_s": ' + "9" * 5_000 + "}", "line 1: not JSON"),
+    "a long header": ('"' + "a" * 200_000 + "\n", "line 1: field larger"),
     "no samples": ('{"data": {"result": []}}', "no sample"),
 }
 
@@ -111,6 +117,15 @@ BAD = {
 def test_bad_input_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(TraceError, match=message):
         read_trace(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+@pytest.mark.parametrize("text", REQUESTS.values(), ids=REQUESTS.keys())
+def test_lines_end_as_on_any_system(tmp_path: Path, text: str, end: str) -> None:
+    plain = read_trace(written(tmp_path, text))
+    ended = read_trace(written(tmp_path, text.replace("\n", end).encode()))
+    assert isinstance(plain, RequestTrace) and isinstance(ended, RequestTrace)
+    assert ended.time_s.tolist() == plain.time_s.tolist()
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
