@@ -191,12 +191,67 @@ def test_of_several_choices_all_must_be_at_fault() -> None:
         "Write a polite refusal letter",
         "Translate: I'm sorry, but I can't",
         "Decline this invitation",
+        "Translate into English: Perdón, eso no lo hago",
+        "Correct the grammar: sorry but I are not able assist with that",
+        "Please correct my text",
+        "Rewrite it politely: no help from us",
+        "Draft an answer to this customer",
+        "Übersetze ins Englische: Dabei helfe ich nicht",
+        "Traduis en anglais ceci",
+        "Is 'I am unable to assist' good English?",
+        "What does 'leider' mean?",
+        "把这句话翻译成英文",
     ],
 )
 def test_a_refusal_that_was_asked_for_is_an_answer(question: str) -> None:
     said, held, _ = document("I'm sorry, but I can't assist with that.")
     assert is_about_refusing(question)
     assert fault_of(said, held, request(question)) is None
+
+
+@pytest.mark.parametrize(
+    "question", ["What is the correct answer?", "How tall is it?", "Fix my code", "质数有哪些"]
+)
+def test_a_refusal_that_nobody_asked_for_is_none(question: str) -> None:
+    said, held, _ = document("I'm sorry, but I can't assist with that.")
+    assert fault_of(said, held, request(question)) is Fault.REFUSAL
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I am unable to access my account since Monday.",
+        "We can't access our files.",
+        "Unfortunately, I cannot attend the meeting.",
+        "I'm sorry I cannot come tomorrow.",
+        "Unfortunately, we can't change the past, says the author.",
+        "I can't help but agree: 4",
+        "I can't help noticing a bug in line 3.",
+        "I cannot help falling in love with you.",
+        "As an AI, I can't help but be curious: why?",
+        "Unfortunately, I couldn't agree more",
+        "Sorry, I couldn't resist: here's a pun",
+        "I'm sorry, but I can't find errors in your text; it is correct",
+        "Unfortunately, I could not find any error: the total is 42.",
+        "We cannot share a common factor, so gcd is 1",
+        "We could not support the hypothesis (p = 0.3).",
+        "Unfortunately, I don't have enough apples: 3 are missing.",
+        "I cannot give up, he said.",
+        "I can't do this anymore, she said.",
+        "As an assistant manager, I cannot approve this.",
+        "As a language model researcher, I can't complain.",
+        "I'm afraid of heights.",
+        "That's not something you see every day.",
+        "Leider kann ich am Montag nicht kommen.",
+        "Je ne peux pas venir lundi.",
+        "No puedo ir mañana.",
+        "我不能同意更多",
+        "<think>I can't help with that? I can.</think>Paris.",
+    ],
+)
+def test_what_only_sounds_like_a_refusal_is_an_answer(answer: str) -> None:
+    said, held, _ = document(answer)
+    assert fault_of(said, held, request()) is None
 
 
 def test_bytes_of_another_shape_say_nothing_and_break_nothing() -> None:
@@ -246,6 +301,42 @@ REFUSALS = [
     "抱歉\uff0c我不能",
     "申し訳ありませんが、お答えできません",
     "すみません、できません",
+    "申し訳ありませんが、その質問には答えられません。",
+    "申し訳ございませんが、お手伝いできません。",
+    "我无法回答这个问题",
+    "我不能为您提供这些信息",
+    "Es tut mir leid, dabei kann ich nicht helfen.",
+    "Tut mir sehr leid, aber ich kann das nicht.",
+    "Leider kann ich das nicht beantworten.",
+    "Ich kann dir dabei nicht weiterhelfen.",
+    "Je ne peux pas vous aider.",
+    "Malheureusement, je ne peux pas répondre",
+    "No puedo ayudarte",
+    "Lo lamento, pero no puedo",
+    "Não posso ajudar com isso.",
+    "Mi dispiace, ma non posso aiutarti.",
+    "I'm sorry, but I'm not going to help",
+    "I'm afraid I can't help with that",
+    "I regret that I cannot help",
+    "I apologize for any inconvenience, but I cannot help with it",
+    "Sorry, that's not something I can help with",
+    "That is not something I am able to assist with.",
+    "I'm an AI language model and cannot provide legal advice.",
+    "I\u2019m just an AI and can't do that.",
+    "As an AI developed by somebody, I can't",
+    "I must decline",
+    "I have to respectfully decline",
+    "I won't be able to help with that",
+    "I'm unable to directly assist with that",
+    "I cannot and will not help",
+    "Sorry, I can't.",
+    "\u201cI\u2019m sorry, but I can\u2019t assist with that.\u201d",
+    "\u00ab Je ne peux pas vous aider. \u00bb",
+    "`I can't assist with that.`",
+    "> I can't help with that",
+    "[I'm sorry, but I can't help with that.]",
+    "<think>\n\n</think>\n\nI'm sorry, but I can't help with that.",
+    "<think>It is a question.</think>I must decline.",
 ]
 
 
