@@ -1,18 +1,65 @@
 """Text that runs in circles: one token again and again, or a loop at its end."""
 
+import re
+import unicodedata
+from typing import NamedTuple
+
 # How far back an end is searched; a loop of longer units has not been seen.
 TAIL_CHARS = 1000
-# Ways to write this much again and again that are not an accident: a ruler, a row of a table, a
-# vector of zeros. Letters in the unit, or the exclamation mark that a broken quantisation emits,
-# make it one.
+# A loop at an end takes so many characters, or is all there is and stands there so often: a hold is
+# over after a few tokens, and many a token is one character.
 LEAST_CHARS = 24
+REPEATS_OF_ALL = 12
 REPEATS = 6
-REPEATS_WITHOUT_LETTERS = 32
+# What people draw rulers, tables, vectors and brackets with stands there often, and by no accident.
+# Letters, emoji and the marks of a sentence, such as the one that a broken quantisation emits, do
+# not.
+REPEATS_OF_DRAWN = 32
+_DRAWN = frozenset("0123456789-_=*~#.,:;|+<>/\\()[]{}&%$^'\"` ")
+_LINES = range(0x2500, 0x25A0)
+# White space that ends an answer, or is all of it: this much is an accident.
+BLANK_CHARS = 32
+# A label on each line of an answer is right as often as there were lines to label.
+REPEATS_OF_LABEL = 32
+LABEL_WORDS = 4
+_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?![\d.,]*\d)")
+_WORD = re.compile(r"[a-z]+")
+_NAMED = {
+    **{"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9},
+    **{"ten": 10, "eleven": 11, "twelve": 12, "dozen": 12, "twenty": 20, "thirty": 30},
+    **{"forty": 40, "fifty": 50, "hundred": 100},
+}
+
+
+class Loop(NamedTuple):
+    """What a text ends in again and again."""
+
+    unit: str
+    repeats: int
+    # Of the text, in (0, 1].
+    share: float
+    # Whether the unit is on a line of its own.
+    in_lines: bool
+
+    @property
+    def is_label(self) -> bool:
+        """Whether the unit is as short as a label, a table's row or a word."""
+        words = "".join(char if char.isalnum() else " " for char in self.unit).split()
+        return bool(self.unit.strip()) and len(words) <= LABEL_WORDS
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing to see in the text: white space, marks of no width, controls.
+
+    >>> is_blank(" \\n\\u200b\\ufeff"), is_blank(" .")
+    (True, False)
+    """
+    return all(char.isspace() or unicodedata.category(char) in ("Cc", "Cf") for char in text)
 
 
 def loops(text: str) -> bool:
     """Whether the text ends in one unit that stands there many times, and nothing after it."""
-    return loop_share(text) > 0
+    return loop_of(text) is not None
 
 
 def may_loop(beginning: str) -> bool:
@@ -37,15 +84,39 @@ def loop_share(text: str) -> float:
     >>> loop_share("| a | b |\\n|---|---|\\n| 1 | 2 |")
     0.0
     """
-    tail = " ".join(text[-TAIL_CHARS:].split())[::-1]
-    longest = 0
+    loop = loop_of(text)
+    return loop.share if loop else 0.0
+
+
+def loop_of(text: str) -> Loop | None:
+    """The longest loop that the text ends in; None: it ends in none."""
+    raw = text[-TAIL_CHARS:]
+    blank = len(raw) - len(raw.rstrip())
+    if blank >= BLANK_CHARS:
+        return Loop(raw[-1], blank, blank / len(raw), False)
+    tail = " ".join(raw.split())[::-1]
+    lines, longest = raw.strip().count("\n") + 1, None
     for length, period in _periods(tail):
-        unit = tail[:period]
-        lettered = any(char.isalpha() or char == "!" for char in unit)
-        repeats = REPEATS if lettered else REPEATS_WITHOUT_LETTERS
-        if length >= max(LEAST_CHARS, repeats * period):
-            longest = length
-    return longest / len(tail) if longest else 0.0
+        repeats = -(-length // period)
+        drawn = all(char in _DRAWN or ord(char) in _LINES for char in tail[:period])
+        least = REPEATS_OF_DRAWN if drawn else REPEATS
+        of_all = length == len(tail) and repeats >= max(least, REPEATS_OF_ALL)
+        if of_all or length >= max(LEAST_CHARS, least * period):
+            unit = tail[:period][::-1]
+            longest = Loop(unit, repeats, length / len(tail), lines >= repeats)
+    return longest
+
+
+def asked_times(question: str) -> int:
+    """How often a question may want one thing said: its lines, or the largest number in it that is
+    no year.
+
+    >>> asked_times("Say it ten times"), asked_times("Which?\\na\\nb"), asked_times("In 1969?")
+    (10, 3, 1)
+    """
+    numbers = [int(found) for found in _NUMBER.findall(question)]
+    named = [_NAMED[word] for word in _WORD.findall(question.lower()) if word in _NAMED]
+    return max(1, question.strip().count("\n") + 1, *numbers, *named)
 
 
 def _periods(text: str) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from answer_check.refusal import is_about_refusing, may_refuse, refuses
-from answer_check.repetition import loops, may_loop
+from answer_check.repetition import REPEATS_OF_LABEL, asked_times, loop_of, may_loop
 from answer_check.structure import begins_json, is_json
 from deployments.gateway.answer_text import Choice, Said
 from deployments.protocol.chunk import Chunk
@@ -19,8 +19,6 @@ from deployments.protocol.openai_request import ParsedRequest
 SURELY = 1.0
 # What OpenAI's completions take where a client names no limit.
 COMPLETION_TOKENS = 16
-# What is asked stands before or after what it is asked of, which may be a whole book.
-QUESTION_CHARS = 2_000
 # Begins a tool call in most models' own words: what a parser found none in.
 UNPARSED_CALL = ("<tool_call", "<|tool_call", "[TOOL_CALLS]", "<function=", "<|python_tag|>")
 
@@ -114,23 +112,31 @@ def choices_of(request: ParsedRequest) -> int:
 
 
 def _choice_fault(choice: Choice, whole: bool, request: ParsedRequest) -> Fault | None:
+    if choice.is_blank:
+        return Fault.EMPTY
     if whole and not choice.says_something:
-        return (
-            Fault.EMPTY if choice.finish_reason == "stop" and not request.body.get("stop") else None
-        )
+        gave_up = choice.finish_reason == "stop" and not request.body.get("stop")
+        return Fault.EMPTY if gave_up else None
     if choice.refusal or refuses(choice.text):
-        return None if is_about_refusing(_ends_of(question_of(request))) else Fault.REFUSAL
-    if loops(choice.text):
+        return None if is_about_refusing(question_of(request)) else Fault.REFUSAL
+    if _runs_in_circles(choice, whole, request):
         return Fault.REPETITION
     if _breaks_call(choice, whole, request):
         return Fault.BROKEN_TOOL_CALL
     return Fault.BROKEN_JSON if _breaks_json(choice, whole, request) else None
 
 
-def _ends_of(question: str) -> str:
-    if len(question) <= 2 * QUESTION_CHARS:
-        return question
-    return f"{question[:QUESTION_CHARS]}\n{question[-QUESTION_CHARS:]}"
+def _runs_in_circles(choice: Choice, whole: bool, request: ParsedRequest) -> bool:
+    """Whether it ends in a loop: what ended by itself may have rightly said one thing often."""
+    loop = loop_of(choice.text)
+    if loop is None or choice.finish_reason == "length":
+        return loop is not None
+    if not loop.unit.strip():
+        return False  # white space after an answer, or a deep indent
+    if not whole and not (loop.in_lines and loop.is_label):
+        return True
+    right = 2 * asked_times(question_of(request))
+    return loop.repeats > (max(right, REPEATS_OF_LABEL) if loop.is_label else right)
 
 
 def _breaks_json(choice: Choice, whole: bool, request: ParsedRequest) -> bool:

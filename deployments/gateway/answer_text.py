@@ -6,6 +6,9 @@ from typing import Any
 
 import orjson
 
+from answer_check.refusal import spoken
+from answer_check.repetition import BLANK_CHARS, is_blank
+
 
 @dataclass(slots=True)
 class Call:
@@ -28,8 +31,14 @@ class Choice:
 
     @property
     def says_something(self) -> bool:
-        """Whether there is anything for the client but white space."""
-        return bool(self.text.strip() or self.refusal or self.calls or self.thinks)
+        """Whether there is anything for the client but white space and thoughts aloud."""
+        shown = self.refusal or self.calls or self.thinks
+        return bool(shown) or not is_blank(spoken(self.text))
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether it is white space without end: a generation that no limit would end."""
+        return len(spoken(self.text)) >= BLANK_CHARS and not self.says_something
 
 
 class Said:

@@ -17,7 +17,9 @@ from deployments.protocol.chunk import Chunk
 from deployments.protocol.openai_request import ParsedRequest
 
 # A full stop after a word, not after a number in a list; or the full stops of other scripts.
-_SENTENCE = re.compile(r"\w{2,}[\"')\]]?[.!?…]+[\"')\]]?(?:\s|$)|[。\uff01\uff1f]|\S\s*\n\s*\S")
+_SENTENCE = re.compile(
+    r"\w{2,}[\"')\]]?[.!?…]+[\"')\]]?(?:\s|$)|\w[」』\uff09\")]*[。\uff01\uff1f]|\S\s*\n\s*\S"
+)
 
 
 class Watch:
@@ -46,8 +48,15 @@ class Watch:
         if not self._held:
             return False
         last = self._held[-1]
-        return (
-            last.done or last.usage.completion_tokens >= self._hold_tokens or self._sentences_end()
+        enough = last.usage.completion_tokens >= self._hold_tokens and not self._may_stay_blank
+        return last.done or enough or self._sentences_end()
+
+    @property
+    def _may_stay_blank(self) -> bool:
+        """Whether a choice has shown nothing, and not for so long that it is sure to."""
+        choices = self._said.choices.values()
+        return any(
+            choice.text and not choice.says_something and not choice.is_blank for choice in choices
         )
 
     @property

@@ -178,6 +178,101 @@ def test_a_beginning_has(text: str, fields: dict[str, Any], fault: Fault | None)
     assert fault_of(said, held, request(**fields)) is fault
 
 
+@pytest.mark.parametrize("unit", ["!", "a", "好", "。", "\uff01", "😀", "?", "ha", " the"])
+def test_one_token_again_and_again_shows_in_sixteen(unit: str) -> None:
+    for finish in (None, "length"):
+        said, held = Said(), []
+        for at in range(1, 17):
+            delta = {"delta": {"content": unit}, "finish_reason": finish if at == 16 else None}
+            data = b"data: " + orjson.dumps({"choices": [delta]}) + b"\n\n"
+            said.take(data, stream=True)
+            held.append(Chunk(data, Usage(10, at), True))
+            assert not is_plain(said, held, request(stream=True))
+        assert fault_of(said, held, request(stream=True)) is Fault.REPETITION
+
+
+@pytest.mark.parametrize("unit", ["0", "1 ", "-", "=", "─", "| ", "|---", "0, ", "#", ".", "  "])
+def test_what_is_drawn_or_counted_may_stand_there_sixteen_times(unit: str) -> None:
+    said, held = streamed(unit * 16)
+    assert fault_of(said, held, request(stream=True)) in (None, Fault.EMPTY)
+    said, held, _ = document("Here:\n" + unit * 16)
+    assert fault_of(said, held, request()) is None
+
+
+LABELS = "Classify these reviews, one label a line:"
+# question, answer -> whether it is a loop although it ended by itself
+RIGHT_OFTEN: dict[str, tuple[str, str, bool]] = {
+    "labels": (LABELS, "positive\n" * 12, False),
+    "many labels": (LABELS + "\nGood." * 90, "positive\n" * 90, False),
+    "labels without end": (LABELS + "\nGood." * 12, "positive\n" * 90, True),
+    "a table": ("Make a table", "| a | b |\n|---|---|\n" + "| yes | yes |\n" * 10, False),
+    "what was asked for": ("Say hello ten times", "hello " * 10, False),
+    "a number in figures": ("Write fifty A's, that is 50", "A" * 50, False),
+    "votes": ("Yes or no?", "yes, " * 15 + "yes", False),
+    "ticked boxes": ("Tick them", "- [x]\n" * 12, False),
+    "bases": ("A repeat, please", "GATA" * 10, False),
+    "closing tags": ("Close it", "</div>" * 10, False),
+    "a sentence that was asked for": (
+        "Write 'I will not be late again' twelve times", "I will not be late again.\n" * 12, False
+    ),
+    "a sentence": ("Why is it blue?", "The sky is blue because of light. " * 8, True),
+    "a year is no number of times": ("Who won in 1969?", "no " * 90, True),
+    "one sign": ("Hi", "!" * 200, True),
+    "white space behind it": ("How many?", "Four." + "\n" * 40, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "answer", "loop"), RIGHT_OFTEN.values(), ids=RIGHT_OFTEN)
+def test_what_ended_by_itself_may_have_said_one_thing_often(
+    question: str, answer: str, loop: bool
+) -> None:
+    said, held, _ = document(answer)
+    assert fault_of(said, held, request(question)) is (Fault.REPETITION if loop else None)
+    said, held, _ = document(answer, finish="length")
+    assert fault_of(said, held, request(question, max_tokens=5)) is (
+        Fault.REPETITION if loops(answer) else None
+    )
+
+
+def test_a_beginning_with_a_label_on_each_line_is_no_loop_yet() -> None:
+    for labels, fault in ((8, None), (40, Fault.REPETITION)):
+        said, held = streamed("positive\n" * labels)
+        assert fault_of(said, held, request(LABELS)) is fault
+    said, held = streamed("I am sure that it is good\n" * 8)
+    assert fault_of(said, held, request(LABELS)) is Fault.REPETITION
+
+
+# text, fields, finish reason -> fault
+BLANK: dict[str, tuple[str, dict[str, Any], str, Fault | None]] = {
+    "lines to the limit": ("\n" * 300, {"max_tokens": 5}, "length", Fault.EMPTY),
+    "lines to the window": ("\n" * 300, {}, "length", Fault.EMPTY),
+    "spaces before the client's stop": (" " * 40, {"stop": ["x"]}, "stop", Fault.EMPTY),
+    "no width": ("\u200b", {}, "stop", Fault.EMPTY),
+    "a byte order mark": ("\ufeff", {}, "stop", Fault.EMPTY),
+    "no width to the limit": ("\u200b" * 40, {"max_tokens": 5}, "length", Fault.EMPTY),
+    "a short line that the client cut": ("\n\n", {"max_tokens": 5}, "length", None),
+    "JSON that trails off": (
+        "{" + "\n" * 300, JSON_OBJECT | {"max_tokens": 5}, "length", Fault.REPETITION
+    ),
+    "JSON that trails off between two keys": (
+        '{"n": 1,' + " \n" * 300, JSON_OBJECT | {"max_tokens": 5}, "length", Fault.REPETITION
+    ),
+    "text that trails off": ("Answer:" + "\n" * 400, {"max_tokens": 5}, "length",
+                             Fault.REPETITION),
+    "a thought and no answer": ("<think>Hm, hard. I am not sure of it.</think>\n", {}, "stop",
+                                Fault.EMPTY),
+    "a thought that the client cut": ("<think>Hm, hard.", {"max_tokens": 5}, "length", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "fields", "finish", "fault"), BLANK.values(), ids=BLANK)
+def test_white_space_is_no_answer(
+    text: str, fields: dict[str, Any], finish: str, fault: Fault | None
+) -> None:
+    said, held, _ = document(text, finish=finish)
+    assert fault_of(said, held, request(**fields)) is fault
+
+
 def test_of_several_choices_all_must_be_at_fault() -> None:
     refusal = "I'm sorry, but I can't assist with that."
     for choices, fault in (((refusal, "Paris."), None), ((refusal, refusal), Fault.REFUSAL)):
@@ -347,7 +442,9 @@ def test_every_beginning_of_a_refusal_may_become_one(text: str) -> None:
         assert may_refuse(text[:length]), text[:length]
 
 
-@pytest.mark.parametrize("unit", ["!", "the ", "no, ", "ha", "I am. ", "0 ", "好"])
+@pytest.mark.parametrize(
+    "unit", ["!", "the ", "no, ", "ha", "I am. ", "0 ", "好", "a", "。", "😀", "哈哈"]
+)
 def test_every_beginning_of_a_loop_may_become_one_once_its_unit_was_said_twice(unit: str) -> None:
     text = unit * 40
     assert loops(text)

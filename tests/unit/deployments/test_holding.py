@@ -93,6 +93,24 @@ async def test_a_good_beginning_is_sent_whole_and_in_order(begins: str, held_tok
     assert small.hold_s >= 0
 
 
+@pytest.mark.parametrize("token", ["!", "a", "好", "。", "😀", "\n"])
+async def test_one_token_without_end_is_answered_by_the_large_tier(token: str) -> None:
+    said = [event(token, at) for at in range(1, 41)]
+    answer = [*said, Chunk(b"", Usage(10, 40), finish_reason="length", done=True)]
+    setting = Setting(small=FakeTier(answer), large=FakeTier(chunks_of("good")))
+    data, exchange = await got(setting)
+    assert data == b"good"
+    assert exchange.attempts[0].answer_fault == ("empty" if token == "\n" else "repetition")
+
+
+async def test_a_blank_beginning_is_held_until_it_says_something() -> None:
+    answer = [event("\n", at) for at in range(1, 21)] + stream_of("I say Paris. It is.")
+    setting = Setting(small=FakeTier(answer))
+    data, exchange = await got(setting)
+    assert data == b"".join(chunk.data for chunk in answer)
+    assert exchange.attempts[0].answer_fault is None
+
+
 async def test_a_number_that_the_operator_names_is_held() -> None:
     text = "one two three four five six seven eight"
     setting = Setting(small=FakeTier(stream_of(text)), config={"answer_check": {"hold_tokens": 5}})
