@@ -68,7 +68,7 @@ def fault_of(said: Said, held: Sequence[Chunk], request: ParsedRequest) -> Fault
     faults = [_choice_fault(choice, whole, request) for choice in said.choices.values()]
     if faults and all(faults):
         return faults[0]
-    return Fault.CUT_BY_WINDOW if whole and is_cut_by_window(held, request) else None
+    return Fault.CUT_BY_WINDOW if whole and is_cut_by_window(said, held, request) else None
 
 
 def is_plain(said: Said, held: Sequence[Chunk], request: ParsedRequest) -> bool:
@@ -87,12 +87,17 @@ def _is_plain(choice: Choice) -> bool:
     return not may_refuse(choice.text) and not may_loop(choice.text)
 
 
-def is_cut_by_window(held: Sequence[Chunk], request: ParsedRequest) -> bool:
-    """Whether a whole answer was cut before the client's own limit: there was no more room."""
-    if not any(chunk.finish_reason == "length" for chunk in held):
+def is_cut_by_window(said: Said, held: Sequence[Chunk], request: ParsedRequest) -> bool:
+    """Whether a whole answer, each choice of it, was cut before the client's own limit: there was
+    no more room."""
+    reasons = {choice.finish_reason for choice in said.choices.values()}
+    if reasons != {"length"} or len(said.choices) < choices_of(request):
         return False
-    limit = limit_tokens(request)
-    return limit is None or (choices_of(request) == 1 and held[-1].usage.completion_tokens < limit)
+    limit, last = limit_tokens(request), held[-1]
+    if limit is None:
+        return True
+    counted = choices_of(request) == 1 and not last.estimated
+    return counted and last.usage.completion_tokens < limit
 
 
 def limit_tokens(request: ParsedRequest) -> int | None:

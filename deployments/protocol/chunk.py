@@ -37,6 +37,8 @@ class Chunk(NamedTuple):
     done: bool = False
     # The digest of the release that answered, beside its name: 16 hexadecimal digits, or empty.
     release: str = ""
+    # Whether the completion's tokens were estimated: nobody has counted them.
+    estimated: bool = False
 
 
 def joined(first: Chunk, then: Chunk) -> Chunk:
@@ -50,4 +52,5 @@ def joined(first: Chunk, then: Chunk) -> Chunk:
         first.model or then.model,
         then.done,
         first.release or then.release,
+        then.estimated,
     )

@@ -30,13 +30,13 @@ _HEAD = struct.Struct("<BBHQQBH")
 _COUNT = struct.Struct("<H")
 # Of one frame: an answer is judged by its beginning, and a head has room for 64 KiB.
 MAX_LOGPROBS = 8192
-_CONTENT, _DONE, _HAS_LOGPROBS, _ERROR, _HAS_RELEASE = 1, 2, 4, 8, 16
+_CONTENT, _DONE, _HAS_LOGPROBS, _ERROR, _HAS_RELEASE, _ESTIMATED = 1, 2, 4, 8, 16, 32
 _RELEASE_BYTES = 8
 
 
 def encode(chunk: Chunk) -> bytes:
     """A chunk as bytes."""
-    flags = _CONTENT * chunk.content | _DONE * chunk.done
+    flags = _CONTENT * chunk.content | _DONE * chunk.done | _ESTIMATED * chunk.estimated
     tail = b""
     if chunk.logprobs:
         flags |= _HAS_LOGPROBS
@@ -94,6 +94,7 @@ def decode(frame: bytes) -> Chunk:
         frame[model_at:release_at].decode(),
         bool(flags & _DONE),
         release.hex(),
+        bool(flags & _ESTIMATED),
     )
 
 

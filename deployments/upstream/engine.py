@@ -215,7 +215,9 @@ class _UpstreamAnswer:
         return self._chunk(whole, stream.meter.usage())._replace(done=True)
 
     def _chunk(self, piece: Piece, usage: Usage) -> Chunk:
-        return Chunk(piece.data, usage, piece.content and bool(piece.data), piece.finish_reason)
+        content = piece.content and bool(piece.data)
+        estimated = not self._stream.meter.counted
+        return Chunk(piece.data, usage, content, piece.finish_reason, estimated=estimated)
 
     async def _within(self, step: Awaitable[T], until: float) -> T:
         """What `step` returns, if it does so in time."""

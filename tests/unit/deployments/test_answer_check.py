@@ -281,6 +281,36 @@ def test_of_several_choices_all_must_be_at_fault() -> None:
 
 
 @pytest.mark.parametrize(
+    ("reasons", "fault"),
+    [
+        (("length", "length"), Fault.CUT_BY_WINDOW),
+        (("length", "stop"), None),
+        (("stop", "length"), None),
+        (("length",), None),  # the other one never came
+    ],
+)
+def test_of_several_choices_the_window_must_have_cut_all(
+    reasons: tuple[str, ...], fault: Fault | None
+) -> None:
+    choices = [
+        {"index": at, "message": {"content": f"It is {at}"}, "finish_reason": reason}
+        for at, reason in enumerate(reasons)
+    ]
+    data = orjson.dumps({"choices": choices})
+    said = Said()
+    said.take(data, stream=False)
+    held = [Chunk(data, Usage(10, 50), True, reasons[-1], done=True)]
+    assert fault_of(said, held, request(n=2)) is fault
+
+
+def test_an_estimate_says_nothing_of_the_window() -> None:
+    said, held, _ = document("One two", finish="length")
+    for estimated, fault in ((False, Fault.CUT_BY_WINDOW), (True, None)):
+        told = [held[0]._replace(estimated=estimated)]
+        assert fault_of(said, told, request(max_tokens=50)) is fault
+
+
+@pytest.mark.parametrize(
     "question",
     [
         "Write a polite refusal letter",

@@ -350,6 +350,15 @@ async def test_document_of_another_shape_is_a_failure(raw: bytes) -> None:
         assert (items, type(error)) == (0, EngineFailure)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_chunk_says_whether_its_tokens_were_counted(stream: bool) -> None:
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":8}}\n\n'
+    for told, estimated in (([], True), ([usage], False)):
+        async with scripted(sse(ROLE, said("a b c"), *told, DONE)) as (engine, _):
+            chunks = [chunk async for chunk in engine.generate(chat(stream=stream))]
+        assert chunks[-1].estimated is estimated
+
+
 async def test_usage_is_estimated_when_the_upstream_counts_nothing() -> None:
     async with scripted(sse(said("a"), said("b"), DONE)) as (engine, _):
         _, usage = await answered(engine, chat())

@@ -31,6 +31,7 @@ CHUNKS = st.builds(
     st.text(max_size=300).filter(lambda name: name.isprintable()),
     st.booleans(),
     st.binary(min_size=8, max_size=8).map(bytes.hex) | st.just(""),
+    st.booleans(),
 )
 
 
