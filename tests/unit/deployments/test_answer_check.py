@@ -402,6 +402,52 @@ def test_deep_json_is_read_without_a_stack(depth: int) -> None:
     assert is_json("[" * 20 + "]" * 20, schema) is (depth >= 1)
 
 
+INTEGER, USER = {"type": "integer"}, {"$ref": "#/$defs/U"}
+AGE = {"type": "object", "properties": {"age": INTEGER}, "required": ["age"]}
+NESTED = {"type": "object", "properties": {"u": USER}, "$defs": {"U": AGE}}
+TREE = {
+    "type": "object",
+    "properties": {"v": INTEGER, "next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}},
+    "required": ["v"],
+}
+PAIR = {"type": "array", "prefixItems": [INTEGER], "items": {"type": "string"}}
+# document, schema -> whether it has the shape
+SHAPES: dict[str, tuple[str, Any, bool]] = {
+    "the first items apart": ('[1, "a", "b"]', PAIR, True),
+    "a wrong first item": ('["a", "a"]', PAIR, False),
+    "a wrong later item": ("[1, 2]", PAIR, False),
+    "fewer than the first items": ("[]", PAIR, True),
+    "no more than the first items": ("[1, 2]", {"prefixItems": [INTEGER], "items": False}, False),
+    "a list of items": ('[1, "a"]', {"items": [INTEGER]}, True),
+    "a wrong one in a list of items": ('["a"]', {"items": [INTEGER]}, False),
+    "what a reference leads to": ('{"u": {"age": 3}}', NESTED, True),
+    "not what a reference leads to": ('{"u": {"age": "old"}}', NESTED, False),
+    "a key that only the reference wants": ('{"u": {}}', NESTED, False),
+    "a reference that leads nowhere": ('{"u": 1}', {"properties": {"u": USER}}, True),
+    "a reference to elsewhere": ("1", {"$ref": "https://example.com/s"}, True),
+    "an anchor": ("1", {"$ref": "#a", "type": "integer"}, True),
+    "a name with a slash": ("1", {"$ref": "#/$defs/a~1b", "$defs": {"a/b": AGE}}, False),
+    "a tree": ('{"v": 1, "next": {"v": 2, "next": null}}', TREE, True),
+    "a tree with a wrong leaf": ('{"v": 1, "next": {"v": "x"}}', TREE, False),
+    "one of the alternatives": ("null", {"anyOf": [{"type": "array"}, {"type": "null"}]}, True),
+    "none of the alternatives": (
+        '{"n": "x"}', {"anyOf": [{"type": "array"}, {"type": "null"}]}, False
+    ),
+    "none of exclusive alternatives": ("1", {"oneOf": [{"type": "array"}]}, False),
+    "not all of all": ('{"age": 1}', {"allOf": [AGE, {"required": ["name"]}]}, False),
+    "other keys of a wrong type": ('{"a": "x"}', {"additionalProperties": INTEGER}, False),
+    "a reference to itself": ("1", {"$ref": "#"}, True),
+    "alternatives without end": ("1", {"allOf": [{"$ref": "#"}] * 2}, True),
+    "NaN": ('{"n": NaN}', None, False),
+    "infinity": ("[-Infinity]", {"type": "array"}, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "schema", "fits"), SHAPES.values(), ids=SHAPES)
+def test_json_has_the_shape_of_its_schema(text: str, schema: Any, fits: bool) -> None:
+    assert is_json(text, schema) is fits
+
+
 REFUSALS = [
     "**I\u2019m sorry, but I can't help with that.",
     "I am truly sorry, as an assistant, I cannot do that.",
