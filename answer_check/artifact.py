@@ -11,29 +11,34 @@ from answer_check.model import HEADS, AnswerModel, Head, names_of
 FORMAT = 1
 NAME = "answer_check.json"
 MAX_BYTES = 1_000_000
+# As many log-probabilities as a replica sends at once; who waits for more gets a document.
+MAX_HOLD_TOKENS = 8192
 
 
 class AnswerCheckError(ValueError):
     """What a user can mend, in one line."""
 
 
+def finite(value: Any) -> float:
+    """A number, as JSON has it. Raises: `AnswerCheckError` for NaN, infinity and what is none."""
+    try:
+        if not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+            return float(value)
+    except OverflowError:
+        pass  # an integer beyond every float
+    raise AnswerCheckError(f"{value!r:.40} is no finite number")
+
+
 def read(folder: Path) -> AnswerModel:
     """The model in a folder. Raises: `AnswerCheckError`."""
+    manifest, digest = _manifest(folder)
     path = folder / NAME
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise AnswerCheckError(f"{path}: larger than {MAX_BYTES} bytes; not our file")
-        content = path.read_bytes()
-    except OSError as fault:
-        why = fault.strerror or "cannot be read"
-        raise AnswerCheckError(f"{path}: {why}; give a folder that `train` wrote") from None
-    try:
-        manifest = json.loads(content)
         if manifest["format"] != FORMAT:
-            raise AnswerCheckError(f"{path}: format {manifest['format']!r}; train again")
-        return _model(manifest, hashlib.sha256(content).hexdigest()[:12])
-    except AnswerCheckError:
-        raise
+            raise AnswerCheckError(f"format {manifest['format']!r:.40}; train again")
+        return _model(manifest, digest)
+    except AnswerCheckError as fault:
+        raise AnswerCheckError(f"{path}: {fault}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise AnswerCheckError(f"{path}: not an answer check ({fault!r:.80})") from None
 
@@ -56,7 +61,7 @@ def write(folder: Path, model: AnswerModel, about: dict[str, Any]) -> AnswerMode
         "format": FORMAT,
         "served_model": model.served_model,
         "quantisation": model.quantisation,
-        "hold_tokens": model.hold_tokens,
+        "hold_tokens": hold_tokens_of(model.hold_tokens),
         "budget_probability": model.budget_probability,
         "heads": heads,
         "about": about,
@@ -69,8 +74,39 @@ def write(folder: Path, model: AnswerModel, about: dict[str, Any]) -> AnswerMode
 def about(folder: Path) -> dict[str, Any]:
     """What was written of the training. Raises: `AnswerCheckError`."""
     read(folder)
-    told = json.loads((folder / NAME).read_text(encoding="utf-8")).get("about")
+    told = _manifest(folder)[0].get("about")
     return told if isinstance(told, dict) else {}
+
+
+def _manifest(folder: Path) -> tuple[dict[str, Any], str]:
+    """What the file holds, and its digest. Raises: `AnswerCheckError`."""
+    path = folder / NAME
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise AnswerCheckError(f"{path}: larger than {MAX_BYTES} bytes; not our file")
+        content = path.read_bytes()
+        manifest = json.loads(content)
+    except AnswerCheckError:
+        raise
+    except OSError as fault:
+        why = fault.strerror or "cannot be read"
+        raise AnswerCheckError(f"{path}: {why}; give a folder that `train` wrote") from None
+    except (ValueError, RecursionError) as fault:
+        why = f"{path}: not an answer check ({fault!r:.80})".replace("\0", "\\0")
+        raise AnswerCheckError(why) from None
+    if not isinstance(manifest, dict):
+        raise AnswerCheckError(f"{path}: not an answer check (no object)")
+    return manifest, hashlib.sha256(content).hexdigest()[:12]
+
+
+def hold_tokens_of(value: Any) -> int:
+    """A number of tokens that an answer can be held for. Raises: `AnswerCheckError`."""
+    number = finite(value)
+    if not (number.is_integer() and 1 <= number <= MAX_HOLD_TOKENS):
+        raise AnswerCheckError(
+            f"hold_tokens {number:g} is no whole number from 1 to {MAX_HOLD_TOKENS}"
+        )
+    return int(number)
 
 
 def _model(manifest: dict[str, Any], artifact_id: str) -> AnswerModel:
@@ -79,9 +115,9 @@ def _model(manifest: dict[str, Any], artifact_id: str) -> AnswerModel:
         artifact_id,
         _text(manifest["served_model"]),
         _text(manifest["quantisation"]),
-        int(_number(manifest["hold_tokens"])),
+        hold_tokens_of(manifest["hold_tokens"]),
         heads,
-        min(max(_number(manifest["budget_probability"]), 1e-6), 1 - 1e-6),
+        min(max(finite(manifest["budget_probability"]), 1e-6), 1 - 1e-6),
     )
 
 
@@ -93,19 +129,13 @@ def _head(name: str, saved: dict[str, Any]) -> Head:
     below, above, offset = _numbers(saved["calibration"], 3)
     if min(scale) <= 0 or min(below, above) < 0:
         raise AnswerCheckError(f"{name}: a scale or a slope is not positive; train again")
-    return Head(mean, scale, weights, _number(saved["offset"]), (below, above, offset))
+    return Head(mean, scale, weights, finite(saved["offset"]), (below, above, offset))
 
 
 def _numbers(values: Any, count: int) -> tuple[float, ...]:
     if not isinstance(values, list) or len(values) != count:
         raise AnswerCheckError(f"{count} numbers expected; train again")
-    return tuple(map(_number, values))
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise AnswerCheckError("holds what is no finite number; train again")
-    return float(value)
+    return tuple(map(finite, values))
 
 
 def _text(value: Any) -> str:

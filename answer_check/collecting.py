@@ -1,10 +1,9 @@
 """From a question and an OpenAI answer to a labelled row."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
-from answer_check.artifact import AnswerCheckError
+from answer_check.artifact import AnswerCheckError, finite
 
 
 def messages_of(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -17,24 +16,49 @@ def messages_of(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"role": "user", "content": prompt}]
 
 
-def is_right(answer: str, expected: str | list[str]) -> bool:
+def check(row: dict[str, Any]) -> None:
+    """Raises: `AnswerCheckError` for a row whose answer nobody could ask for, or mark."""
+    messages_of(row)
+    if "expected" in row:
+        _wanted(row["expected"])
+    elif "small" in row:
+        finite(row["small"])
+    else:
+        raise AnswerCheckError("a row has neither `expected` nor `small`: nothing marks the answer")
+
+
+def is_right(answer: str, expected: Any) -> bool:
     """Whether the answer says one of the expected words or numbers, as a word of its own.
 
-    >>> is_right("It is Paris.", "paris"), is_right("It is 142.", "42"), is_right("1,000", "1000")
+    >>> is_right("It is Paris.", "paris"), is_right("It is 142.", 42), is_right("1,000", ["1000"])
     (True, False, True)
     """
     plain = re.sub(r"(?<=\d),(?=\d{3})", "", answer)
-    wanted = [expected] if isinstance(expected, str) else expected
-    return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w)", plain, re.IGNORECASE) for one in wanted)
+    return any(
+        re.search(rf"(?<!\w){re.escape(one)}(?!\w)", plain, re.IGNORECASE)
+        for one in _wanted(expected)
+    )
 
 
-def answered(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+def _wanted(expected: Any) -> list[str]:
+    named = expected if isinstance(expected, list) else [expected]
+    fit = all(isinstance(one, str | int | float) and type(one) is not bool for one in named)
+    wanted = [str(one) for one in named] if fit else []
+    if not wanted or not all(wanted):
+        raise AnswerCheckError("`expected` is a word, a number, or a list of them")
+    return wanted
+
+
+def answered(row: dict[str, Any], answer: Any) -> dict[str, Any]:
     """The row with the small model's answer, its log-probabilities, and its mark where `expected`
-    says what is right. Raises: `AnswerCheckError` where nothing marks it."""
-    choice = answer["choices"][0]
-    text = choice["message"].get("content") or ""
-    content = (choice.get("logprobs") or {}).get("content") or []
-    logprobs = [round(float(token["logprob"]), 4) for token in content]
+    says what is right. Raises: `AnswerCheckError` for an answer that is none."""
+    try:
+        choice = answer["choices"][0]
+        content = (choice.get("logprobs") or {}).get("content") or []
+        logprobs = [round(finite(token["logprob"]), 4) for token in content]
+    except (LookupError, TypeError, AttributeError) as fault:
+        raise AnswerCheckError(f"not an answer of OpenAI's shape ({fault!r:.60})") from None
+    text = _text_of(answer)
     made = {
         **row,
         "answer": text,
@@ -43,18 +67,19 @@ def answered(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     }
     if "expected" in row:
         made["small"] = int(is_right(text, row["expected"]))
-    if "small" not in made:
-        raise AnswerCheckError("a row has neither `expected` nor `small`: nothing marks the answer")
     return made
 
 
-def marked_large(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    """The row with the large model's mark."""
-    text = answer["choices"][0]["message"].get("content") or ""
-    return {**row, "large": int(is_right(text, row["expected"]))}
+def marked_large(row: dict[str, Any], answer: Any) -> dict[str, Any]:
+    """The row with the large model's mark. Raises: `AnswerCheckError` as `answered`."""
+    return {**row, "large": int(is_right(_text_of(answer), row["expected"]))}
 
 
-def left(rows: list[dict[str, Any]], done: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The rows whose question has no answer yet."""
-    have = {repr(messages_of(row)) for row in done}
-    return (row for row in rows if repr(messages_of(row)) not in have)
+def _text_of(answer: Any) -> str:
+    try:
+        text = answer["choices"][0]["message"].get("content") or ""
+    except (LookupError, TypeError, AttributeError) as fault:
+        raise AnswerCheckError(f"not an answer of OpenAI's shape ({fault!r:.60})") from None
+    if not isinstance(text, str):
+        raise AnswerCheckError("an answer that is no text")
+    return text

@@ -1,13 +1,14 @@
 """Labelled answers: the classifier's rows, with what the small model said."""
 
-import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from answer_check.artifact import AnswerCheckError
+from answer_check.artifact import AnswerCheckError, finite
 from answer_check.features import Beginning
+from answer_check.json_lines import objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,11 @@ def read_rows(paths: Sequence[Path]) -> list[Row]:
     """The rows of JSONL files. Raises: `AnswerCheckError` naming file, line and key."""
     rows: list[Row] = []
     for path in paths:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as fault:
-            raise AnswerCheckError(f"{path}: cannot be read ({type(fault).__name__})") from None
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    rows.append(_row(json.loads(line)))
-                except (ValueError, KeyError, TypeError, AttributeError) as fault:
-                    raise AnswerCheckError(f"{path}:{number}: {_words(fault)}") from None
+        for place, given in objects(path):
+            try:
+                rows.append(_row(given))
+            except (ValueError, KeyError, TypeError) as fault:
+                raise AnswerCheckError(f"{place}: {_words(fault)}") from None
     if not rows:
         raise AnswerCheckError("no rows: give JSONL that `answer-check collect` wrote")
     return rows
@@ -66,22 +62,47 @@ def _row(given: dict[str, Any]) -> Row:
     question = next((given[k] for k in ("messages", "prompt", "question") if k in given), None)
     if question is None:
         raise KeyError("messages")
-    logprobs = tuple(float(value) for value in given.get("logprobs") or ())
+    if not isinstance(question, str | list):
+        raise ValueError("messages is a list, prompt a text")
+    logprobs = tuple(map(_logprob, given.get("logprobs") or ()))
     return Row(
         question,
-        str(given["answer"]),
+        _text(given["answer"]),
         _share(given["small"]),
         _share(given.get("large", 1.0)),
         logprobs,
         given.get("finish_reason"),
         str(given.get("group", given.get("family", ""))),
-        given.get("gain"),
-        given.get("p_small"),
+        _within(given.get("gain"), -1.0, "gain"),
+        _within(given.get("p_small"), 0.0, "p_small"),
     )
 
 
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError("answer is a text")
+    return value
+
+
+def _logprob(value: Any) -> float:
+    # A token that was forced has no other.
+    return value if value == -math.inf else finite(value)
+
+
+def _within(value: Any, least: float, name: str) -> float | None:
+    """What the classifier said, or nothing."""
+    if value is None:
+        return None
+    number = finite(value)
+    if not least <= number <= 1.0:
+        raise ValueError(f"{name} is between {least:g} and 1")
+    return number
+
+
 def _share(value: Any) -> float:
-    share = float(value)
+    share = float(value) if isinstance(value, bool) else finite(value)
     if not 0 <= share <= 1:
         raise ValueError("small and large are shares between 0 and 1")
     return share

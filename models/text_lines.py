@@ -32,7 +32,8 @@ class TextLines(NamedTuple):
 def read_text_lines(path: Path) -> TextLines:
     """The file's texts and questions; `CheckpointError` names the first bad line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not `splitlines`: U+2028 and U+0085 end no line of JSON, and stand in texts.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
     found = TextLines([], [])

@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 import typer
@@ -14,11 +13,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from answer_check import artifact, collecting
+from answer_check import artifact
 from answer_check.artifact import AnswerCheckError
 from answer_check.fitting import auroc, calibration_error
 from answer_check.rows import Row, read_rows
 from answer_check.training import train as fit
+from deployments.commands.answer_asking import Asker, append_line, left
 from deployments.commands.endpoint import DEFAULT_URL, CaFile, KeyFile, Url, endpoint_or_exit
 from deployments.gateway.judge import HOLD_TOKENS
 
@@ -26,13 +26,14 @@ app = typer.Typer(
     help="Train and question the check of the small tier's answers.", no_args_is_help=True
 )
 #: Results go to standard output, everything a person reads meanwhile to standard error.
-out, err = Console(), Console(stderr=True)
+#: No markup: names and paths may hold brackets.
+out, err = Console(markup=False), Console(stderr=True, markup=False)
 
 Data = Annotated[str, typer.Option(help="JSONL rows with answers; commas between files.")]
 Artifact = Annotated[Path, typer.Option("--artifact", help="Folder that `train` wrote.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-AT_ONCE = 16
 ANSWER_TIMEOUT_S = 600.0
+FAILED_SHOWN = 5
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (AnswerCheckError, OSError, httpx.HTTPError) as fault:
-        err.print(f"error: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
+        err.print(f"error: {fault}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
 
 
@@ -57,25 +58,23 @@ def collect(
 ) -> None:
     """Ask the running small tier, and keep its answers with their log-probabilities and marks."""
     with one_line_errors():
-        rows, done = _objects(data), _objects(to) if to.exists() else []
-        todo = list(collecting.left(rows, done))
+        todo, failed = left(data, to), []
         with (
             endpoint_or_exit(url, key_file, ca_file).client(ANSWER_TIMEOUT_S) as http,
-            to.open("a", encoding="utf-8") as file,
-            ThreadPoolExecutor(AT_ONCE) as pool,
+            to.open("ab+") as file,
         ):
-
-            def ask(row: dict[str, Any]) -> dict[str, Any]:
-                made = collecting.answered(row, _answer(http, "small", row, max_tokens))
-                if large and "expected" in row:
-                    made = collecting.marked_large(made, _answer(http, "large", row, max_tokens))
-                return made
-
-            asked = track(pool.map(ask, todo), "asking", len(todo), console=err)
-            for made in asked:
-                file.write(json.dumps(made, ensure_ascii=False) + "\n")
-                file.flush()
-    err.print(f"{to}: {len(done) + len(todo)} rows")
+            answers = Asker(http, max_tokens, large).answers(todo)
+            for answer in track(answers, "asking", len(todo), console=err):
+                if answer.row is None:
+                    failed.append(answer)
+                else:
+                    append_line(file, answer.row)
+    err.print(f"{to}: {len(todo) - len(failed)} rows added", soft_wrap=True)
+    if failed:
+        for answer in failed[:FAILED_SHOWN]:
+            err.print(f"{answer.place}: {answer.why}", style="red", soft_wrap=True)
+        err.print(f"{len(failed)} rows without an answer: run it again", style="red")
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -84,7 +83,9 @@ def train(
     to: Annotated[Path, typer.Option("--out", help="Folder to write the artefact to.")],
     model: Annotated[str, typer.Option(help="small.model: the name that is served.")],
     quantisation: Annotated[str, typer.Option(help="How its weights are stored.")] = "int4",
-    hold_tokens: Annotated[int, typer.Option(min=1, help="Tokens to judge by.")] = HOLD_TOKENS,
+    hold_tokens: Annotated[
+        int, typer.Option(min=1, max=artifact.MAX_HOLD_TOKENS, help="Tokens to judge by.")
+    ] = HOLD_TOKENS,
     budget: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share to send large.")] = 0.05,
 ) -> None:
     """Fit and calibrate the check of one served model; write it with what it is worth."""
@@ -154,36 +155,6 @@ def with_gain(rows: list[Row]) -> list[Row]:
         row if score is None else replace(row, gain=score.gain, p_small=score.p_small)
         for row, score in zip(rows, scores, strict=True)
     ]
-
-
-def _answer(http: httpx.Client, model: str, row: dict[str, Any], max_tokens: int) -> dict[str, Any]:
-    body = {
-        "model": model,
-        "messages": collecting.messages_of(row),
-        "max_tokens": max_tokens,
-        "temperature": 0,
-        **({"logprobs": True, "top_logprobs": 0} if model == "small" else {}),
-    }
-    answer = http.post("/v1/chat/completions", json=body)
-    if answer.status_code != 200:
-        raise AnswerCheckError(f"{model}: HTTP {answer.status_code}: {answer.text[:200]}")
-    document: dict[str, Any] = answer.json()
-    return document
-
-
-def _objects(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise AnswerCheckError(f"{path}:{number}: not JSON") from None
-        if not isinstance(row, dict):
-            raise AnswerCheckError(f"{path}:{number}: not an object")
-        rows.append(row)
-    return rows
 
 
 def _paths(data: str) -> list[Path]:

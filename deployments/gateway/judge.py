@@ -74,6 +74,12 @@ def _model(folder: str, small: TierConfig) -> AnswerModel:
             f"answer_check.artifact: {folder} is for the model {model.served_model!r}, the small "
             f"tier serves {small.model!r}: train one for it, or remove the artefact"
         )
+    window = getattr(small.engine, "max_model_len", None)
+    if window is not None and model.hold_tokens >= window:
+        raise ConfigError(
+            f"answer_check.artifact: {folder} holds {model.hold_tokens} tokens, which does not fit "
+            f"max_model_len {window}: train one that holds fewer"
+        )
     stored = _stored_as(small)
     if stored not in (None, model.quantisation):
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,14 @@ BROKEN: dict[str, Any] = {
     "not a number": lambda saved: json.dumps(saved).replace('"offset": ', '"offset": "x", "was": '),
     "infinity": lambda saved: json.dumps({**saved, "budget_probability": float("inf")}),
     "too large": lambda saved: " " * 1_000_001,
+    "nested without end": lambda saved: "[" * 200_000,
+    "null": lambda saved: "null",
+    **{
+        f"hold_tokens {value:.9}": lambda saved, value=value: json.dumps(saved).replace(
+            '"hold_tokens": 16', f'"hold_tokens": {value}'
+        )
+        for value in ("0", "-3", "0.5", "1000000000", "1e308", "9" * 400, "NaN", "true", '"16"')
+    },
 }
 
 
@@ -105,6 +114,30 @@ def test_a_file_that_is_none_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_the_folder_of_no_artefact_may_have_any_name(tmp_path: Path) -> None:
+    for folder in (Path("a\0b"), tmp_path / ("a" * 300), tmp_path):
+        with pytest.raises(AnswerCheckError):
+            artifact.read(folder)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_an_artefact_from_another_editor_is_inspected(
+    folder: Path, tmp_path: Path, encoding: str
+) -> None:
+    saved = (folder / artifact.NAME).read_text().replace("small-7b", "small[/b][red]")
+    (tmp_path / artifact.NAME).write_text(saved, encoding=encoding)
+    told = CliRunner().invoke(app, ["answer-check", "inspect", "--artifact", str(tmp_path)])
+    assert told.exit_code == 0, told.output
+    assert "small[/b][red]" in told.output
+
+
+def test_no_artefact_is_written_that_could_not_be_read(folder: Path, tmp_path: Path) -> None:
+    model = replace(artifact.read(folder), hold_tokens=10**9)
+    with pytest.raises(AnswerCheckError, match="hold_tokens"):
+        artifact.write(tmp_path / "new", model, {})
+    assert not list(tmp_path.rglob(artifact.NAME))
+
+
 def config(folder: Path, **small: Any) -> AppConfig:
     tier = {"model": "small-7b", "engine": {"kind": "simulated"}, **small}
     return AppConfig.model_validate({"small": tier, "answer_check": {"artifact": str(folder)}})
@@ -114,6 +147,9 @@ def test_an_artefact_runs_beside_its_own_model_only(folder: Path, tmp_path: Path
     assert Judge(config(folder)).hold_tokens == 16
     with pytest.raises(ConfigError, match="'small-7b', the small tier serves 'other-7b'"):
         Judge(config(folder, model="other-7b"))
+    assert Judge(config(folder, engine={"kind": "simulated", "max_model_len": 17}))
+    with pytest.raises(ConfigError, match="holds 16 tokens, which does not fit max_model_len 16"):
+        Judge(config(folder, engine={"kind": "simulated", "max_model_len": 16}))
     checkpoint = tmp_path / "model"
     checkpoint.mkdir()
     engine = {"kind": "vllm", "path": str(checkpoint)}
@@ -150,6 +186,50 @@ def test_claims_rise_with_probability() -> None:
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(AnswerCheckError, match="at least"):
         train(rows(40), "m", "int4", 16, 0.05)
+
+
+ROW = {"prompt": "q", "answer": "a", "logprobs": [-0.5], "small": 1, "gain": 0.1, "p_small": 0.5}
+
+
+def saying(**fields: Any) -> str:
+    return json.dumps({**ROW, **fields})
+
+
+NO_SHARE: tuple[Any, ...] = ("x", float("nan"), float("inf"), 1e300, 10**400, [1], {}, -7)
+UNFIT: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("gain", "p_small", "small", "large"), NO_SHARE),
+    "logprobs": ([float("nan")], ["x"], [10**400], 5, [None], "ab"),
+    "answer": (3, ["a"], {}),
+    "prompt": (3, {}, True),
+}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(saying(**{key: value}) for key, values in UNFIT.items() for value in values),
+        *(saying(gain=True), saying(gain=1.5), "[" * 200_000),
+        *('{"small": ' + "9" * 5000 + "}", "null", "[]", "prompt,answer"),
+    ],
+    ids=lambda line: line[-60:],
+)
+def test_a_row_that_is_none_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"{saying()}\n\n{line}\n")
+    with pytest.raises(AnswerCheckError, match=r"rows\.jsonl:3: ") as caught:
+        read_rows([path])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_row_is_a_line_whatever_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{**ROW, "answer": "a\u2028b\u0085c"}, {**ROW, "answer": None, "logprobs": [-np.inf]}]
+    text = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    path.write_text(text, encoding="utf-8-sig")
+    assert [row.answer for row in read_rows([path])] == ["a\u2028b\u0085c", ""]
+    path.write_text(text, encoding="utf-16")
+    with pytest.raises(AnswerCheckError, match="not UTF-8"):
+        read_rows([path])
 
 
 def test_the_commands_train_evaluate_and_inspect(tmp_path: Path) -> None:

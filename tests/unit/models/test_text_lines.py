@@ -18,6 +18,12 @@ def test_texts_and_questions_are_told_apart(tmp_path: Path) -> None:
     assert found.questions == [Question("q", ("x", "y"), 1)]
 
 
+def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"text": "a\u2028b\u0085c"}\r\n{"text": "d"}\r\n', encoding="utf-8")
+    assert read_text_lines(path).texts == ["a\u2028b\u0085c", "d"]
+
+
 @pytest.mark.parametrize(
     "line",
     [
