@@ -2,6 +2,8 @@
 
 import re
 
+from answer_check.question import ends_of
+
 _APOLOGY = (
     r"(?:(?:i'?m|i am|we'?re|we are) (?:(?:very|really|truly|so|terribly|deeply) )?(?:sorry|afraid)"
     r"|sorry|(?:i|we) (?:apologi[sz]e|regret)|my (?:sincere )?apologies|apologies|unfortunately"
@@ -137,4 +139,4 @@ def may_refuse(beginning: str) -> bool:
 
 def is_about_refusing(question: str) -> bool:
     """Whether a refusal may be what is asked for."""
-    return _ABOUT.search(question.translate(_QUOTES)) is not None
+    return _ABOUT.search(ends_of(question).translate(_QUOTES)) is not None

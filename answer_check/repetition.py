@@ -1,6 +1,5 @@
 """Text that runs in circles: one token again and again, or a loop at its end."""
 
-import re
 import unicodedata
 from typing import NamedTuple
 
@@ -22,13 +21,6 @@ BLANK_CHARS = 32
 # A label on each line of an answer is right as often as there were lines to label.
 REPEATS_OF_LABEL = 32
 LABEL_WORDS = 4
-_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?![\d.,]*\d)")
-_WORD = re.compile(r"[a-z]+")
-_NAMED = {
-    **{"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9},
-    **{"ten": 10, "eleven": 11, "twelve": 12, "dozen": 12, "twenty": 20, "thirty": 30},
-    **{"forty": 40, "fifty": 50, "hundred": 100},
-}
 
 
 class Loop(NamedTuple):
@@ -105,18 +97,6 @@ def loop_of(text: str) -> Loop | None:
             unit = tail[:period][::-1]
             longest = Loop(unit, repeats, length / len(tail), lines >= repeats)
     return longest
-
-
-def asked_times(question: str) -> int:
-    """How often a question may want one thing said: its lines, or the largest number in it that is
-    no year.
-
-    >>> asked_times("Say it ten times"), asked_times("Which?\\na\\nb"), asked_times("In 1969?")
-    (10, 3, 1)
-    """
-    numbers = [int(found) for found in _NUMBER.findall(question)]
-    named = [_NAMED[word] for word in _WORD.findall(question.lower()) if word in _NAMED]
-    return max(1, question.strip().count("\n") + 1, *numbers, *named)
 
 
 def _periods(text: str) -> list[tuple[int, int]]:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from answer_check.question import asked_times
 from answer_check.refusal import is_about_refusing, may_refuse, refuses
-from answer_check.repetition import REPEATS_OF_LABEL, asked_times, loop_of, may_loop
+from answer_check.repetition import REPEATS_OF_LABEL, loop_of, may_loop
 from answer_check.structure import begins_json, is_json
 from deployments.gateway.answer_text import Choice, Said
 from deployments.protocol.chunk import Chunk

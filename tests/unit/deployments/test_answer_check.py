@@ -1,10 +1,12 @@
 """What is wrong with an answer is seen in its bytes; what its client wished is not wrong."""
 
+import time
 from typing import Any
 
 import orjson
 import pytest
 
+from answer_check.question import asked_times
 from answer_check.refusal import is_about_refusing, may_refuse, refuses
 from answer_check.repetition import loops, may_loop
 from answer_check.structure import is_json
@@ -332,6 +334,17 @@ def test_a_refusal_that_was_asked_for_is_an_answer(question: str) -> None:
     said, held, _ = document("I'm sorry, but I can't assist with that.")
     assert is_about_refusing(question)
     assert fault_of(said, held, request(question)) is None
+
+
+def test_a_book_in_a_question_is_not_searched() -> None:
+    book = "The sky cannot be seen 900 times. " * 100_000
+    begun = time.perf_counter()
+    for question, wanted in (("Rewrite: " + book, True), (book + "Rewrite it", True)):
+        assert is_about_refusing(question) is wanted
+    assert not is_about_refusing("a" * 5000 + book[:3000].replace("cannot", "can") + "a" * 5000)
+    assert asked_times("a" * 5000 + " 900 " + "a" * 5000) == 1
+    assert asked_times("Ten times: " + "a" * 50_000) == 10
+    assert time.perf_counter() - begun < 1
 
 
 @pytest.mark.parametrize(
