@@ -1,5 +1,6 @@
 """The items of OpenAI's and the blocks of Anthropic's conversations as a chat's messages."""
 
+import time
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ PNG = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 CALLED = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}", "id": "fc_1"}
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "42"}
+SHOT = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
 
 
 def user(content: Any) -> dict[str, Any]:
@@ -26,6 +28,11 @@ def user(content: Any) -> dict[str, Any]:
 def said(*content: Any, **item: Any) -> dict[str, Any]:
     parts = [{"type": "output_text", "text": text, "annotations": []} for text in content]
     return {"type": "message", "role": "assistant", "content": parts, "id": "msg_1", **item}
+
+
+def thought(*texts: str) -> dict[str, Any]:
+    parts = [{"type": "reasoning_text", "text": text} for text in texts]
+    return {"type": "reasoning", "id": "rs_1", "summary": [], "content": parts}
 
 
 ITEMS: dict[str, tuple[list[Any], list[Any]]] = {
@@ -56,6 +63,65 @@ ITEMS: dict[str, tuple[list[Any], list[Any]]] = {
         [user("Hi"), {"role": "assistant", "content": [{"type": "text", "text": "A"},
                                                        {"type": "text", "text": "B"}]}],
     ),
+    "a thought between two answers": (
+        [user("Hi"), said("A"), thought("Hm.", "So."), said("B")],
+        [user("Hi"), {"role": "assistant", "content": "A"},
+         {"role": "assistant", "content": "B", "reasoning": "Hm.\nSo."}],
+    ),
+    "a thought between an answer and its call": (
+        [user("Hi"), said("A"), thought("Hm."), CALLED, OUTPUT],
+        [user("Hi"), {"role": "assistant", "content": "A", "reasoning": "Hm.",
+                      "tool_calls": [CALL]}, RESULT],
+    ),
+    "thoughts one after the other": (
+        [user("Hi"), thought("A"), thought(), thought("B"), said("Yes.")],
+        [user("Hi"), {"role": "assistant", "content": "Yes.", "reasoning": "A\nB"}],
+    ),
+    "thoughts that nobody can read": (
+        [user("Hi"), {**thought(), "encrypted_content": "x"}, user("Go")],
+        [user("Hi"), user("Go")],
+    ),
+    "words between two calls' results": (
+        [user("Hi"), CALLED, {**CALLED, "call_id": "c2"}, OUTPUT, user("Quick"),
+         {**OUTPUT, "call_id": "c2"}],
+        [user("Hi"), {"role": "assistant", "tool_calls": [CALL, {**CALL, "id": "c2"}]}, RESULT,
+         {**RESULT, "tool_call_id": "c2"}, user("Quick")],
+    ),
+    "words between a call and its result": (
+        [user("Hi"), CALLED, {"role": "developer", "content": "Now."}, OUTPUT],
+        [user("Hi"), {"role": "assistant", "tool_calls": [CALL]}, RESULT,
+         {"role": "system", "content": "Now."}],
+    ),
+    "a call of its own between a call and its result": (
+        [user("Hi"), CALLED, {**CALLED, "call_id": "c2"}, OUTPUT, {**CALLED, "call_id": "c3"},
+         {**OUTPUT, "call_id": "c3"}, {**OUTPUT, "call_id": "c2"}],
+        [user("Hi"), {"role": "assistant", "tool_calls": [CALL, {**CALL, "id": "c2"}]}, RESULT,
+         {**RESULT, "tool_call_id": "c2"},
+         {"role": "assistant", "tool_calls": [{**CALL, "id": "c3"}]},
+         {**RESULT, "tool_call_id": "c3"}],
+    ),
+    "a call's id that comes again": (
+        [user("Hi"), CALLED, OUTPUT, CALLED, {**OUTPUT, "output": "43"}],
+        [user("Hi"), {"role": "assistant", "tool_calls": [CALL]}, RESULT,
+         {"role": "assistant", "tool_calls": [CALL]}, {**RESULT, "content": "43"}],
+    ),
+    "a call that nobody answered": (
+        [user("Hi"), CALLED, user("Never mind")],
+        [user("Hi"), {"role": "assistant", "tool_calls": [CALL]}, user("Never mind")],
+    ),
+    "results with pictures": (
+        [user("Hi"), CALLED, {**CALLED, "call_id": "c2"},
+         {**OUTPUT, "output": [{"type": "input_text", "text": "4"}, SHOT,
+                               {"type": "input_text", "text": "2"}]},
+         {**OUTPUT, "call_id": "c2", "output": [SHOT]}],
+        [user("Hi"), {"role": "assistant", "tool_calls": [CALL, {**CALL, "id": "c2"}]},
+         {**RESULT, "content": "4\n2"}, {**RESULT, "tool_call_id": "c2", "content": ""},
+         user([PICTURE, PICTURE])],
+    ),
+    "a result of nothing": (
+        [user("Hi"), CALLED, {**OUTPUT, "output": []}],
+        [user("Hi"), {"role": "assistant", "tool_calls": [CALL]}, {**RESULT, "content": ""}],
+    ),
     "a thought that led nowhere": (
         [user("Hi"), {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}],
         [user("Hi"), {"role": "assistant", "content": "", "reasoning": "Hm."}],
@@ -78,6 +144,16 @@ ITEMS: dict[str, tuple[list[Any], list[Any]]] = {
 def test_items_become_messages(items: list[Any], messages: list[Any]) -> None:
     parsed, _ = parse_responses(orjson.dumps({"model": "auto", "input": items}))
     assert parsed.body["messages"] == messages
+
+
+def test_many_thoughts_cost_what_they_weigh() -> None:
+    items = [user("Hi"), *[thought("x" * 440)] * 16_000]
+    started_s = time.process_time()
+    parsed, _ = parse_responses(orjson.dumps({"input": items}))
+    # A copy of all that was thought before, each time, is 57 GB to move and half a minute; this is
+    # a tenth of a second.
+    assert time.process_time() - started_s < 10
+    assert len(parsed.body["messages"][1]["reasoning"]) == 16_000 * 441 - 1
 
 
 BLOCKS: dict[str, tuple[list[Any], list[Any]]] = {
