@@ -12,16 +12,9 @@ from uuid import uuid4
 
 import orjson
 
-from deployments.protocol.errors import EngineFailure
-
-Kind = Literal["reasoning", "text", "refusal", "call"]
-# The keys of a message or a delta, as OpenAI's servers, vLLM and others spell them.
-_SAID: tuple[tuple[str, Kind], ...] = (
-    ("reasoning", "reasoning"),
-    ("reasoning_content", "reasoning"),
-    ("content", "text"),
-    ("refusal", "refusal"),
-)
+from deployments.protocol import answer_pieces as pieces
+from deployments.protocol.answer_pieces import Kind
+from deployments.protocol.call_order import CallOrder
 
 
 @dataclass(slots=True)
@@ -36,6 +29,9 @@ class Part:
     said: list[str] = field(default_factory=list)
     logprobs: list[dict[str, Any]] = field(default_factory=list)
     key: str = field(default_factory=lambda: uuid4().hex)
+    begun: bool = False
+    # How many pieces `whole` has looked at, and what it found.
+    _seen: tuple[int, bool] = (0, False)
 
     @property
     def text(self) -> str:
@@ -45,7 +41,11 @@ class Part:
     @property
     def whole(self) -> bool:
         """Whether nothing can follow once another part has begun."""
-        return self.kind != "call" or _is_json(self.text)
+        if self.kind != "call":
+            return True
+        if self._seen[0] != len(self.said):
+            self._seen = (len(self.said), _is_json(self.text))
+        return self._seen[1] and bool(self.name)
 
 
 class Step(NamedTuple):
@@ -72,7 +72,8 @@ class AnswerParts:
         self.stop: str | None = None
         self.usage: dict[str, Any] = {}
         self._open: list[Part] = []
-        self._calls: dict[int, Part] = {}
+        self._calls: list[Part] = []
+        self._order = CallOrder()
 
     def events(self, events: bytes) -> Iterator[Step]:
         """The steps in whole server-sent events. Raises: `EngineFailure`."""
@@ -92,28 +93,25 @@ class AnswerParts:
 
     def _read(self, raw: bytes, key: Literal["delta", "message"]) -> Iterator[Step]:
         try:
-            told = orjson.loads(raw)
-            self.model = told.get("model") or self.model
-            self.usage = told.get("usage") or self.usage
-            for choice in told.get("choices") or []:
-                self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            told = pieces.fields(orjson.loads(raw))
+            model = told.get("model")
+            self.model = model if isinstance(model, str) and model else self.model
+            self.usage = pieces.usage(told.get("usage")) or self.usage
+            for choice in pieces.objects(told.get("choices")):
+                self.finish_reason = pieces.text(choice.get("finish_reason")) or self.finish_reason
                 stop = choice.get("stop_reason")
                 self.stop = stop if isinstance(stop, str) else self.stop
-                yield from self._said(choice.get(key) or {}, choice.get("logprobs") or {})
-        except (ValueError, AttributeError, TypeError, KeyError):
-            raise EngineFailure("The model's answer is malformed.") from None
+                yield from self._said(pieces.fields(choice.get(key)), choice.get("logprobs"))
+        except (ValueError, TypeError):
+            raise pieces.malformed() from None
 
-    def _said(self, delta: dict[str, Any], logprobs: dict[str, Any]) -> Iterator[Step]:
-        known: set[Kind] = set()
-        for key, kind in _SAID:
-            # Some servers say their reasoning under both names.
-            if (text := delta.get(key)) and kind not in known:
-                known.add(kind)
-                values = logprobs.get("content") or [] if kind == "text" else []
-                yield from self._more(self._part(kind), text, values)
-        for place, call in enumerate(delta.get("tool_calls") or []):
-            index = call.get("index")
-            yield from self._called(place if index is None else index, call)
+    def _said(self, delta: dict[str, Any], logprobs: Any) -> Iterator[Step]:
+        tokens = pieces.logprobs(logprobs)
+        for kind, text in pieces.said(delta):
+            values, tokens = (tokens, []) if kind == "text" else ([], tokens)
+            yield from self._more(self._part(kind), text, values)
+        for place, call in enumerate(pieces.objects(delta.get("tool_calls"))):
+            yield from self._called(place, call)
 
     def _part(self, kind: Kind) -> Part:
         """The part that goes on: the last one, where it is of this kind."""
@@ -121,16 +119,15 @@ class AnswerParts:
             return self._open[-1]
         return self._begin(Part(kind, len(self.parts)))
 
-    def _called(self, index: int, call: dict[str, Any]) -> Iterator[Step]:
-        function = call.get("function") or {}
-        part = self._calls.get(index)
-        if part is None:
-            call_id = call.get("id") or f"call_{uuid4().hex}"
-            part = Part("call", len(self.parts), function.get("name") or "", call_id)
-            self._calls[index] = self._begin(part)
-            if self._open[0] is part:
-                yield Step("open", part)
-        yield from self._more(part, function.get("arguments") or "", [])
+    def _called(self, place: int, call: dict[str, Any]) -> Iterator[Step]:
+        function, call_id = pieces.fields(call.get("function")), pieces.text(call.get("id"))
+        name = pieces.text(function.get("name"))
+        number = self._order.number(place, call, lambda number: self._calls[number].whole)
+        if number == len(self._calls):
+            self._calls.append(self._begin(Part("call", len(self.parts))))
+        part = self._calls[number]
+        part.name, part.call_id = part.name or name, part.call_id or call_id
+        yield from self._more(part, pieces.arguments(function.get("arguments")), [])
 
     def _begin(self, part: Part) -> Part:
         self.parts.append(part)
@@ -138,25 +135,34 @@ class AnswerParts:
         return part
 
     def _more(self, part: Part, text: str, logprobs: list[dict[str, Any]]) -> Iterator[Step]:
-        begun = bool(part.said) or part.kind == "call"
         part.said.append(text)
         part.logprobs += logprobs
         if self._open and self._open[0] is part:
-            if not begun:
-                yield Step("open", part)
-            if text:
+            if not part.begun:
+                yield from self._told(part)
+            elif text:
                 yield Step("more", part, text, logprobs)
         while len(self._open) > 1 and self._open[0].whole:
             yield from self._next()
 
-    def _next(self) -> Iterator[Step]:
-        """End the first part, and tell what the one behind it has said while it waited."""
-        yield Step("close", self._open.pop(0))
-        if self._open:
-            part = self._open[0]
+    def _told(self, part: Part) -> Iterator[Step]:
+        """Begin a part with what it has said so far; a call, once it is known what it calls."""
+        if part.kind != "call" or part.name:
+            part.begun = True
+            if part.kind == "call":
+                part.call_id = part.call_id or f"call_{uuid4().hex}"
             yield Step("open", part)
             if part.text:
                 yield Step("more", part, part.text, part.logprobs)
+
+    def _next(self) -> Iterator[Step]:
+        """End the first part, and tell what the one behind it has said while it waited."""
+        part = self._open.pop(0)
+        if not part.begun:
+            raise pieces.malformed()
+        yield Step("close", part)
+        if self._open:
+            yield from self._told(self._open[0])
 
 
 def _is_json(text: str) -> bool:

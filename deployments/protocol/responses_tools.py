@@ -3,6 +3,8 @@
 A custom tool takes plain text: to a model it is a function with that text as its one argument.
 """
 
+import json
+import re
 from typing import Any
 
 import orjson
@@ -23,6 +25,10 @@ _FREE_TEXT = {
     "required": [INPUT],
     "additionalProperties": False,
 }
+
+
+# As much of such arguments as an answer that was cut has of them, up to the text's end.
+_BEGUN = re.compile(r'\s*\{\s*"input"\s*:\s*"((?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*)')
 
 
 def tool_fields(request: ResponsesRequest) -> dict[str, Any]:
@@ -55,13 +61,27 @@ def called_custom(text: str) -> str:
 
 
 def custom_input(arguments: str) -> str:
-    """The plain text in such arguments; what a model wrote instead as it is."""
+    """The plain text in such arguments, also where they were cut; what a model wrote instead of
+    them as it is."""
     try:
         told = orjson.loads(arguments)
     except ValueError:
-        return arguments
+        return _begun_input(arguments)
     text = told.get(INPUT) if isinstance(told, dict) else None
     return text if isinstance(text, str) else arguments
+
+
+def _begun_input(arguments: str) -> str:
+    if f'{{"{INPUT}":"'.startswith("".join(arguments.split())):
+        return ""
+    begun = _BEGUN.match(arguments)
+    if begun is None:
+        return arguments
+    try:
+        text: str = json.loads(f'"{begun[1]}"', strict=False)
+    except ValueError:  # an escape that JSON does not have
+        return begun[1]
+    return text.encode("utf-8", "ignore").decode()  # half of a character is none
 
 
 def _tool(tool: FunctionTool | CustomTool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ else the last value holds, also in fields that nobody here knows.
 import json
 from typing import Any
 
+from deployments.protocol.call_order import CallOrder
 from deployments.protocol.errors import EngineFailure
 
 OBJECTS = {"chat.completion.chunk": "chat.completion"}
@@ -17,6 +18,37 @@ WHOLE = frozenset({"id", "type", "role", "object", "format", "model", "name", "f
 
 class _Text(list[str]):
     """A text in pieces: joined once, because a long answer has a hundred thousand of them."""
+
+
+class _Calls(list[dict[str, Any]]):
+    """The tool calls of a choice, each put together of its pieces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order = CallOrder()
+
+    def take(self, pieces: list[Any]) -> "_Calls":
+        """The calls with these pieces. Raises: `EngineFailure`."""
+        for place, piece in enumerate(pieces):
+            if not isinstance(piece, dict):
+                raise EngineFailure("The upstream sent an event of another shape.")
+            number = self._order.number(place, piece, self._is_whole)
+            if number == len(self):
+                self.append({})
+            _merge(self[number], piece)
+        return self
+
+    def _is_whole(self, number: int) -> bool:
+        """Whether a call has its name and all its arguments."""
+        function = self[number].get("function")
+        if not isinstance(function, dict) or not function.get("name"):
+            return False
+        told = function.get("arguments")
+        try:
+            json.loads("".join(told) if isinstance(told, _Text) else "")
+        except ValueError:
+            return isinstance(told, dict)
+        return True
 
 
 class Assembly:
@@ -85,6 +117,9 @@ def _merged(key: str, before: Any, value: Any) -> Any:
     if isinstance(value, str) and key in WHOLE:
         return value or before
     if isinstance(value, str):
+        if key == "content" and type(before) is list:
+            before += _parts_of(value)
+            return before
         text = before if isinstance(before, _Text) else _Text()
         text.append(value)
         return text
@@ -93,9 +128,18 @@ def _merged(key: str, before: Any, value: Any) -> Any:
     if isinstance(value, dict):
         _merge(before, value)
         return before
+    if isinstance(value, list) and key == "tool_calls":
+        return (before if isinstance(before, _Calls) else _Calls()).take(value)
     if isinstance(value, list):
+        if key == "content" and isinstance(before, _Text):
+            before = _parts_of("".join(before))
         return _joined(before if type(before) is list else [], value)
     return value
+
+
+def _parts_of(text: str) -> list[Any]:
+    """A text where other pieces of it are lists of parts."""
+    return [{"type": "text", "text": text}] if text else []
 
 
 def _texts_joined(part: Any) -> Any:
