@@ -2,12 +2,16 @@
 
 import asyncio
 
+from deployments.gateway.deciding import tiers_now
 from deployments.gateway.hints import Hints
 from deployments.gateway.ports import Ports
+from deployments.gateway.privacy_gate import PrivacyGate
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.token_request import TokenRequest
 from deployments.routing.model_names import ModelNames
-from deployments.settings.app import AppConfig
+from deployments.routing.route import counts
+from deployments.routing.signals import Asked
+from deployments.settings.app import AppConfig, TierName
 
 
 class Counting:
@@ -17,10 +21,11 @@ class Counting:
         self._config = config
         self._names = names
         self._ports = ports
+        self._privacy = PrivacyGate(config)
 
     async def document(self, request: TokenRequest, hints: Hints) -> bytes:
         """The engine's JSON document. Raises: `ServingError`."""
-        name = self._names.tier(request.model) or "small"
+        name = await self._tier(request, hints)
         served = self._names.served(request.model, name, None)
         limit_s = self._config.gateway.max_request_s
         left_s = min(hints.timeout_s or limit_s, limit_s)
@@ -30,6 +35,8 @@ class Counting:
             request_id=hints.request_id,
             adapter=served if served in self._names.adapters[name] else None,
             local_only=True,  # there is nothing outside that would count
+            needs=tuple(sorted(request.needs)),
+            media_hosts=tuple(sorted(request.media_hosts)),
             timeout_s=left_s,
             purpose=request.purpose,
         )
@@ -41,3 +48,13 @@ class Counting:
             return b"{}"
         finally:
             await answer.close()
+
+    async def _tier(self, request: TokenRequest, hints: Hints) -> TierName:
+        """The tier that counts: an engine reads an image wherever a chat names it."""
+        asked = Asked(
+            tier=self._names.tier(request.model),
+            local_only=bool(await self._privacy.local_by(request, hints)),
+            needs=request.needs,
+            media_hosts=request.media_hosts,
+        )
+        return counts(asked, tiers_now(self._config, self._ports.health))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from classifier import Score
 from deployments.accounting.exchange import Attempt
 from deployments.gateway.hints import Hints
-from deployments.gateway.ports import Ports
+from deployments.gateway.ports import Health, Ports
 from deployments.gateway.privacy_gate import PrivacyGate
 from deployments.protocol.errors import EngineKilled
 from deployments.protocol.openai_request import ParsedRequest
@@ -94,7 +94,7 @@ class Deciding:
 
     def tiers(self) -> Tiers:
         """Both tiers as they are now."""
-        return Tiers(self._tier("small"), self._tier("large"))
+        return tiers_now(self._config, self._ports.health)
 
     def judged(self, case: Case) -> bool:
         """Whether a score can matter, and there is something to judge."""
@@ -167,9 +167,15 @@ class Deciding:
         """Remember a request under which engines died."""
         self._state.engine_died(_prints(request, hints), deaths, _now_s())
 
-    def _tier(self, name: TierName) -> TierState:
-        tier = self._config.tiers[name]
-        return TierState(self._ports.health.up(name), tier.remote, tier.abilities, tier.media_hosts)
+
+def tiers_now(config: AppConfig, health: Health) -> Tiers:
+    """Both tiers, as configured and as they are."""
+
+    def state(name: TierName) -> TierState:
+        tier = config.tiers[name]
+        return TierState(health.up(name), tier.remote, tier.abilities, tier.media_hosts)
+
+    return Tiers(state("small"), state("large"))
 
 
 def _prints(request: ParsedRequest, hints: Hints) -> list[bytes]:

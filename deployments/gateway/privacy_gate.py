@@ -6,6 +6,7 @@ from deployments.gateway.hints import Hints
 from deployments.privacy.payload import is_short
 from deployments.privacy.policy import Policy, refusal
 from deployments.protocol.openai_request import ParsedRequest
+from deployments.protocol.token_request import TokenRequest
 from deployments.settings.app import AppConfig
 
 
@@ -17,7 +18,9 @@ class PrivacyGate:
         self._policy = Policy(config.privacy)
         self._way_out = any(tier.leads_out for tier in config.tiers.values())
 
-    async def local_by(self, request: ParsedRequest, hints: Hints) -> tuple[str, ...]:
+    async def local_by(
+        self, request: ParsedRequest | TokenRequest, hints: Hints
+    ) -> tuple[str, ...]:
         """Why the request must stay: `config`, `header`, `key`, `tenant`, `model`, or kinds of what
         it holds; empty: it may leave.
 

@@ -38,8 +38,6 @@ def parse_messages(raw: bytes) -> tuple[ParsedRequest, AnthropicAnswer]:
         chat["stop"] = given["stop_sequences"]
     if request.metadata and request.metadata.user_id is not None:
         chat["user"] = request.metadata.user_id
-    if request.messages[-1].role == "assistant" and "tool_calls" not in chat["messages"][-1]:
-        chat |= {"add_generation_prompt": False, "continue_final_message": True}
     parsed = as_chat("messages", given, chat, MESSAGES_FIELDS, OWN_WORDS)
     return parsed, AnthropicAnswer(parsed.model)
 
@@ -56,6 +54,8 @@ def parse_count(raw: bytes) -> ParsedRequest:
 def chat_fields(request: CountTokensRequest) -> dict[str, Any]:
     """What makes the prompt, and binds the answer."""
     fields: dict[str, Any] = {"messages": _messages(request)}
+    if request.messages[-1].role == "assistant" and "tool_calls" not in fields["messages"][-1]:
+        fields |= {"add_generation_prompt": False, "continue_final_message": True}
     if request.tools:
         fields["tools"] = list(map(_tool, request.tools))
     if request.tool_choice is not None:

@@ -1,7 +1,7 @@
 """Which call of an answer a piece of one belongs to, told alike to streams and documents.
 
-OpenAI numbers the calls of an answer. Some servers leave the number out, or number every call 0, and
-tell their calls apart by id, or only by the name that a new call begins with.
+OpenAI numbers the calls of an answer. Some servers leave the number out, or number every call 0,
+and tell their calls apart by id, or only by the name that a new call begins with.
 """
 
 from collections.abc import Callable

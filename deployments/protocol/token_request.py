@@ -1,15 +1,25 @@
 """What asks for tokens and not for an answer: vLLM's `/tokenize` and `/detokenize`."""
 
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 from pydantic import Field, StrictBool, StrictStr, ValidationError
 
 from deployments.protocol.engine import Purpose
+from deployments.protocol.errors import InvalidRequest
 from deployments.protocol.messages import Checked
-from deployments.protocol.openai_request import ParsedRequest, parse_fields, without_nulls_of
+from deployments.protocol.openai_request import (
+    ParsedRequest,
+    parse_fields,
+    refuse,
+    without_nulls_of,
+)
+from deployments.protocol.request_fields import FIELDS
 from deployments.protocol.request_json import load_object
 from deployments.protocol.request_mistake import mistake
 from deployments.protocol.request_schema import TokenIds, names
+from deployments.settings.app import Need
 
 # Of a chat's fields those that its prompt is made of.
 PROMPT_FIELDS = frozenset(
@@ -18,12 +28,16 @@ PROMPT_FIELDS = frozenset(
 )
 
 
-class TokenRequest(NamedTuple):
-    """A request that costs no generation."""
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A request that costs no generation. Its `repr` holds nothing of the client's."""
 
-    model: str
+    model: str = field(repr=False)
     purpose: Purpose
-    body: dict[str, Any]
+    body: dict[str, Any] = field(repr=False)
+    # As a chat's: an engine fetches a prompt's images to count them, too.
+    needs: Mapping[Need, str] = field(default_factory=dict)
+    media_hosts: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 class _Text(Checked):
@@ -49,10 +63,13 @@ def parse_tokenize(raw: bytes) -> TokenRequest:
     if "messages" not in given:
         text = _checked(_Text, given)
         return TokenRequest(text.model, "tokenize", text.model_dump(exclude={"model"}))
+    if "prompt" in given:
+        raise InvalidRequest("'prompt' cannot be set beside 'messages'.", "prompt")
+    refuse(given, FIELDS["chat"])
     strings = _checked(_Strings, given)
     kept = {name: value for name, value in given.items() if name in PROMPT_FIELDS}
     chat = counted(parse_fields("chat", {**kept, "model": strings.model}))
-    return chat._replace(body={**chat.body, "return_token_strs": strings.return_token_strs})
+    return replace(chat, body={**chat.body, "return_token_strs": strings.return_token_strs})
 
 
 def parse_detokenize(raw: bytes) -> TokenRequest:
@@ -64,7 +81,7 @@ def parse_detokenize(raw: bytes) -> TokenRequest:
 def counted(chat: ParsedRequest) -> TokenRequest:
     """The prompt of a checked chat."""
     body = {name: value for name, value in chat.body.items() if name in PROMPT_FIELDS}
-    return TokenRequest(chat.model, "tokenize", body)
+    return TokenRequest(chat.model, "tokenize", body, chat.needs, chat.media_hosts)
 
 
 def _checked(schema: Any, given: dict[str, Any]) -> Any:

@@ -4,7 +4,7 @@
 Both are total: every combination of inputs gives a `Route` or one of our errors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deployments.protocol.errors import (
     ContextLengthExceeded,
@@ -46,11 +46,7 @@ def decide(signals: Signals, policy: Policy) -> Route:
     Raises: `LocalOnlyConflict`, `InvalidRequest` where no permitted tier can answer.
     """
     asked, tiers = signals.asked, signals.tiers
-    if asked.local_only and asked.media_hosts:
-        raise LocalOnlyConflict(
-            "This request must stay in the cluster, but names an image outside: send a data: URL.",
-            "messages",
-        )
+    refuse_fetching(asked)
     if asked.tier is not None:
         return _named(asked, tiers, asked.tier)
     if asked.barred:
@@ -70,6 +66,31 @@ def decide(signals: Signals, policy: Policy) -> Route:
             raise _no_large(asked, tiers, large_permitted)
         return route
     return _avoid_down(_preferred(signals, policy), tiers)
+
+
+def refuse_fetching(asked: Asked) -> None:
+    """Raises: `LocalOnlyConflict` where somebody would have to fetch for what must stay."""
+    if asked.local_only and asked.media_hosts:
+        raise LocalOnlyConflict(
+            "This request must stay in the cluster, but names an image outside: send a data: URL.",
+            "messages",
+        )
+
+
+def counts(asked: Asked, tiers: Tiers) -> TierName:
+    """The tier whose tokenizer counts a prompt: the one named, else the first that can read it.
+
+    Raises: as `decide` does, for what an engine would have to fetch or look at; of all else a
+    prompt has, tokens are made by any.
+    """
+    refuse_fetching(asked)
+    seen = replace(asked, needs={n: p for n, p in asked.needs.items() if n == "vision"})
+    name: TierName = asked.tier or "small"
+    if asked.tier is None and not tiers.small.able(seen) and not tiers.large.remote:
+        name = "large"
+    if not tiers.state(name).able(seen):
+        raise _unsupported(seen, tiers.state(name))
+    return name
 
 
 def _named(asked: Asked, tiers: Tiers, tier: TierName) -> Route:

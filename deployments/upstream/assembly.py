@@ -114,27 +114,32 @@ def _merge(whole: dict[str, Any], piece: dict[str, Any]) -> None:
 def _merged(key: str, before: Any, value: Any) -> Any:
     if value is None:
         return before
-    if isinstance(value, str) and key in WHOLE:
-        return value or before
     if isinstance(value, str):
-        if key == "content" and type(before) is list:
-            before += _parts_of(value)
-            return before
-        text = before if isinstance(before, _Text) else _Text()
-        text.append(value)
-        return text
-    if isinstance(value, dict) and not isinstance(before, dict):
-        before = {}
+        return (value or before) if key in WHOLE else _text_after(key, before, value)
+    if isinstance(value, list):
+        return _list_after(key, before, value)
     if isinstance(value, dict):
+        before = before if isinstance(before, dict) else {}
         _merge(before, value)
         return before
-    if isinstance(value, list) and key == "tool_calls":
-        return (before if isinstance(before, _Calls) else _Calls()).take(value)
-    if isinstance(value, list):
-        if key == "content" and isinstance(before, _Text):
-            before = _parts_of("".join(before))
-        return _joined(before if type(before) is list else [], value)
     return value
+
+
+def _text_after(key: str, before: Any, value: str) -> Any:
+    if key == "content" and type(before) is list:
+        before += _parts_of(value)
+        return before
+    text = before if isinstance(before, _Text) else _Text()
+    text.append(value)
+    return text
+
+
+def _list_after(key: str, before: Any, value: list[Any]) -> list[Any]:
+    if key == "tool_calls":
+        return (before if isinstance(before, _Calls) else _Calls()).take(value)
+    if key == "content" and isinstance(before, _Text):
+        before = _parts_of("".join(before))
+    return _joined(before if type(before) is list else [], value)
 
 
 def _parts_of(text: str) -> list[Any]:

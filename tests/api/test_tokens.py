@@ -3,6 +3,7 @@
 from typing import Any
 
 import anthropic
+import httpx
 import pytest
 
 from tests.api.conftest import Service, Serving
@@ -48,6 +49,9 @@ async def test_text_and_chats_are_tokenised(service: Service) -> None:
         ("/tokenize", {"prompt": 5}, "prompt"),
         ("/tokenize", {"messages": [{"role": "x"}]}, "messages[0].role"),
         ("/tokenize", {"messages": HELLO, "return_token_strs": "yes"}, "return_token_strs"),
+        ("/tokenize", {"prompt": "Hi", "messages": HELLO}, "prompt"),
+        ("/tokenize", {"messages": HELLO, "chat_template": "{{ x }}"}, "chat_template"),
+        ("/tokenize", {"messages": HELLO, "mm_processor_kwargs": {"a": 1}}, "mm_processor_kwargs"),
         ("/detokenize", {"tokens": ["a"]}, "tokens[0]"),
         ("/detokenize", {"tokens": [1]}, "tokens"),  # by the engine, which has no vocabulary
     ],
@@ -67,6 +71,76 @@ async def test_a_model_that_is_elsewhere_has_no_tokenizer_here(serving: Serving)
         answer = await http.post("/tokenize", json={"model": "large", "prompt": "Hi"})
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "model"
+
+
+REMOTE = "http://pics.example/x?q=patient"
+CHAT_IMAGE = {"type": "image_url", "image_url": {"url": REMOTE}}
+BLOCK_IMAGE = {"type": "image", "source": {"type": "url", "url": REMOTE}}
+INLINE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+SEES = {"capabilities": ["vision"]}
+LOCAL = {"x-smallfirst-local-only": "true"}
+COUNTS = [("/tokenize", CHAT_IMAGE), ("/v1/messages/count_tokens", BLOCK_IMAGE)]
+
+
+def on(service: Service) -> httpx.AsyncClient:
+    """A client of a service without a socket."""
+    transport = httpx.ASGITransport(service.app)
+    return httpx.AsyncClient(transport=transport, base_url="http://x", timeout=30)
+
+
+def looked_at(part: Any, model: str = "auto") -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": [part]}]}
+
+
+@pytest.mark.parametrize(("path", "part"), COUNTS)
+@pytest.mark.parametrize("model", ["auto", "small", "large"])
+@pytest.mark.parametrize("headers", [{}, LOCAL])
+async def test_a_count_fetches_no_image_that_an_answer_would_not(
+    local: Serving, path: str, part: Any, model: str, headers: dict[str, str]
+) -> None:
+    async with local(small_tier=SEES, large_tier=SEES) as service, on(service) as http:
+        answer = await http.post(path, json=looked_at(part, model), headers=headers)
+    assert answer.status_code == 400
+    assert "data:" in answer.text and "patient" not in answer.text
+    assert service.asked() == []
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "model", "counts"),
+    [
+        ({}, SEES, "auto", ["large"]),
+        (SEES, SEES, "auto", ["small"]),
+        ({}, {}, "auto", []),
+        ({}, SEES, "small", []),
+        ({}, SEES, "large", ["large"]),
+    ],
+)
+async def test_an_image_is_counted_by_a_model_that_sees(
+    local: Serving, small: Any, large: Any, model: str, counts: list[str]
+) -> None:
+    async with local(small_tier=small, large_tier=large) as service, on(service) as http:
+        answer = await http.post("/tokenize", json=looked_at(INLINE, model))
+    # The simulated engine, where it is asked, has no idea of an image.
+    assert service.asked() == counts
+    assert counts or answer.json()["error"]["param"] == "messages[0].content[0]"
+
+
+async def test_tools_are_counted_by_a_model_that_calls_none(local: Serving) -> None:
+    plain: Any = {"capabilities": []}
+    async with local(small_tier=plain, large_tier=plain) as service, on(service) as http:
+        asked = {"messages": HELLO, "tools": [TOOL]}
+        answer = await http.post("/v1/messages/count_tokens", json=asked)
+    assert answer.status_code == 200
+
+
+async def test_an_answer_begun_is_counted_as_it_is_asked(local: Serving) -> None:
+    begun: Any = [*HELLO, {"role": "assistant", "content": "I am"}]
+    async with local() as service, on(service) as http:
+        await http.post("/v1/messages/count_tokens", json={"messages": begun})
+        await http.post("/v1/messages", json={"messages": begun, "max_tokens": 5})
+    counted, asked = (request.body for request in service.handles["small"].requests)
+    for name in ("messages", "add_generation_prompt", "continue_final_message"):
+        assert counted[name] == asked[name]
 
 
 async def test_models_say_what_they_can_to_every_client(service: Service) -> None:

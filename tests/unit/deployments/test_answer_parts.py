@@ -122,7 +122,8 @@ CALLS: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str, str]]]] = {
         [("a", "f", X), ("b", "g", Y)],
     ),
     "no id in the pieces that follow": (
-        [piece(index=0, id="a", name="f", arguments='{"x"'), piece(index=0, id="", arguments=":1}")],
+        [piece(index=0, id="a", name="f", arguments='{"x"'),
+         piece(index=0, id="", arguments=":1}")],
         [("a", "f", X)],
     ),
     "everything said again": (
