@@ -29,6 +29,7 @@ def turn_of(request: ParsedRequest) -> Turn:
     conversation = request.conversation
     if isinstance(conversation, str):
         return Turn(conversation)
+    conversation = _without_shown(conversation)
     at = _last_user(conversation)
     if at is None:
         return Turn(conversation)
@@ -41,6 +42,26 @@ def turn_of(request: ParsedRequest) -> Turn:
         users = [message.get("content") for message in scored if _is_users(message)]
         said = orjson.dumps(users)
     return Turn(scored if _has_text(conversation[at]) else None, continues, said)
+
+
+def _without_shown(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages without the pictures of a tool's results: a tool's message has no place for
+    them, and clients show them as a user's message behind it."""
+    before: list[dict[str, Any] | None] = [None, *messages]
+    return [
+        message
+        for message, last in zip(messages, before, strict=False)
+        if not (last and last.get("role") in TOOL_ROLES and _is_pictures(message))
+    ]
+
+
+def _is_pictures(message: dict[str, Any]) -> bool:
+    parts = message.get("content")
+    return (
+        message.get("role") == "user"
+        and isinstance(parts, list)
+        and all(isinstance(part, dict) and part.get("type") == "image_url" for part in parts)
+    )
 
 
 def _last_user(messages: list[dict[str, Any]]) -> int | None:

@@ -38,6 +38,14 @@ ENDS: dict[str, tuple[list[Any], bool]] = {
     "a question after a tool result": (["Hi", CALL, RESULT, "And now?"], False),
     "an answer to go on with": (["Hi", {"role": "assistant", "content": "Well"}], False),
     "tool results of nobody's question": ([SYSTEM, CALL, RESULT], False),
+    "a result's picture": (["Hi", CALL, RESULT, user(IMAGE)], True),
+    "results' pictures": (["Hi", CALL, RESULT, RESULT, user(IMAGE, IMAGE)], True),
+    "a result's picture and a harness's words": (["Hi", CALL, RESULT, user(IMAGE), REMINDER], True),
+    "a picture and a question": (["Hi", CALL, RESULT, user(IMAGE, text("And now?"))], False),
+    "a picture behind an answer": (
+        ["Hi", {"role": "assistant", "content": "Well"}, user(IMAGE)],
+        False,
+    ),
     "a harness's words beside a result": (["Hi", CALL, RESULT, REMINDER], True),
     "a system's words behind a result": (["Hi", CALL, RESULT, SYSTEM], True),
     "a question beside a harness's words": (["Hi", CALL, RESULT, REMINDER + " And now?"], False),
@@ -62,6 +70,14 @@ def test_a_harness_words_between_two_steps_do_not_change_the_turn() -> None:
     other = turn_of(chat("Hi", CALL, RESULT, REMINDER, CALL, RESULT, REMINDER, tools=TOOLS))
     assert one.said == other.said is not None
     assert one.scored == other.scored
+
+
+def test_a_results_picture_does_not_change_the_turn() -> None:
+    one = turn_of(chat("Hi", CALL, RESULT, tools=TOOLS))
+    shown = [CALL, RESULT, user(IMAGE)]
+    other = turn_of(chat("Hi", *shown, *shown, tools=TOOLS))
+    assert one.said == other.said is not None
+    assert one.scored == other.scored is not None
 
 
 def test_what_clients_rewrite_between_steps_does_not_change_the_turn() -> None:
