@@ -14,6 +14,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "stream_options": {"stream": True},
     "top_logprobs": {"logprobs": True},
     "tool_choice": {"tools": [TOOL]},
+    "parallel_tool_calls": {"tools": [TOOL]},
     "logprob_token_ids": {"logprobs": True},
     "continue_final_message": {"add_generation_prompt": False},
     "guided_whitespace_pattern": {"guided_json": {"type": "object"}},

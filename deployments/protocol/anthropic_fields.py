@@ -33,8 +33,20 @@ MESSAGES_FIELDS: dict[str, Field] = {
     "workspace_id": Field("ignored", "a provider's accounts are not here"),
     "container": Field("refused", "no model here runs code"),
     "mcp_servers": Field("refused", "nothing here calls MCP servers", ([],)),
+    # Anthropic's betas.
+    "thread": Field("refused", "nothing is stored: send the whole conversation in 'messages'"),
+    "compaction": Field("refused", "no conversation is summed up here: send it in 'messages'"),
+    "fallbacks": Field("ignored", "which model steps in is the tiers' configuration", ([],)),
+    "fallback_credit_token": Field("ignored", "a provider's accounts are not here"),
+    "billing_policy": Field("ignored", "a provider's accounts are not here"),
+    "betas": Field("ignored", "a header of Anthropic's"),
     # OpenAI's; a client that sends both means one of them, and we would have to guess which.
     "input": Field("refused", "it is /v1/responses'; send 'messages'"),
+}
+
+# A count's, where one differs.
+COUNT_FIELDS = MESSAGES_FIELDS | {
+    "compaction": Field("ignored", "a conversation is counted as it was sent"),
 }
 
 # Chat's fields in an error -> what the client wrote.

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from deployments.protocol.anthropic_answer import AnthropicAnswer
-from deployments.protocol.anthropic_fields import MESSAGES_FIELDS, OWN_WORDS
+from deployments.protocol.anthropic_fields import COUNT_FIELDS, MESSAGES_FIELDS, OWN_WORDS
 from deployments.protocol.anthropic_schema import (
     AnthropicMessage,
     AnthropicTool,
@@ -45,10 +45,10 @@ def parse_messages(raw: bytes) -> tuple[ParsedRequest, AnthropicAnswer]:
 def parse_count(raw: bytes) -> ParsedRequest:
     """The chat whose tokens are to be counted. Raises: `InvalidRequest`."""
     given = without_nulls_of(load_object(raw))
-    request = checked(CountTokensRequest, given, MESSAGES_FIELDS)
+    request = checked(CountTokensRequest, given, COUNT_FIELDS)
     # What is no part of a prompt may stand there all the same.
     kept = {n: value for n, value in given.items() if n in ("model", "chat_template_kwargs")}
-    return as_chat("messages", kept, chat_fields(request), MESSAGES_FIELDS, OWN_WORDS)
+    return as_chat("messages", kept, chat_fields(request), COUNT_FIELDS, OWN_WORDS)
 
 
 def chat_fields(request: CountTokensRequest) -> dict[str, Any]:
@@ -91,17 +91,27 @@ def _choice(choice: ToolChoice, has_tools: bool) -> dict[str, Any]:
 def _messages(request: CountTokensRequest) -> list[dict[str, Any]]:
     system = request.system
     texts = [system] if isinstance(system, str) else [block.text for block in system or []]
-    said = "\n\n".join(text for text in texts if text)
-    messages: list[dict[str, Any]] = [{"role": "system", "content": said}] if said else []
+    messages: list[dict[str, Any]] = []
     called: set[str] = set()
     for place, message in enumerate(request.messages):
-        if isinstance(message.content, str):
+        if message.role == "system" and not messages and (first := _texts(message)) is not None:
+            texts += first  # templates want one system message
+        elif isinstance(message.content, str):
             messages.append({"role": message.role, "content": message.content})
         elif message.role == "assistant":
             messages.append(_assistant(message, place, called))
         else:
             messages += _told(message, place, called)
-    return messages
+    said = "\n\n".join(text for text in texts if text)
+    return [{"role": "system", "content": said}, *messages] if said else messages
+
+
+def _texts(message: AnthropicMessage) -> list[str] | None:
+    """A message's texts, where it is nothing else."""
+    if isinstance(message.content, str):
+        return [message.content]
+    texts = [block.text for block in message.content if isinstance(block, TextBlock)]
+    return texts if len(texts) == len(message.content) else None
 
 
 def _assistant(message: AnthropicMessage, place: int, called: set[str]) -> dict[str, Any]:

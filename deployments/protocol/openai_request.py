@@ -114,16 +114,28 @@ def refuse(given: Mapping[str, Any], table: Mapping[str, Field]) -> None:
 
 
 def _without_inner_nulls(given: dict[str, Any]) -> dict[str, Any]:
-    """Options of one level without their nulls, which mean absent there too.
+    """Options, tools and formats without their nulls, which mean absent there too.
 
     Empty `stream_options` are none; options that are null are some, as vLLM has it.
     """
     given = {n: value for n, value in given.items() if n != "stream_options" or value != {}}
-    plain: dict[str, Any] = {}
-    for name in ("stream_options", "structured_outputs"):
-        if isinstance(value := given.get(name), dict):
-            plain[name] = {key: inner for key, inner in value.items() if inner is not None}
+    plain = {
+        name: without_nulls_of(value)
+        for name in ("stream_options", "structured_outputs")
+        if isinstance(value := given.get(name), dict)
+    }
+    if isinstance(wanted := given.get("response_format"), dict):
+        plain["response_format"] = _without_nulls_at(wanted, "json_schema")
+    if isinstance(tools := given.get("tools"), list):
+        tools = [_without_nulls_at(t, "function") if isinstance(t, dict) else t for t in tools]
+        return {**given, **plain, "tools": tools}
     return {**given, **plain}
+
+
+def _without_nulls_at(value: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object without its nulls, and without those of the object in it that has this name."""
+    value, inner = without_nulls_of(value), value.get(name)
+    return {**value, name: without_nulls_of(inner)} if isinstance(inner, dict) else value
 
 
 def _dropped(name: str, table: dict[str, Field]) -> bool:
@@ -142,7 +154,9 @@ def _body(given: dict[str, Any], table: dict[str, Field], checked: Request) -> d
     if isinstance(checked, ChatRequest):
         body["messages"] = without_nulls(body["messages"])
         if not checked.tools:
-            body.pop("tool_choice", None)  # "none": there is nothing to choose from
+            # "none": there is nothing to choose from, and nothing to call side by side.
+            body.pop("tool_choice", None)
+            body.pop("parallel_tool_calls", None)
     if body.get("stop") == []:
         del body["stop"]
     if "max_completion_tokens" in body and "max_tokens" in body:

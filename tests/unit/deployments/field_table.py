@@ -1,7 +1,7 @@
 """What the table of one translated API promises of a field, asked of its parser."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -20,30 +20,32 @@ class FieldTable:
     body: dict[str, Any]
     sent: dict[str, Any]
     becomes: dict[str, dict[str, Any]]
+    # What a field asks nothing without.
+    beside: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     def parsed(self, **more: Any) -> Any:
         """The chat that the body becomes with these fields."""
         return self.parse(orjson.dumps({**self.body, **more}))[0]
 
     def has_reasons(self) -> None:
-        for name, field in self.fields.items():
-            assert field.why or field.treatment in ("passed", "vllm"), name
+        for name, row in self.fields.items():
+            assert row.why or row.treatment in ("passed", "vllm"), name
 
     def is_kept(self, name: str) -> None:
-        field, value = self.fields[name], self.sent[name]
-        if field.treatment == "refused":
+        row, value = self.fields[name], self.sent[name]
+        if row.treatment == "refused":
             with pytest.raises(InvalidRequest) as caught:
                 self.parsed(**{name: value})
             assert caught.value.param == name
             return
-        parsed = self.parsed(**{name: value})
-        assert (name in parsed.ignored) is (field.treatment == "ignored")
-        if field.treatment in ("passed", "vllm", "openai"):
+        parsed = self.parsed(**{name: value}, **self.beside.get(name, {}))
+        assert (name in parsed.ignored) is (row.treatment == "ignored")
+        if row.treatment in ("passed", "vllm", "openai"):
             assert parsed.body[name] == value
-        assert ("vllm" in parsed.needs) is (field.treatment == "vllm")
+        assert ("vllm" in parsed.needs) is (row.treatment == "vllm")
         for becomes, expected in self.becomes.get(name, {}).items():
             assert parsed.body[becomes] == expected
-        assert (name in self.becomes) is (field.treatment == "translated")
+        assert (name in self.becomes) is (row.treatment == "translated")
 
     def takes_nothing_for_absent(self, name: str) -> None:
         if name in self.body:

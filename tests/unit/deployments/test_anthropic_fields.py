@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 import pytest
-from anthropic.types import message_create_params
+from anthropic.types import beta, message_count_tokens_params, message_create_params
 
-from deployments.protocol.anthropic_fields import MESSAGES_FIELDS
+from deployments.protocol.anthropic_fields import COUNT_FIELDS, MESSAGES_FIELDS
 from deployments.protocol.anthropic_request import parse_count, parse_messages
+from deployments.protocol.errors import InvalidRequest
 from tests.request_bodies import VALUES
 from tests.unit.deployments.field_table import FieldTable
 from tests.unit.deployments.test_request_fields import class_fields
@@ -40,6 +41,12 @@ SENT: dict[str, Any] = {
     "workspace_id": "w",
     "container": "c",
     "mcp_servers": [{"type": "url", "url": "https://x"}],
+    "thread": {"id": "t"},
+    "compaction": {"type": "auto"},
+    "fallbacks": "default",
+    "fallback_credit_token": "f",
+    "billing_policy": {"type": "x"},
+    "betas": ["x"],
     "input": "Hello",
 }
 FUNCTION = {"name": "look_up", "description": "d", "parameters": SCHEMA}
@@ -50,7 +57,7 @@ BECOMES: dict[str, dict[str, Any]] = {
     "max_tokens": {"max_completion_tokens": 5},
     "stop_sequences": {"stop": ["x"]},
     "tools": {"tools": [{"type": "function", "function": FUNCTION}]},
-    "tool_choice": {"parallel_tool_calls": False},
+    "tool_choice": {"tool_choice": "none", "parallel_tool_calls": False},
     "output_config": {
         "reasoning_effort": "low",
         "response_format": {
@@ -61,15 +68,18 @@ BECOMES: dict[str, dict[str, Any]] = {
     "thinking": {"reasoning_effort": "none"},
     "metadata": {"user": "u"},
 }
-TABLE = FieldTable(MESSAGES_FIELDS, parse_messages, BODY, SENT, BECOMES)
+BESIDE = {"tool_choice": {"tools": SENT["tools"]}}
+TABLE = FieldTable(MESSAGES_FIELDS, parse_messages, BODY, SENT, BECOMES, BESIDE)
 
 
 def test_every_field_of_vllm_and_anthropic_is_in_the_table() -> None:
     theirs = class_fields("anthropic", "AnthropicMessagesRequest")
-    module = message_create_params
-    for cls in (module.MessageCreateParamsStreaming, module.MessageCreateParamsNonStreaming):
-        theirs |= set(typing.get_type_hints(cls))
-    assert len(theirs) > 25
+    for module in (message_create_params, beta.message_create_params):
+        for cls in (module.MessageCreateParamsStreaming, module.MessageCreateParamsNonStreaming):
+            theirs |= set(typing.get_type_hints(cls))
+    for counts in (message_count_tokens_params, beta.message_count_tokens_params):
+        theirs |= set(typing.get_type_hints(counts.MessageCountTokensParams))
+    assert len(theirs) > 30
     assert theirs - MESSAGES_FIELDS.keys() == set()
 
 
@@ -85,6 +95,15 @@ def test_the_parser_does_what_the_table_says(name: str) -> None:
 @pytest.mark.parametrize("name", MESSAGES_FIELDS)
 def test_null_and_a_value_that_asks_nothing_are_absent(name: str) -> None:
     TABLE.takes_nothing_for_absent(name)
+
+
+def test_a_count_takes_what_it_can_do_without_and_no_thread() -> None:
+    given = {n: SENT[n] for n in ("model", "messages", "compaction", "context_management")}
+    assert set(COUNT_FIELDS) == set(MESSAGES_FIELDS)
+    assert parse_count(orjson.dumps(given)).body["messages"] == BODY["messages"]
+    with pytest.raises(InvalidRequest) as caught:
+        parse_count(orjson.dumps({**given, "thread": SENT["thread"]}))
+    assert caught.value.param == "thread"
 
 
 def test_what_is_counted_is_what_would_be_asked() -> None:

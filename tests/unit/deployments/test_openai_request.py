@@ -319,3 +319,56 @@ def test_of_token_ids_none_is_looked_at_to_find_what_the_classifier_sees() -> No
     asked = parse("completions", b'{"model": "auto", "prompt": [1, 2, 3]}')
     asked.body["prompt"] = Counted(asked.body["prompt"])
     assert asked.conversation == "" and Counted.looks == 0
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        lambda: parse("chat", chat(parallel_tool_calls=False)),
+        lambda: parse("chat", chat(parallel_tool_calls=True, tool_choice="none")),
+        lambda: parse_responses(orjson.dumps({"input": "Hi", "parallel_tool_calls": True}))[0],
+        lambda: parse_responses(
+            orjson.dumps({"input": "Hi", "tools": [], "parallel_tool_calls": False})
+        )[0],
+        lambda: parse_messages(
+            orjson.dumps({"max_tokens": 5, "messages": [USER],
+                          "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}})
+        )[0],
+    ],
+)  # fmt: skip
+def test_without_tools_nothing_is_said_of_calling_them(raw: Any) -> None:
+    # OpenAI answers 400 to either.
+    assert raw().body.keys().isdisjoint({"parallel_tool_calls", "tool_choice"})
+
+
+NULLS = {"description": None, "strict": None}
+
+
+def test_nulls_of_optional_fields_are_absent_wherever_they_stand() -> None:
+    tool = {"type": "function", "function": {**TOOL["function"], **NULLS}, "cache_control": None}  # type: ignore[dict-item]
+    schema = {"name": "a", "schema": {"type": "object", "default": None}}
+    wanted = {"type": "json_schema", "json_schema": {**schema, **NULLS}}
+    parsed = parse("chat", chat(tools=[tool], response_format=wanted))
+    assert parsed.body["tools"] == [TOOL]
+    # A null inside a schema is the schema's.
+    assert parsed.body["response_format"] == {"type": "json_schema", "json_schema": schema}
+    assert parse("chat", chat(response_format={"type": "text", "json_schema": None})).body[
+        "response_format"
+    ] == {"type": "text"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": None}}]}, "tools[0].function.name"),
+        ({"tools": [{"type": "function", "function": None}]}, "tools[0].function"),
+        ({"tools": [None]}, "tools[0]"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": None}}},
+         "response_format.json_schema.name"),
+        ({"response_format": {"type": None}}, "response_format.type"),
+    ],
+)  # fmt: skip
+def test_a_null_for_what_is_needed_is_missing(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse("chat", chat(**fields))
+    assert caught.value.param == param

@@ -64,7 +64,8 @@ BECOMES: dict[str, dict[str, Any]] = {
     "top_logprobs": {"logprobs": True, "top_logprobs": 2},
     "include": {"logprobs": True},
 }
-TABLE = FieldTable(RESPONSES_FIELDS, parse_responses, BODY, SENT, BECOMES)
+BESIDE: dict[str, dict[str, Any]] = {"parallel_tool_calls": {"tools": [TOOL]}}
+TABLE = FieldTable(RESPONSES_FIELDS, parse_responses, BODY, SENT, BECOMES, BESIDE)
 
 
 def test_every_field_of_vllm_and_openai_is_in_the_table() -> None:

@@ -204,6 +204,16 @@ def test_blocks_become_messages(turns: list[Any], messages: list[Any]) -> None:
     assert parsed.body["messages"] == messages
 
 
+def test_what_stands_before_everything_is_one_message() -> None:
+    for system in ("A", [{"type": "text", "text": "A"}]):
+        parts = [{"type": "text", "text": "C"}]
+        turns = [{"role": "system", "content": told} for told in ("B", parts)] + [user("Hi")]
+        body = {"max_tokens": 5, "system": system, "messages": turns}
+        parsed, _ = parse_messages(orjson.dumps(body))
+        first = {"role": "system", "content": "A\n\nB\n\nC"}
+        assert parsed.body["messages"] == [first, user("Hi")]
+
+
 def test_only_an_answer_that_was_begun_is_continued() -> None:
     begun = [user("Hi"), {"role": "assistant", "content": "The answer"}]
     body = {"model": "auto", "max_tokens": 5, "messages": begun}
