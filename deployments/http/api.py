@@ -35,8 +35,8 @@ from deployments.protocol.errors import (
     InvalidRequest,
     MethodNotAllowed,
     ServingError,
-    UnknownModel,
     UnknownPath,
+    unknown_model,
 )
 from deployments.protocol.token_request import (
     TokenRequest,
@@ -184,7 +184,7 @@ class _Api:
         name = request.path_params["model"]
         listed = self._gateway.names.listing().get(name)
         if listed is None:
-            raise UnknownModel(f"The model '{name[:100]}' does not exist.", "model")
+            raise unknown_model(name)
         return json_response(listed, bare_headers(request_id(request)))
 
     async def _tokens(
@@ -217,7 +217,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
         refuse_key_in_url(request.scope["path"], request.url.query)
     except InvalidRequest as refusal_of_key:
         return refused(path, refusal_of_key, headers)
-    where = f"{request.method} {path[:200]}"
+    shown = "".join(character if character.isprintable() else "?" for character in path[:200])
+    where = f"{request.method} {shown}"
     unknown = UnknownPath(" ".join([f"Unknown request URL: {where}.", *elsewhere(path)]))
     return refused(path, unknown, headers)
 

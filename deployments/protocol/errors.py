@@ -6,6 +6,8 @@ written for the client: no traceback, no upstream body, no secret ever goes into
 
 from typing import Any
 
+MAX_NAMED_CHARACTERS = 100
+
 
 class ServingError(Exception):
     """A failed request: `status`, OpenAI `type` and `code` come from the class.
@@ -105,6 +107,13 @@ class UnknownModel(ServingError):
     status = 404
     type = "invalid_request_error"
     code = "model_not_found"
+
+
+def unknown_model(name: str, more: str = "") -> UnknownModel:
+    """The error for a name, which is repeated only where it is short and one plain line."""
+    plain = len(name) <= MAX_NAMED_CHARACTERS and name.isprintable()
+    shown = f"The model '{name}'" if plain else "This model"
+    return UnknownModel(f"{shown} does not exist.{more}", "model")
 
 
 class UnknownPath(ServingError):

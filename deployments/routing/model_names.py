@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from deployments.protocol.errors import UnknownModel
+from deployments.protocol.errors import unknown_model
 from deployments.settings.app import AppConfig, TierName
 
 
@@ -33,11 +33,8 @@ class ModelNames:
             return None
         tier = self._tiers.get(model) or self._tier_of_adapter(model)
         if tier is None:
-            raise UnknownModel(
-                f"The model '{model[:100]}' does not exist. Could not find it among: "
-                f"auto, {', '.join(self._tiers)}.",
-                "model",
-            )
+            among = f" Could not find it among: auto, {', '.join(self._tiers)}."
+            raise unknown_model(model, among)
         return tier
 
     def served(self, asked: str, tier: TierName, domain: str | None) -> str:

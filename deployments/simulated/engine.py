@@ -23,7 +23,7 @@ from deployments.protocol.errors import (
     Overloaded,
     ReplicaUnavailable,
     TierUnavailable,
-    UnknownModel,
+    unknown_model,
 )
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.simulated import FaultRule, SimulatedEngineConfig
@@ -116,7 +116,7 @@ class SimulatedEngine:
     def _check_name(self, model: object) -> None:
         """Refuse as vLLM does (`OpenAIServing._check_model`, 404)."""
         if model != self._served_name and model not in self._adapters:
-            raise UnknownModel(f"The model `{model}` does not exist.", "model")
+            raise unknown_model(f"{model}")
 
     # -- the answer, step by step ---------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -108,7 +109,7 @@ values = st.recursive(
     | st.booleans()
     | st.integers(-3, 2**64 - 1)
     | st.floats()
-    | st.text("a 0é", max_size=3),
+    | st.text("a 0é\n\r\x00\x1b\u2028", max_size=3),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
@@ -164,6 +165,23 @@ typed = st.recursive(
 PATHS = [CHAT, "/v1/completions", "/v1/route", "/v1/responses", "/v1/messages", COUNT]
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[0m", "a\u2028b", "\x7f", "a" * 101])
+async def test_a_name_that_is_no_plain_line_is_not_repeated(service: Service, name: str) -> None:
+    said = []
+    async with service.http as http:
+        for path in (CHAT, "/v1/responses", "/v1/messages", COUNT, "/v1/route"):
+            body = {"messages": [USER], "max_tokens": 2, "model": name}
+            body = {"input": "Hi", "model": name} if path == "/v1/responses" else body
+            said.append(await http.post(path, json=body))
+        quoted = quote(name, safe="")
+        said += [await http.get(f"/v1/models/{quoted}"), await http.get(f"/v1/{quoted}")]
+    for answer in said:
+        assert answer.status_code == 404
+        assert answer.json()["error"]["message"].isprintable()
+    for answer in said[:-1]:
+        assert name not in answer.json()["error"]["message"]
+
+
 def drawn(path: str) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     """A path, and a body for it that is right but for up to four fields."""
     base, names = OTHER_BASES.get(path, BASE), OTHER_NAMES.get(path, NAMES)
@@ -178,7 +196,7 @@ def is_fine(path: str, answer: httpx.Response) -> bool:
     said = answer.json()
     anthropics = set(said) == {"type", "error"} and set(said["error"]) == {"type", "message"}
     openais = set(said["error"]) == {"message", "type", "param", "code"}
-    one_line = "\n" not in said["error"]["message"]
+    one_line = said["error"]["message"].isprintable()
     shape = anthropics if path.startswith("/v1/messages") else openais
     return shape and one_line and 400 <= answer.status_code < 500
 
