@@ -167,7 +167,9 @@ class _Api:
     async def route(self, request: Request) -> Response:
         """`POST /v1/route`: what a body of any API would do, without doing it."""
         raw, asked = await read_body(request, hints(request), self._gateway.config.gateway)
-        parsed, _ = await parse_body(None, raw)
+        # Anthropic's clients always say which version of their API they speak.
+        api: Api | None = "messages" if "anthropic-version" in request.headers else None
+        parsed, _ = await parse_body(api, raw)
         decision = await self._gateway.dry_run(parsed, asked)
         return json_response(decision, dry_run_headers(asked.request_id, decision))
 

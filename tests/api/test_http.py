@@ -354,6 +354,27 @@ async def test_a_dry_run_takes_a_completion_too(service: Service) -> None:
     assert service.scorer.asked == ["Hello"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "headers"),
+    [
+        ({"system": "Be kind."}, {}),
+        ({"tools": [{"name": "f", "input_schema": {"type": "object"}}]}, {}),
+        ({"stop_sequences": ["x"]}, {}),
+        ({"metadata": {"user_id": "u"}}, {"anthropic-version": "2023-06-01"}),
+    ],
+)
+async def test_a_dry_run_scores_a_message_as_it_would_be_asked(
+    service: Service, fields: dict[str, Any], headers: dict[str, str]
+) -> None:
+    said = [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]
+    body = {"model": "auto", "max_tokens": 5, "messages": said, **fields}
+    async with service.http as http:
+        dry = await http.post("/v1/route", json=body, headers=headers)
+        asked = await http.post("/v1/messages", json=body, headers=headers)
+    assert (dry.status_code, asked.status_code) == (200, 200)
+    assert service.scorer.asked[0] == service.scorer.asked[1]
+
+
 async def test_a_bug_of_ours_tells_the_client_only_the_request_id(local: Serving) -> None:
     async with local() as service:
 
