@@ -20,6 +20,7 @@ from deployments.protocol.request_json import load_object
 from deployments.protocol.request_mistake import mistake
 from deployments.protocol.request_schema import (
     NAMES,
+    OPENAI_TOOL_NAME,
     SCHEMAS,
     ChatRequest,
     Request,
@@ -177,6 +178,11 @@ def _needs(checked: Request, body: dict[str, Any], table: dict[str, Field]) -> d
         logprobs = checked.logprobs
         if checked.tools and checked.tool_choice != "none":
             needs["tools"] = "tools"
+        own += [
+            f"tools[{place}].function.name"
+            for place, tool in enumerate(checked.tools or ())
+            if len(tool.function.name) > OPENAI_TOOL_NAME
+        ]
     else:
         logprobs = "logprobs" in body
         own += ["logprobs"] if body.get("logprobs", 0) > OPENAI_LOGPROBS else []

@@ -22,6 +22,7 @@ _MUST: dict[str, str] = {
     "float_type": "it must be a number",
     "finite_number": "it must be a finite number",
     "bool_type": "it must be true or false",
+    "string_pattern_mismatch": "it must match {pattern}",
     "list_type": "it must be an array",
     "dict_type": "it must be an object",
     "model_type": "it must be an object",

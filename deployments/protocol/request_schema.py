@@ -27,6 +27,7 @@ from deployments.protocol.structured_outputs import StructuredOutputs
 MAX_STOPS = 4
 MAX_TOOLS = 128
 MAX_N = 128
+OPENAI_TOOL_NAME = 64
 # vLLM's limits (envs.VLLM_MAX_COMPLETION_PROMPTS, VLLM_MAX_NUM_BAD_WORDS, MAX_LOGPROB_TOKEN_IDS).
 MAX_PROMPTS = 1024
 MAX_BAD_WORDS = 128
@@ -38,6 +39,8 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 TokenId = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 TokenIds = Annotated[list[TokenId], Field(max_length=MAX_TOKEN_IDS, fail_fast=True)]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+# OpenAI's chat and many providers end at `OPENAI_TOOL_NAME`, Anthropic's and vLLM's do not.
+ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
 Text = Annotated[StrictStr, Field(min_length=1)]
 Label = Annotated[StrictStr, Field(max_length=512)]
 
@@ -66,7 +69,7 @@ class StreamOptions(Checked):
 
 
 class _Function(Checked):
-    name: Name
+    name: ToolName
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
@@ -78,7 +81,7 @@ class _Tool(Checked):
 
 
 class _FunctionName(Checked):
-    name: Name
+    name: ToolName
 
 
 class NamedTool(Checked):

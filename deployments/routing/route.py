@@ -214,7 +214,7 @@ def _unsupported(asked: Asked, state: TierState) -> InvalidRequest:
         "tools": "tool calls",
         "json_schema": "structured output",
         "logprobs": "logprobs",
-        "vllm": "fields that only vLLM knows",
+        "vllm": "what only vLLM takes (its own fields, names of tools over 64 characters)",
     }
     missing = [need for need in asked.needs if need not in state.abilities]
     if not missing:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deployments.protocol.anthropic_request import parse_count, parse_messages
+from deployments.protocol.apis import parse_call
 from deployments.protocol.engine import Endpoint
 from deployments.protocol.errors import InvalidRequest
 from deployments.protocol.openai_request import parse
@@ -372,3 +373,57 @@ def test_a_null_for_what_is_needed_is_missing(fields: dict[str, Any], param: str
     with pytest.raises(InvalidRequest) as caught:
         parse("chat", chat(**fields))
     assert caught.value.param == param
+
+
+LONG = "mcp__" + "a" * 123
+NAMED_TOOLS = {
+    "chat": {"tools": [{"type": "function", "function": {"name": LONG}}], "messages": [USER]},
+    "responses": {"tools": [{"type": "function", "name": LONG}], "input": "Hi"},
+    "messages": {"tools": [{"name": LONG, "input_schema": {}}], "messages": [USER],
+                 "max_tokens": 5},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("api", NAMED_TOOLS)
+def test_a_long_name_of_a_tool_is_for_an_engine_that_takes_it(api: Any) -> None:
+    body = NAMED_TOOLS[api]
+    parsed, _ = parse_call(api, orjson.dumps(body))
+    where = "tools[0].function.name" if api == "chat" else "tools[0].name"
+    assert parsed.needs == {"tools": "tools", "vllm": where}
+    raw = orjson.dumps(body)
+    for length, needs in ((64, {"tools": "tools"}), (65, parsed.needs)):
+        short, _ = parse_call(api, raw.replace(LONG.encode(), b"a" * length))
+        assert short.needs == needs
+    with pytest.raises(InvalidRequest, match=r"must match .*\{1,128\}") as caught:
+        parse_call(api, raw.replace(LONG.encode(), b"a" * 129))
+    assert caught.value.param == where
+
+
+# Bodies with messages -> whose they are.
+WHOSE: dict[str, tuple[dict[str, Any], str]] = {
+    "a chat": ({}, "chat"),
+    "a system's words": ({"system": "Be kind."}, "messages"),
+    "stop sequences": ({"stop_sequences": ["x"]}, "messages"),
+    "null of both": ({"system": None, "stop_sequences": None}, "chat"),
+    "tools": ({"tools": [{"name": "f", "input_schema": {"type": "object"}}]}, "messages"),
+    "functions": ({"tools": [TOOL]}, "chat"),
+    "an image": ({"messages": [{"role": "user", "content": [IMAGE]}]}, "chat"),
+    "an image of the other": (
+        {"messages": [{"role": "user", "content": [
+            {"type": "image", "source": {"type": "url", "url": "https://x"}}]}]},
+        "messages",
+    ),
+    "a thought": (
+        {"messages": [USER, {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "Hm.", "signature": ""}]}, USER]},
+        "messages",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "api"), WHOSE.values(), ids=WHOSE)
+def test_a_body_says_whose_it_is(fields: dict[str, Any], api: Any) -> None:
+    body = orjson.dumps({"messages": [USER], "max_tokens": 5, **fields})
+    found, expected = parse_call(None, body)[0], parse_call(api, body)[0]
+    assert found == expected
+    assert (found.api or "chat") == api
