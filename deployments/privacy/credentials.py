@@ -29,7 +29,8 @@ _ISSUED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("shp", r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
         ("dop_v1_", r"dop_v1_[a-f0-9]{64}"),
         ("AGE-SECRET-KEY-", r"AGE-SECRET-KEY-1[0-9A-Z]{40,}"),
-        ("eyJ", r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"),  # a JSON web token (RFC 7519)
+        # A JSON web token (RFC 7519); tried once a word, or `-eyJ-eyJ-` would take its square.
+        ("eyJ", r"(?<![\w-])(?=[\w-]*?eyJ)[\w-]{11,}+\.eyJ[\w-]{8,}+\.[\w-]*+"),
         ("PRIVATE KEY", r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"),
         ("://", r"[a-z][a-z0-9+.-]{1,30}://[^\s/:@\"']{0,64}:[^\s/@\"']{3,128}@[\w.-]+"),
     )

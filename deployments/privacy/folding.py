@@ -7,7 +7,8 @@ level of escapes (`\u0040`, `%40`, `&#64;`) as they stand in JSON or a URL insid
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 ESCAPE = re.compile(
     r"\\u(?P<json>[0-9a-fA-F]{4})|\\(?P<short>[nrtbf\"/\\])|%(?P<url>[2-7][0-9a-fA-F])"
@@ -34,7 +35,8 @@ _LOOKALIKES = {
 }
 
 
-class Folded(NamedTuple):
+@dataclass(frozen=True)
+class Folded:
     """A folded text, and where its characters come from."""
 
     text: str
@@ -44,8 +46,12 @@ class Folded(NamedTuple):
         """The part of the original that folded to `text[start:end]`."""
         if self.text is self.original:
             return start, end
-        starts = _starts(self.original)
-        return starts[start], starts[end]
+        return self._starts[start], self._starts[end]
+
+    @cached_property
+    def _starts(self) -> Sequence[int]:
+        # Kept: a text may hold as many finds as words.
+        return _starts(self.original)
 
 
 def fold(text: str) -> Folded:
