@@ -15,7 +15,11 @@ MASKABLE = frozenset(
     {"content", "text", "prompt", "arguments", "description", "reasoning_content", "refusal"}
     | {"input", "output", "instructions", "suffix"}
 )
-_DATA_URL = re.compile(r"data:([\w.+/-]{0,128})((?:;[\w.=+\"-]{1,128})*),", re.IGNORECASE)
+# A whole text and no white space: what stands behind a file's URL is for a reader.
+_FILE = re.compile(
+    r"\s*data:([\w.+/-]{0,128})(?:;[\w.=+\"-]{1,128}){0,8};base64,([\w+/%=-]*)\s*",
+    re.ASCII | re.IGNORECASE,
+)
 # Kinds of media whose bytes are text.
 _READABLE = re.compile(
     r"text/|application/(?:json|xml|yaml|x-ndjson|sql|javascript)", re.IGNORECASE
@@ -78,7 +82,7 @@ def is_short(body: Any) -> bool:
 def mapped(value: Any, change: Callable[[str], str], maskable: bool = False) -> Any:
     """The body again, with every text that is maskable changed."""
     if isinstance(value, str):
-        return change(value) if maskable and not _DATA_URL.match(value) else value
+        return change(value) if maskable else value
     if isinstance(value, list):
         return [mapped(item, change, maskable) for item in value]
     if isinstance(value, dict):
@@ -102,18 +106,17 @@ def _values(body: Any) -> Iterator[tuple[str | int | float, bool]]:
 
 
 def _read_text(text: str, maskable: bool, found: Read) -> None:
-    url = _DATA_URL.match(text)
-    if url is None:
+    file = _FILE.fullmatch(text)
+    if file is None:
         found.texts.append(Said(text, maskable))
         _read_hidden(text, found)
         return
-    kind, options = url[1], url[2].lower()
-    if kind.lower().startswith("image/") and "svg" not in kind.lower():
+    kind, is_drawn = file[1], "svg" in file[1].lower()
+    if kind.lower().startswith("image/") and not is_drawn:
         found.unreadable.add("image")
         return
-    data = text[url.end() :]
-    plain = _decoded(data) if "base64" in options else data
-    if plain is None or not (_READABLE.match(kind) or "svg" in kind or not kind):
+    plain = _decoded(file[2]) if is_drawn or not kind or _READABLE.match(kind) else None
+    if plain is None:
         found.unreadable.add("opaque")
     else:
         found.texts.append(Said(plain, False))

@@ -141,6 +141,20 @@ def test_what_no_detector_reads_is_a_kind_of_its_own(part: Any, kind: str) -> No
     assert policy(actions={kind: "ignore"}).judge(body, "auto", NOBODY).local_by == ()
 
 
+@pytest.mark.parametrize(
+    "begins",
+    ["data:image/gif;base64,R0lGODlhAQABAAAAACw=", "data:image/png,", "DATA:IMAGE/PNG;a=b;base64,AA",
+     "data:application/pdf;base64,AAAA", "data:text/plain,hello", "data:,", " data:image/png;base64,"],
+)  # fmt: skip
+@pytest.mark.parametrize("between", ["\n", " ", "? "])
+def test_what_stands_behind_a_files_url_is_read_and_masked(begins: str, between: str) -> None:
+    body = chat(f"{begins}{between}Whose is {MAIL}?")
+    assert policy().judge(body, "auto", NOBODY).local_by == ("email",)
+    leaving = released(policy(actions={"email": "mask"}), body)
+    content = json.loads(leaving.content)["messages"][0]["content"]
+    assert content == f"{begins}{between}Whose is [EMAIL_1]?"
+
+
 def test_token_ids_cannot_be_read_and_stay() -> None:
     assert policy().judge({"prompt": [[1, 2, 3]]}, "auto", NOBODY).local_by == ("opaque",)
     assert policy().judge({"prompt": ["a", "b"]}, "auto", NOBODY).local_by == ()
