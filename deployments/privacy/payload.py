@@ -5,7 +5,7 @@ other words in its place.
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 # Smaller integers are counts, prices, tokens; every number that identifies someone is longer.
@@ -26,6 +26,10 @@ _READABLE = re.compile(
 )
 # Three bytes in four characters: eighteen bytes are the shortest thing worth hiding.
 _ENCODED = re.compile(r"(?<![\w+/-])[\w+/-]{24,}={0,2}", re.ASCII)
+# A line of it below another one, in a quoted mail as well.
+_NEXT_LINE = re.compile(r"\r?\n[ \t>]{0,64}([\w+/-]+={0,2})", re.ASCII)
+# How line ends and `/` stand in JSON inside a text.
+_IN_JSON = (("\\r", ""), ("\\n", "\n"), ("\\/", "/"))
 # A longer stretch that no text comes out of is a file.
 MAX_UNREAD_CHARS = 512
 _MIXED = (re.compile("[a-z]"), re.compile("[A-Z]"), re.compile("[0-9]"))
@@ -124,12 +128,34 @@ def _read_text(text: str, maskable: bool, found: Read) -> None:
 
 def _read_hidden(text: str, found: Read) -> None:
     """What stands in a text as base64: one level of it."""
-    for match in _ENCODED.finditer(text):
-        plain = _decoded(match[0])
-        if plain is not None:
-            found.texts.append(Said(plain, False))
-        elif len(match[0]) > MAX_UNREAD_CHARS and all(mark.search(match[0]) for mark in _MIXED):
+    for lines in _encoded(text):
+        whole = "".join(lines)
+        # The word in the line below may be none of it; or each line is a text by itself.
+        tries = ([whole], ["".join(lines[:-1])], lines) if lines[1:] else ([whole],)
+        plains = next((plains for plains in map(_all_decoded, tries) if plains), [])
+        found.texts.extend(Said(plain, False) for plain in plains)
+        if not plains and len(whole) > MAX_UNREAD_CHARS and all(m.search(whole) for m in _MIXED):
             found.unreadable.add("opaque")
+
+
+def _all_decoded(encoded: Sequence[str]) -> list[str]:
+    return [plain for part in encoded if (plain := _decoded(part)) is not None]
+
+
+def _encoded(text: str) -> Iterator[list[str]]:
+    """Stretches that may be base64, by lines: all of one length, but for the last."""
+    if "\\" in text:
+        for written, seen in _IN_JSON:
+            text = text.replace(written, seen)
+    at = 0
+    while first := _ENCODED.search(text, at):
+        lines, at = [first[0]], first.end()
+        while len(lines[-1]) == len(first[0]) and (more := _NEXT_LINE.match(text, at)):
+            if len(more[1]) > len(first[0]):
+                break
+            lines.append(more[1])
+            at = more.end()
+        yield lines
 
 
 def _decoded(encoded: str) -> str | None:

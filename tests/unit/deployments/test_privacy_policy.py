@@ -1,5 +1,6 @@
 """What the policy lets go, what it masks, and that a mask comes off in the answer."""
 
+import base64
 import json
 import random
 from itertools import pairwise
@@ -143,8 +144,8 @@ def test_what_no_detector_reads_is_a_kind_of_its_own(part: Any, kind: str) -> No
 
 @pytest.mark.parametrize(
     "begins",
-    ["data:image/gif;base64,R0lGODlhAQABAAAAACw=", "data:image/png,", "DATA:IMAGE/PNG;a=b;base64,AA",
-     "data:application/pdf;base64,AAAA", "data:text/plain,hello", "data:,", " data:image/png;base64,"],
+    ["data:image/gif;base64,R0lGODlhAQABAAAAACw=", "data:image/png,", " data:image/png;base64,",
+     "DATA:IMAGE/PNG;a=b;base64,AA", "data:application/pdf;base64,AAAA", "data:text/plain,", "data:,"],
 )  # fmt: skip
 @pytest.mark.parametrize("between", ["\n", " ", "? "])
 def test_what_stands_behind_a_files_url_is_read_and_masked(begins: str, between: str) -> None:
@@ -153,6 +154,25 @@ def test_what_stands_behind_a_files_url_is_read_and_masked(begins: str, between:
     leaving = released(policy(actions={"email": "mask"}), body)
     content = json.loads(leaving.content)["messages"][0]["content"]
     assert content == f"{begins}{between}Whose is [EMAIL_1]?"
+
+
+@pytest.mark.parametrize("between", ["\n", "\r\n", "\n> ", "\n    ", "\\n"])
+@pytest.mark.parametrize("width", [64, 70, 76])
+def test_base64_is_read_over_its_line_ends(width: int, between: str) -> None:
+    judge = policy(default_action="ignore", actions={"card": "local"})
+    for offset in range(width * 3 // 4):
+        encoded = base64.b64encode(f"{'x' * offset} on {CARD}, valid until May.".encode() * 2)
+        lines = [encoded[at : at + width].decode() for at in range(0, len(encoded), width)]
+        for behind in ("", f"{between}Thanks", "\n--next part"):
+            body = chat(f"decode:{between}{between.join(lines)}{behind}")
+            assert judge.judge(body, "auto", NOBODY).local_by == ("card",), (offset, behind)
+
+
+def test_a_file_in_lines_is_as_unreadable_as_in_one() -> None:
+    lines = base64.encodebytes(random.Random(1).randbytes(900)).decode()
+    assert policy().judge(chat(f"look:\n{lines}"), "auto", NOBODY).local_by == ("opaque",)
+    sums = "\n".join(random.Random(n).randbytes(32).hex() for n in range(40))
+    assert policy().judge(chat(f"sums:\n{sums}"), "auto", NOBODY).local_by == ()
 
 
 def test_token_ids_cannot_be_read_and_stay() -> None:
