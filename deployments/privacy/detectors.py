@@ -2,12 +2,12 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from deployments.privacy.contacts import Phones, find_emails
 from deployments.privacy.credentials import find_credentials
-from deployments.privacy.folding import Folded, fold
+from deployments.privacy.folding import Folded, fold, seen
 from deployments.privacy.numbers import find_numbers
 from deployments.privacy.pictures import Picture
 from deployments.settings.privacy import NUMBERS, PrivacyConfig
@@ -42,13 +42,15 @@ class Detectors:
         if "phone" in self._wanted:
             numeric.append(Phones(config.phone_regions).find)
         self._numeric = numeric
-        own = {kind: re.compile(p, re.IGNORECASE) for kind, p in config.patterns.items()}
-        self._anywhere: list[Find] = [find_emails, find_credentials, _PatternKinds(own)]
+        # Of the operator and of others: nothing is known of what these make of two texts.
+        self._foreign: list[Find] = []
+        if config.patterns:
+            self._foreign.append(_PatternKinds(config.patterns))
         if config.presidio:
             # Imported here: an extra that most do without.
             from deployments.privacy.presidio import PresidioEntities
 
-            self._anywhere.append(PresidioEntities(config.presidio))
+            self._foreign.append(PresidioEntities(config.presidio))
 
     def find(self, texts: Sequence[str]) -> Iterator[Found]:
         """Every find in any of the texts, in no order; who has seen enough may stop."""
@@ -61,10 +63,15 @@ class Detectors:
         for kind, start, end in self._search(joined):
             if kind in self._wanted:
                 yield _located(kind, start, end, folded, starts)
+        for number, part in enumerate(folded):
+            for find in self._foreign:
+                for kind, start, end in find(part.text):
+                    if kind in self._wanted:
+                        yield Found(kind, number, *part.span(start, end))
 
     def _search(self, joined: str) -> Iterator[Place]:
-        for find in self._anywhere:
-            yield from find(joined)
+        yield from find_emails(joined)
+        yield from find_credentials(joined)
         if self._numeric and _DENSE.search(joined):
             picture = Picture(joined)
             for find_drawn in self._numeric:
@@ -72,15 +79,24 @@ class Detectors:
 
 
 class _PatternKinds:
-    """The operator's own kinds."""
+    """The operator's own kinds; their letters look as those of the texts do."""
 
-    def __init__(self, patterns: dict[str, re.Pattern[str]]) -> None:
-        self._patterns = patterns
+    def __init__(self, patterns: Mapping[str, str]) -> None:
+        self._patterns = {
+            kind: re.compile("".join(map(_seen_in_pattern, pattern)), re.IGNORECASE)
+            for kind, pattern in patterns.items()
+        }
 
-    def __call__(self, text: str) -> Iterator[tuple[str, int, int]]:
+    def __call__(self, text: str) -> Iterator[Place]:
         for kind, pattern in self._patterns.items():
             for match in pattern.finditer(text):
-                yield kind, *match.span()
+                if match[0]:
+                    yield kind, *match.span()
+
+
+def _seen_in_pattern(character: str) -> str:
+    """A character of a pattern as it looks in a text; it does not become one of its signs."""
+    return character if character.isascii() else re.escape(seen(character))
 
 
 def _located(

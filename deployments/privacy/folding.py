@@ -58,15 +58,19 @@ def fold(text: str) -> Folded:
     """The text as it looks."""
     if text.isascii() and not _ODD.search(text):
         return Folded(text, text)
-    return Folded(ESCAPE.sub(_unescaped, text).translate(_TABLE), text)
+    return Folded(seen(ESCAPE.sub(_unescaped, text)), text)
+
+
+def seen(text: str) -> str:
+    """What the characters look like, without regard to escapes."""
+    return text.translate(_TABLE)
 
 
 def _starts(original: str) -> Sequence[int]:
     """Where each character of the folded text begins in the original, and where that ends."""
     starts: list[int] = []
     for unit in _UNIT.finditer(original):
-        seen = ESCAPE.sub(_unescaped, unit[0]).translate(_TABLE)
-        starts += [unit.start()] * len(seen)
+        starts += [unit.start()] * len(seen(ESCAPE.sub(_unescaped, unit[0])))
     return [*starts, len(original)]
 
 
@@ -85,8 +89,8 @@ class _Table(dict[int, str | None]):
     """What each character looks like, worked out when it is first met."""
 
     def __missing__(self, code: int) -> str | None:
-        seen = self[code] = _seen(chr(code))
-        return seen
+        character = self[code] = _seen(chr(code))
+        return character
 
 
 def _seen(character: str) -> str | None:

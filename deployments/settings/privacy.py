@@ -23,6 +23,16 @@ KINDS = (*NUMBERS, "email", "phone", "secret", "image", "opaque")
 # A placeholder in their place would be no picture and no file.
 UNMASKABLE = frozenset({"image", "opaque"})
 
+# Folding changes a letter in a pattern as it does in a text. It does not see which letters an
+# escape or a range names; and what is an escape in JSON, a URL or HTML, no folded text has.
+_PATTERN_PART = re.compile(
+    r"(?P<lost>\\(?:x[89a-fA-F][0-9a-fA-F]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|N\{[^}]*\}"
+    r"|[23][0-7]{2})|%[2-7][0-9a-fA-F]|&#[xX]?[0-9a-fA-F]{1,7};)"
+    r"|\\.|(?P<class>\[\^?\]?(?:\\.|[^\]\\])*\])",
+    re.DOTALL,
+)
+_OTHER_RANGE = re.compile(r"[^\x00-\x7f]-[^\]]|[^\[^]-[^\x00-\x7f]|\\[xuUN][0-9a-fA-F{]+")
+
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -53,7 +63,8 @@ class PrivacyConfig(_Settings):
     names in `patterns`. Pictures are not looked into: `image` is `ignore` unless said here."""
     patterns: dict[str, str] = Field(default_factory=dict)
     """Kinds of your own, by regular expression: `{medical_record: 'MRN[- ]?\\d{7}'}`. Matched in
-    text whose look-alikes are folded to ASCII, without regard to case."""
+    one text at a time, whose look-alikes are folded to ASCII (`ü` to `u`, the pattern's own letters
+    too), without regard to case."""
     phone_regions: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = ("US", "GB")
     """Countries whose telephone numbers are known without `+`. Each costs time for every request;
     with `+` those of all countries are known."""
@@ -89,6 +100,10 @@ class PrivacyConfig(_Settings):
                 raise ValueError(f"{kind}: no regular expression: {error}") from None
             if empty:
                 raise ValueError(f"{kind}: matches the empty text, and with it every request")
+            if lost := _lost_in_folding(pattern):
+                raise ValueError(
+                    f"{kind}: {lost!r} is in no folded text: write the letters, or \\w"
+                )
         return patterns
 
     @field_validator("phone_regions")
@@ -116,6 +131,16 @@ class PrivacyConfig(_Settings):
         if self.audit_key_env is not None and self.audit_dir is None:
             raise ValueError("audit_key_env: there is no audit_dir to sign")
         return self
+
+
+def _lost_in_folding(pattern: str) -> str | None:
+    """A part of a pattern that text never has once it is folded to what it looks like."""
+    for part in _PATTERN_PART.finditer(pattern):
+        if part["class"] and (ends := _OTHER_RANGE.search(part["class"])):
+            return ends[0]
+        if part["lost"]:
+            return part["lost"]
+    return None
 
 
 def check_egress(egress: Egress, tiers: Mapping[Any, Any]) -> None:

@@ -101,6 +101,31 @@ def test_a_refusal_names_the_kind_and_never_the_value() -> None:
     assert "4111" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("pattern", "texts", "leave"),
+    [
+        ("diagnosis:.*", ["diagnosis: asthma", "and diagnosis: flu"], ["[OWN_1]", "and [OWN_2]"]),
+        ("diagnosis:.*", ["F\u00fcr J: diagnosis: flu", "next"], ["F\u00fcr J: [OWN_1]", "next"]),
+        (r"diagnosis:[^.]*", ["diagnosis: \u00e9", "a. b"], ["[OWN_1]", "a. b"]),
+        (r"mrn\s*\d{7}", ["mrn", "1234567"], ["mrn", "1234567"]),
+        (r"^P\d{7}$", ["look this up", "P1234567", "P12345678"],
+         ["look this up", "[OWN_1]", "P12345678"]),
+        ("Nummer f\u00fcr \\w+: KV\\d{6}", ["Nummer f\u00fcr J\u00f6rg: KV123456."], ["[OWN_1]."]),
+        ("\u0421\u041d\u0418 \\d{3}", ["\u0441\u043d\u0438 112"], ["[OWN_1]"]),
+        ("\uff08\\d{4}[\uff09\u3001]", ["\uff081234\uff09"], ["[OWN_1]"]),
+        (r"\bx?\d*", ["ab 12"], ["ab [OWN_1]"]),
+    ],
+)  # fmt: skip
+def test_a_pattern_of_the_operators_is_searched_in_each_text_as_it_looks(
+    pattern: str, texts: list[str], leave: list[str]
+) -> None:
+    judge = policy(patterns={"own": pattern}, actions={"own": "mask"})
+    leaving = released(judge, chat(*texts))
+    assert [said["content"] for said in json.loads(leaving.content)["messages"]] == leave
+    kept = policy(patterns={"own": pattern}).judge(chat(*texts), "auto", NOBODY).local_by
+    assert kept == (("own",) if "OWN" in "".join(leave) else ())
+
+
 def test_a_mask_is_the_same_wherever_its_find_stands_and_no_word_of_the_text() -> None:
     body = chat(f"{MAIL} and {MAIL}, not [EMAIL_1]", f"again {MAIL}, and b@example.com")
     leaving = released(policy(actions={"email": "mask"}), body)
@@ -145,7 +170,8 @@ def test_what_no_detector_reads_is_a_kind_of_its_own(part: Any, kind: str) -> No
 @pytest.mark.parametrize(
     "begins",
     ["data:image/gif;base64,R0lGODlhAQABAAAAACw=", "data:image/png,", " data:image/png;base64,",
-     "DATA:IMAGE/PNG;a=b;base64,AA", "data:application/pdf;base64,AAAA", "data:text/plain,", "data:,"],
+     "DATA:IMAGE/PNG;a=b;base64,AA", "data:application/pdf;base64,AAAA", "data:text/plain,",
+     "data:,"],
 )  # fmt: skip
 @pytest.mark.parametrize("between", ["\n", " ", "? "])
 def test_what_stands_behind_a_files_url_is_read_and_masked(begins: str, between: str) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,10 +16,13 @@ CONFIG = PrivacyConfig(presidio=("PERSON",), default_action="ignore", actions={"
 class Analyzer:
     """Presidio as far as we know it: it finds Ada, and nobody else."""
 
+    asked: ClassVar[list[str]] = []
+
     def get_supported_entities(self, language: str) -> list[str]:
         return ["PERSON", "LOCATION"]
 
     def analyze(self, text: str, entities: list[str], language: str) -> list[Any]:
+        self.asked.append(text)
         at = text.find("Ada")
         found = SimpleNamespace(entity_type=entities[0], start=at, end=at + 3)
         return [found] if at >= 0 else []
@@ -43,6 +46,13 @@ def test_its_entities_are_kinds(installed: set[str]) -> None:
     body = {"messages": [{"role": "user", "content": "ask Ada"}]}
     assert policy.judge(body, "auto", NOBODY).local_by == ("PERSON",)
     assert policy.judge({"prompt": "ask me"}, "auto", NOBODY).local_by == ()
+
+
+def test_it_is_asked_about_one_text_at_a_time(installed: set[str]) -> None:
+    policy = Policy(CONFIG)
+    assert policy.judge({"prompt": ["A\u0301", "da"]}, "auto", NOBODY).local_by == ()
+    assert policy.judge({"prompt": ["f\u00fcr", "Ada"]}, "auto", NOBODY).local_by == ("PERSON",)
+    assert [len(text) for text in Analyzer.asked[-5:] if "\x1e" in text] == []
 
 
 def test_an_entity_that_it_does_not_know_is_named(installed: set[str]) -> None:
