@@ -1,8 +1,9 @@
 """Says whether a user turn continues the task before it or stands alone, from its words only.
 
-Closed lists (``turn_words``) of what points back ("it", "again", "go on", "weiter") and of how a
-question of its own begins. A short turn that neither decides is unclear, and the model reads it
-beside the task; so are short turns in a language that has no list.
+Closed lists (``turn_words``) of what points back ("it", "again", "go on", "weiter"), of what
+speaks of an answer ("Any mistakes?") and of how a question of its own begins. A short turn that
+none decides is unclear, and the model reads it beside the task; so are short turns in a language
+that has no list.
 """
 
 import re
@@ -10,9 +11,11 @@ from typing import Literal
 
 from classifier.turn_words import (
     ADDS,
+    ANSWERS,
     ASKING,
     ASSENT,
     BACK,
+    BESIDE_ANSWERS,
     BESIDE_COURTESY,
     COURTESY,
     EMPTY,
@@ -36,6 +39,8 @@ _OWN_WORDS = 2
 _WIDE_CHARS = 6
 
 _MARKS = "?\uff1f\u061f"
+#: What a turn about the answer may hold besides. "My code" and "our plan" are no part of it.
+_BESIDE = (EMPTY | ASKING | TASKS | BESIDE_ANSWERS | frozenset(_MARKS)) - ANSWERS - {"my", "our"}
 _WORD = re.compile(rf"[^\W_]+(?:'[^\W\d_]+)?|[{_MARKS}]")
 #: Kana, Chinese characters, Thai.
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
@@ -51,6 +56,11 @@ _SWITCH = re.compile(
 _MORE = re.compile(
     r"(?:what (?:about|if|else)|how (?:about|come|so)|what do(?:es)? (?:you|that) mean|"
     r"are you sure)\b"
+)
+#: Of the answer, not of something else: "the solution to this puzzle" names its own.
+_THE_ANSWER = re.compile(
+    r"\b(?:the|your) (?:(?:first|second|third|last|final|full|whole) )?(?:answer|solution|proof|"
+    r"derivation|argument|reasoning|explanation|conclusion)s?\b(?! (?:of|to|for|in|from|behind)\b)"
 )
 #: "it", "this" and "there" that point at nothing said.
 _IDLE = re.compile(
@@ -75,7 +85,7 @@ def reading(turn: str) -> Reading:
     if len(said) > MOST_WORDS or _SWITCH.match(lower) or _SUM.fullmatch(lower):
         return "alone"
     rest = _without_assent(said)
-    if not rest:
+    if not rest or _about_the_answer(_WORD.findall(lower)):
         return "continues"
     if len(said) > SHORT_WORDS or len(turn) >= SHORT_CHARS:
         return "continues" if _opens_back(rest, len(rest) < len(said)) else "alone"
@@ -98,6 +108,12 @@ def _opens_back(words: list[str], assented: bool) -> bool:
     return words[0] in JOINS or not ADDS.isdisjoint(words if assented else words[:4])
 
 
+def _about_the_answer(words: list[str]) -> bool:
+    """Whether all that a turn speaks of is an answer and what is to be done to it."""
+    own = [word for word in words if word not in _BESIDE]
+    return not ANSWERS.isdisjoint(own) and ANSWERS.issuperset(own)
+
+
 def _short(words: list[str], question: bool) -> Reading:
     """Read a short turn whose assent is taken off: by what it points at, then by how it asks."""
     own = [word for word in words if word not in EMPTY and len(word) > 1]
@@ -106,7 +122,10 @@ def _short(words: list[str], question: bool) -> Reading:
         return "alone"  # "what is 2 + 2?"
     if first in JOINS and not ASKING.isdisjoint(words[:2]) and len(own) >= _OWN_WORDS:
         return "unclear"  # "and what is the capital of France?"
-    if first in JOINS or not BACK.isdisjoint(words) or _MORE.match(" ".join(words)):
+    joined = " ".join(words)
+    if first in JOINS or not BACK.isdisjoint(words) or _MORE.match(joined):
+        return "continues"
+    if _THE_ANSWER.search(joined):
         return "continues"
     if not own:
         return "unclear" if asks and "you" in words else "continues"

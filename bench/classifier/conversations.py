@@ -4,8 +4,9 @@ Follow-ups and corrections must go where their task goes; a change of topic to s
 thanks must go small; a tool's result must change nothing. The share of each kind that goes large at
 the default threshold. Written for this project, and nothing of it is trained on; the lists named
 fresh, the corrections and most of the thanks were written after the words of
-``classifier/turn_words.py``. Between the turns lie answers of over a thousand characters, and in
-half of the cases two other follow-ups.
+``classifier/turn_words.py``; those held out were written before its words for answers and run once
+after them. Between the turns lie answers of over a thousand characters, and in half of the cases
+two other follow-ups.
 """
 
 import argparse

@@ -129,6 +129,8 @@ def test_a_conversation_can_turn_easy(shipped: Classifier, turn: str) -> None:
     ("kind", "after_hard", "after_easy"),
     [
         ("follow-ups", (0.95, 1.0), (0.0, 0.05)),
+        ("asking back", (0.95, 1.0), (0.0, 0.05)),
+        ("topic changes, asked of you", (0.0, 0.15), (0.0, 0.1)),
         ("corrections", (0.9, 1.0), (0.0, 0.1)),
         ("topic changes", (0.0, 0.1), (0.0, 0.05)),
         ("thanks", (0.0, 0.25), (0.0, 0.0)),

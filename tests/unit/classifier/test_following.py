@@ -84,6 +84,61 @@ COURTESY = [
 UNCLEAR = ["stop the timer", "add tests", "in Python", "and what is the capital of France?"]
 
 
+ASKING_BACK = [
+    "Can you double check?",
+    "Can you add more detail?",
+    "Could you elaborate?",
+    "Can you shorten the answer?",
+    "Would you recheck?",
+    "Great! Could you also expand?",
+    "Are you certain?",
+    "Any mistakes?",
+    "Are there any mistakes?",
+    "Have you considered the alternatives?",
+    "Is everything correct?",
+    "Write the full solution",
+    "What are the risks?",
+    "What's the best option?",
+    "Which assumptions did you make?",
+    "Do you have any evidence?",
+    "explain more simply",
+    "Does the proof work for infinite groups?",
+    "Could you double check all of the steps and correct any errors?",
+    "Kannst du fortfahren?",
+    "Bist du sicher?",
+    "Gibt es Risiken?",
+    "¿Puedes verificar?",
+    "Peux-tu vérifier ?",
+    "Puoi continuare?",
+]
+ASKED_OF_YOU = [
+    "What are your opening hours?",
+    "Can you recommend a restaurant?",
+    "Are you open on Sunday?",
+    "Can you translate 'station' into French?",
+    "What is the capital of Portugal?",
+    "Can you check my balance?",
+    "Can you check my code?",
+    "Can you summarize the plot of Hamlet?",
+    "Can you explain photosynthesis?",
+    "What are the side effects of ibuprofen?",
+    "What is the answer to life?",
+    "What is the result of the match?",
+    "Kannst du ein Restaurant empfehlen?",
+    "Peux-tu réserver une table ?",
+]
+
+
+@pytest.mark.parametrize("turn", ASKING_BACK)
+def test_what_is_asked_of_the_answer_itself_continues(turn: str) -> None:
+    assert reading(turn) == "continues"
+
+
+@pytest.mark.parametrize("turn", ASKED_OF_YOU)
+def test_what_is_asked_of_you_about_something_else_stands_alone(turn: str) -> None:
+    assert reading(turn) == "alone"
+
+
 @pytest.mark.parametrize("turn", CONTINUES)
 def test_a_turn_that_points_back_continues(turn: str) -> None:
     assert reading(turn) == "continues"
