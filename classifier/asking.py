@@ -67,6 +67,11 @@ def question_out_of_sight(text: str) -> str:
     return best.text[:MOST_CHARS]
 
 
+def asks(text: str) -> bool:
+    """Return whether a text holds a question or an instruction."""
+    return any(map(_urge, _candidates(text)))
+
+
 def _in_sight(sentence: _Sentence, length: int) -> bool:
     after = sentence.start + len(sentence.text)
     return sentence.start < HEAD_SEEN_CHARS // 2 or after > length - TAIL_SEEN_CHARS

@@ -15,6 +15,7 @@ from typing import Any
 from classifier.asking import SEEN_CHARS, question_out_of_sight
 from classifier.courtesy import without_courtesy
 from classifier.following import reading
+from classifier.pasted import without_data
 
 Message = Mapping[str, Any]
 Conversation = Sequence[Message] | str
@@ -87,9 +88,9 @@ def _read(text: str) -> str:
     """Return a turn as it is read: cleaned, without courtesy, what it asks within sight."""
     cleaned = without_courtesy(clean(text))
     if len(cleaned) <= SEEN_CHARS:
-        return cleaned
+        return without_data(cleaned)
     question = _normalise(question_out_of_sight(_person_wrote(text)))
-    return f"{question}\n{cleaned}" if question else cleaned
+    return without_data(f"{question}\n{cleaned}" if question else cleaned)
 
 
 def _with_its_task(turn: str, before: Sequence[Message]) -> str:

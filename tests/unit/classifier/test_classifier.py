@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import classifier
-from bench.classifier import authored, conversations
+from bench.classifier import authored, beside_data, conversations
 from classifier import THRESHOLD, Classifier, Score, flatten
 
 
@@ -150,6 +150,12 @@ def test_nearly_all_later_turns_go_where_a_person_would_send_them(
         ]
         large = [score.complexity >= THRESHOLD for score in shipped.score_batch(asked)]
         assert least <= sum(large) / len(large) <= most
+
+
+@pytest.mark.parametrize("lines", [2, 5, 20])
+def test_data_beside_a_question_does_not_decide_its_route(shipped: Classifier, lines: int) -> None:
+    assert beside_data.sent_large(shipped, list(beside_data.prompts("hard", lines))) >= 0.9
+    assert beside_data.sent_large(shipped, list(beside_data.prompts("bounded", lines))) <= 0.15
 
 
 #: Short questions that no bench and no training holds: across domains, and bounded in their words.

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bench.classifier import authored, conversations
 from classifier.asking import question_out_of_sight
+from classifier.pasted import MARK, without_data
 from classifier.text import (
     CONTEXT_CHARS,
     HEAD_CHARS,
@@ -113,6 +115,67 @@ def test_a_question_between_the_ends_is_put_first(times: int, asked: str, around
     text = flatten(half + around.format(asked) + half)
     assert text.startswith(f"{clean(asked)}\nThe meeting")
     assert len(text) <= 3_000
+
+
+HARD_ASK = "Find the root cause, explain how the services interact, and design a fix."
+DATA = {
+    "log": [
+        f"2024-05-01 12:{i:02d}:07 ERROR worker-{i % 4} timeout after {i} ms" for i in range(60)
+    ],
+    "syslog": [f"May {i + 1} 09:12:{i:02d} app svc[{i}]: queue above limit" for i in range(20)],
+    "levels": [f"[WARN] retrying request {i} of session a" for i in range(9)],
+    "CSV": ["id,price,day", *(f"{i},{i * 3.7:.2f},2024-01-{i + 1:02d}" for i in range(28))],
+    "table": ["| id | item |", "|---|---|", *(f"| {i} | lamp |" for i in range(9))],
+    "JSON": [f'{{"id": {i}, "status": "failed", "ms": {i}}}' for i in range(9)],
+    "Python": [
+        "Traceback (most recent call last):",
+        *['  File "/app/a.py", line 3, in run', "    return step(x)"] * 5,
+        "RuntimeError: lost after 64 retries",
+    ],
+    "Java": ["java.lang.IllegalStateException: closed", *["    at a.b.Pool.run(Pool.java:7)"] * 9],
+    "hex": [f"{i * 16:08x}  de ad be ef 00 1{i % 9}" for i in range(9)],
+    "one shape": [f"Row {i}: item {i * 7} sold at store {i % 5}." for i in range(60)],
+}
+
+
+@pytest.mark.parametrize("rows", DATA.values(), ids=DATA)
+@pytest.mark.parametrize("form", ["{ask}\n\n{data}", "{data}\n\n{ask}"], ids=["above", "below"])
+@pytest.mark.parametrize(
+    "ask", [HARD_ASK, "Finde die Ursache und entwirf eine L\u00f6sung f\u00fcr uns."]
+)
+def test_data_beside_a_question_is_read_as_a_mark(rows: list[str], form: str, ask: str) -> None:
+    text = flatten(form.format(ask=ask, data="\n".join(rows)))
+    assert text == form.format(ask=ask, data=MARK).replace("\n\n", "\n")
+
+
+@pytest.mark.parametrize("kind", ["log", "CSV", "one shape"])
+def test_a_question_between_data_is_read_once_and_first(kind: str) -> None:
+    half = "\n".join(DATA[kind] * 3)
+    assert flatten(f"{half}\n{HARD_ASK}\n{half}").split("\n")[0] == HARD_ASK
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("\n".join(rows[:20]) for rows in DATA.values()),
+        "Log of the third of May\n" + "\n".join(DATA["log"][:5]),
+        "Which of these is prime?\nA. 91, 92, 93\nB. 94, 95, 96\nC. 97, 98, 99",
+        "Solve the system.\nx + 2y = 3\n4x + 5y = 6",
+        "Rank these.\n1. Bergen, 3 days, by train\n2. Lyon, 4 days, by bus",
+        "First, we bound the sum, then, with 3 terms, we are done.\nProve it, please, in full.",
+        "What does it print?\nfor i in range(3):\nprint(i, 2, 3)\nprint(i, 4, 5)",
+    ],
+)
+def test_language_and_data_without_a_question_are_read_as_they_are(text: str) -> None:
+    assert flatten(text) == clean(text)
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [*authored.EVERYDAY.values(), *authored.HARD.values(), *conversations.TURNS.values()],
+)
+def test_prompts_without_data_are_read_as_before(prompts: list[str]) -> None:
+    assert all(without_data(clean(prompt)) == clean(prompt) for prompt in prompts)
 
 
 @pytest.mark.parametrize("form", ["{ask}\n\n{text}", "{text}\n\n{ask}"], ids=["head", "tail"])
