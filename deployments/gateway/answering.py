@@ -5,6 +5,7 @@ their place.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -114,6 +115,8 @@ class Answering:
         self._paying = gateway.paying
         self._hints = hints
         self._opened: Opened | None = None
+        # On the event loop's clock, once it is opened.
+        self.deadline_s = math.inf
 
     async def __aenter__(self) -> "Answering":
         return self
@@ -135,6 +138,9 @@ class Answering:
 
     async def open(self) -> None:
         """Return when the answer has begun. Raises: `ServingError`, before any byte of it."""
+        limit_s = self._gateway.config.gateway.max_request_s
+        seconds = min(self._hints.timeout_s or limit_s, limit_s)
+        self.deadline_s = asyncio.get_running_loop().time() + seconds
         try:
             self._deciding.refuse_killer(self.request, self._hints)
             self._opened = await self._open()
@@ -162,12 +168,10 @@ class Answering:
     async def _open(self) -> Opened:
         """Score, decide, ask the tiers, remember who answered."""
         loop, exchange, hints = asyncio.get_running_loop(), self.exchange, self._hints
-        limit_s = self._gateway.config.gateway.max_request_s
-        deadline_s = loop.time() + min(hints.timeout_s or limit_s, limit_s)
         try:
-            async with asyncio.timeout_at(deadline_s):
+            async with asyncio.timeout_at(self.deadline_s):
                 case = await self._deciding.case(self.request, hints)
-                paid = await self._admit(case, deadline_s - loop.time())
+                paid = await self._admit(case, self.deadline_s - loop.time())
                 case = case.barred(paid.barred)
                 await self._score(case)
         except TimeoutError:
@@ -180,7 +184,7 @@ class Answering:
             case.asked,
             domain,
             hints.request_id,
-            deadline_s,
+            self.deadline_s,
             paid,
             score=exchange.score,
             checked=hints.answer_check,

@@ -1,5 +1,8 @@
 """An admitted request's answer as an HTTP response: one document, or events and their end."""
 
+import asyncio
+from contextlib import suppress
+
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -15,6 +18,12 @@ CLIENT_CLOSED_REQUEST = 499
 # nginx gathers an answer before it passes it on, unless the answer says otherwise.
 NOT_HELD_BACK = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
+# How long a client may leave one part of its answer untaken, and how long after the request's
+# deadline, when it still has to be told so. A connection that stays open and takes nothing would
+# keep its slot, its hold on the account and the engine's work.
+SEND_TIMEOUT_S = 60.0
+LAST_WORDS_S = 2.0
+
 
 class AnswerResponse(Response):
     """Opens the answer and sends it; the request is settled when this is left, however."""
@@ -29,9 +38,11 @@ class AnswerResponse(Response):
         """Answer as an ASGI application."""
 
         async def told(message: Message) -> None:
+            self._begun = True
             try:
-                await send(message)
-            except OSError:
+                async with asyncio.timeout_at(self._until()):
+                    await send(message)
+            except OSError:  # a time-out is one
                 raise ClientDisconnect from None
 
         async with self._answering:
@@ -44,7 +55,13 @@ class AnswerResponse(Response):
             except ClientDisconnect:
                 # Nobody is left to be told; the exchange ends as cancelled.
                 if not self._begun:
-                    await Response(status_code=CLIENT_CLOSED_REQUEST)(scope, receive, send)
+                    with suppress(ClientDisconnect):
+                        await Response(status_code=CLIENT_CLOSED_REQUEST)(scope, receive, told)
+
+    def _until(self) -> float:
+        """When a write that begins now is given up, on the event loop's clock."""
+        now_s = asyncio.get_running_loop().time()
+        return min(now_s + SEND_TIMEOUT_S, max(now_s, self._answering.deadline_s) + LAST_WORDS_S)
 
     async def _opened(self) -> Response | None:
         """The whole answer; None where it is open as a stream."""
@@ -65,7 +82,6 @@ class AnswerResponse(Response):
             headers=self._named_headers() | NOT_HELD_BACK, media_type="text/event-stream"
         )
         del head.headers["content-length"]
-        self._begun = True
         exchange, telling = self._answering.exchange, self._telling
         try:
             await send({"type": "http.response.start", "status": 200, "headers": head.raw_headers})

@@ -9,7 +9,7 @@ from deployments.protocol.errors import ServingError
 class Inbox:
     """Frames in order, then perhaps an error; one reader."""
 
-    __slots__ = ("_error", "_frames", "_reader", "begun", "size_bytes")
+    __slots__ = ("_error", "_frames", "_reader", "_taken", "begun", "size_bytes")
 
     def __init__(self) -> None:
         self.size_bytes = 0
@@ -17,6 +17,7 @@ class Inbox:
         self._frames: deque[bytes] = deque()
         self._error: ServingError | None = None
         self._reader: asyncio.Future[None] | None = None
+        self._taken = asyncio.Event()
 
     def put(self, frame: bytes) -> None:
         """Add a frame; what comes after an error is dropped."""
@@ -25,6 +26,12 @@ class Inbox:
             self._frames.append(frame)
             self.size_bytes += len(frame)
             self._wake()
+
+    async def taken(self) -> None:
+        """Return when the reader has taken all that is here."""
+        self._taken.clear()
+        if self._frames:
+            await self._taken.wait()
 
     def fail(self, error: ServingError) -> None:
         """Raise this once everything before it has been read; the first error stands."""
@@ -45,6 +52,7 @@ class Inbox:
         taken = list(self._frames)
         self._frames.clear()
         self.size_bytes = 0
+        self._taken.set()
         return taken
 
     def _wake(self) -> None:

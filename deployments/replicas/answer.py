@@ -26,7 +26,7 @@ from deployments.protocol.errors import (
     ServingError,
 )
 from deployments.protocol.inbox import Inbox
-from deployments.replicas.relay import RelayPort
+from deployments.replicas.relay import STOP_BYTES, RelayPort
 
 # What a call raises whose replica died with it. Serve itself sends a request again that its replica
 # had not accepted.
@@ -132,6 +132,8 @@ class Answer:
             self._response = handle.remote(asked)
             while True:
                 self._inbox.put(await anext(self._response))
+                if self._inbox.size_bytes > STOP_BYTES:  # what is not fetched, gRPC holds back
+                    await self._inbox.taken()
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise

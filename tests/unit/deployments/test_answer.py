@@ -15,7 +15,7 @@ from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import EngineFailure, ReplicaUnavailable, ServingError
 from deployments.replicas import answer as answers
 from deployments.replicas.health import TierHealth
-from deployments.replicas.relay import RelayPort
+from deployments.replicas.relay import STOP_BYTES, RelayPort
 from deployments.replicas.tier_client import TierClient
 from deployments.settings.app import TierConfig
 from tests.fakes import FakeHandle, LocalTier, local_tier
@@ -91,6 +91,28 @@ async def test_many_answers_at_once_keep_apart() -> None:
         many = await asyncio.gather(*(read(client) for _ in range(40)))
     assert call.over_the_call == 0
     assert {text(chunks) for chunks, _ in many} == {text(alone)}
+
+
+@pytest.mark.parametrize("stops", ["reads on", "leaves"])
+async def test_a_slow_reader_stops_its_own_replica_also_over_the_call(stops: str) -> None:
+    made = 0
+
+    async def long(_: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+        nonlocal made
+        for made in range(1, 101):
+            yield wire.encode(Chunk(bytes(10_000), Usage(1, made), content=True, done=made == 100))
+            await asyncio.sleep(0)
+
+    handle: Any = FakeHandle(long)
+    client = TierClient("small", handle, TierHealth(dict, 1.0, frozenset()), None)
+    answer = await client.open(REQUEST, FOREVER)
+    await asyncio.sleep(0.05)
+    assert made * 10_000 <= STOP_BYTES + 3 * 10_000
+    if stops == "reads on":
+        assert sum([len(chunk.data) async for chunk in answer]) == 100 * 10_000
+    await answer.close()
+    await asyncio.sleep(0.01)
+    assert handle.responses[0].cancelled == (stops == "leaves")
 
 
 async def test_an_engines_error_comes_after_what_it_said() -> None:

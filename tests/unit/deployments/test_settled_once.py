@@ -15,7 +15,7 @@ from deployments.gateway.hints import Hints
 from deployments.gateway.ports import Ports
 from deployments.http.answer import AnswerResponse
 from deployments.protocol.api import AsAnswered
-from deployments.protocol.errors import all_errors
+from deployments.protocol.errors import DeadlineExceeded, all_errors
 from deployments.routing.shared_state import LocalState
 from deployments.settings.app import AppConfig
 from tests.fakes import FakeHealth, FakeTier, chat, chunks_of, score_of
@@ -37,11 +37,14 @@ tiers = st.lists(whole | broken | cut | errors, min_size=1, max_size=2)
 
 
 class Client:
-    """An ASGI server's side: leaves after some events, or fails to send."""
+    """An ASGI server's side: leaves after some events, fails to send, or takes nothing more."""
 
-    def __init__(self, leaves_at: int | None, send_fails_at: int | None) -> None:
+    def __init__(
+        self, leaves_at: int | None, send_fails_at: int | None, blocks_at: int | None = None
+    ) -> None:
         self._leaves_at = leaves_at
         self._send_fails_at = send_fails_at
+        self._blocks_at = blocks_at
         self._sent = 0
 
     async def receive(self) -> dict[str, Any]:
@@ -56,18 +59,22 @@ class Client:
         self._sent += 1
         if self._sent == self._send_fails_at:
             raise OSError("the client is gone")
+        if self._sent == self._blocks_at:
+            await asyncio.Event().wait()
 
 
 class World:
     """A gateway whose scorer, tiers and keepers misbehave as told."""
 
-    def __init__(self, score: str, small: list[Any], large: list[Any]) -> None:
+    def __init__(
+        self, score: str, small: list[Any], large: list[Any], config: AppConfig = CONFIG
+    ) -> None:
         self.score_ = SCORES[score]
         self.kept: list[Exchange] = []
         self.tiers = {"small": FakeTier(*small), "large": FakeTier(*large)}
         settle = Settlement([self._breaks, self.kept.append, self._breaks], lambda: None)
-        ports = Ports(self, self.tiers, FakeHealth(), LocalState(CONFIG), settle)  # type: ignore[arg-type]  # a str key where a tier name is typed
-        self.gateway = Gateway(CONFIG, ports)
+        ports = Ports(self, self.tiers, FakeHealth(), LocalState(config), settle)  # type: ignore[arg-type]  # a str key where a tier name is typed
+        self.gateway = Gateway(config, ports)
 
     async def score(self, _: Any) -> Any:
         await asyncio.sleep(0)
@@ -149,6 +156,56 @@ def test_a_cancel_at_any_await_settles_the_request_once(stream: bool) -> None:
         check(world)
         outcomes.add(world.kept[0].outcome)
     assert outcomes == {"cancelled", "ok"}
+
+
+# how many messages a client takes, whether it has left before, and how the exchange then ends
+BLOCKS: dict[str, tuple[bool, int, int | None, str]] = {
+    "the head of a stream": (True, 1, None, "cancelled"),
+    "its third message": (True, 3, None, "cancelled"),
+    "the last message": (True, 5, None, "ok"),
+    "the head of a document": (False, 1, None, "ok"),
+    "a document": (False, 2, None, "ok"),
+    "the word that it has left": (True, 1, 0, "cancelled"),
+}
+
+
+@pytest.mark.parametrize("bound", ["one write", "the request's deadline"])
+@pytest.mark.parametrize(("stream", "at", "leaves_at", "outcome"), BLOCKS.values(), ids=BLOCKS)
+def test_a_client_that_takes_nothing_more_is_let_go(
+    bound: str,
+    stream: bool,
+    at: int,
+    leaves_at: int | None,
+    outcome: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = CONFIG
+    if bound == "one write":
+        monkeypatch.setattr("deployments.http.answer.SEND_TIMEOUT_S", 0.05)
+    else:
+        monkeypatch.setattr("deployments.http.answer.LAST_WORDS_S", 0.05)
+        gateway = CONFIG.gateway.model_copy(update={"max_request_s": 0.1})
+        config = CONFIG.model_copy(update={"gateway": gateway})
+    words = chunks_of("a", "b", "c")
+    world = World("easy", [words], [words], config)
+
+    async def serve() -> None:
+        client = Client(leaves_at, None, blocks_at=at)
+        await asyncio.wait_for(world.serve(stream, client, "2.4"), 5)
+
+    asyncio.run(serve())
+    check(world)
+    assert world.kept[0].outcome == outcome
+
+
+async def test_an_answer_that_comes_at_its_deadline_still_goes_out() -> None:
+    gateway = CONFIG.gateway.model_copy(update={"max_request_s": 1e-6})
+    world = World(
+        "easy", [DeadlineExceeded("late")], [], CONFIG.model_copy(update={"gateway": gateway})
+    )
+    client = Client(None, None)
+    await world.serve(True, client, "2.4")
+    assert client._sent == 2
 
 
 @pytest.mark.parametrize("stream", [True, False])
