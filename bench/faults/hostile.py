@@ -3,8 +3,9 @@
     python -m bench.faults.hostile [--repeats 5]
 
 A gateway in this process, clients in another: its real parsing, flattening and packing for the
-replica, in front of tiers that answer at once. A ticker on its loop measures the longest stop
-while each body arrives and is answered.
+replica, in front of tiers that answer at once. For some bodies the large tier is an upstream, and
+the privacy policy reads them. A ticker on its loop measures the longest stop while each body
+arrives and is answered.
 """
 
 import asyncio
@@ -41,6 +42,11 @@ MIB = 2**20
 RESULTS = Path(__file__).parent / "results" / "hostile.json"
 PATHS = {"chat": "/v1/chat/completions", "completions": "/v1/completions", "health": "/healthz"}
 IDLE: tuple[str, bytes, dict[str, str]] = ("health", b"", {})
+OUTSIDE = {
+    "engine": {"kind": "upstream", "base_url": "https://llm.example.com/v1", "model": "m"},
+    "usd_per_million_prompt_tokens": 1.0,
+    "usd_per_million_completion_tokens": 1.0,
+}
 SIMULATED = {"kind": "simulated", "max_model_len": 1_000_000, "kv_cache_tokens": 10_000_000}
 
 
@@ -82,6 +88,31 @@ def bodies() -> dict[str, tuple[str, bytes, dict[str, str]]]:
     found["gzip to 8 MiB"] = ("chat", bomb, packed)
     found["gzip to 64 MiB"] = ("chat", gzip.compress(b" " * (64 * MIB)), packed)
     return found
+
+
+def read_bodies() -> dict[str, tuple[str, bytes, dict[str, str]]]:
+    """Texts that cost the privacy policy most, just within what it reads, and beyond."""
+    before, after = (
+        b'{"model":"auto","max_tokens":2,"messages":[{"role":"user","content":"',
+        b'"}]}',
+    )
+    texts = {
+        "words": b"nothing to be found here ",
+        "digits": b"1",
+        "digits apart": b"1 ",
+        "half addresses": b"a@",
+        "quotes": b'\\"',
+        "Cyrillic": "привет ".encode(),
+    }
+    return {
+        f"to be read: {name}, {kib} KiB": (
+            "chat",
+            before + text * (kib * 1024 // len(text)) + after,
+            {"content-type": "application/json"},
+        )
+        for name, text in texts.items()
+        for kib in (64, 1000, 8000)
+    }
 
 
 async def sent(port: int, path: str, body: bytes, headers: dict[str, str]) -> str:
@@ -145,11 +176,13 @@ class Ticker:
 
 
 @asynccontextmanager
-async def served(port: int) -> AsyncIterator[None]:
+async def served(port: int, large: dict[str, Any]) -> AsyncIterator[None]:
     """A gateway on this loop."""
-    engine = {"engine": SIMULATED}
     config = AppConfig.model_validate(
-        {name: {"model": f"sim-{name}", **engine} for name in ("small", "large")}
+        {
+            "small": {"model": "sim-small", "engine": SIMULATED},
+            "large": {"model": "sim-large", **large},
+        }
     )
     tiers: Any = {"small": Tier(), "large": Tier()}
     ports = Ports(Scorer(), tiers, Tier(), LocalState(config), lambda _: None)
@@ -163,11 +196,13 @@ async def served(port: int) -> AsyncIterator[None]:
     await task
 
 
-async def measure(port: int, repeats: int) -> list[dict[str, Any]]:
+async def measure(
+    port: int, repeats: int, large: dict[str, Any], given_bodies: dict[str, Any]
+) -> list[dict[str, Any]]:
     """A row for each body."""
     rows: list[dict[str, Any]] = []
-    async with served(port):
-        for name, given in {"idle": IDLE, **bodies()}.items():
+    async with served(port, large):
+        for name, given in given_bodies.items():
             ticker = Ticker()
             ticking = asyncio.create_task(ticker.run())
             stops_ms, status = [], ""
@@ -194,7 +229,9 @@ def main(
     port: Annotated[int, typer.Option(help="A free port.")] = 8765,
 ) -> None:
     """Measure, and keep the figures in bench/faults/results/hostile.json."""
-    rows = asyncio.run(measure(port, repeats))
+    inside = {"engine": SIMULATED}
+    rows = asyncio.run(measure(port, repeats, inside, {"idle": IDLE, **bodies()}))
+    rows += asyncio.run(measure(port, repeats, OUTSIDE, read_bodies()))
     about = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{psutil.cpu_count()} cores, {platform.machine()}",

@@ -4,6 +4,7 @@ other words in its place.
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -32,6 +33,10 @@ _NEXT_LINE = re.compile(r"\r?\n[ \t>]{0,64}([\w+/-]+={0,2})", re.ASCII)
 _IN_JSON = (("\\r", ""), ("\\n", "\n"), ("\\/", "/"))
 # A longer stretch that no text comes out of is a file.
 MAX_UNREAD_CHARS = 512
+# What no such stretch has in it: a long text is looked through in pieces that end at one, because a
+# pattern stops every thread until it is through.
+_NOT_ENCODED = re.compile(r"[^\w+/=-]", re.ASCII)
+PIECE_CHARS = 32 * 2**10
 _MIXED = (re.compile("[a-z]"), re.compile("[A-Z]"), re.compile("[0-9]"))
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 
@@ -53,11 +58,15 @@ class Read(NamedTuple):
     texts: list[Said]
     # Kinds: `image`, `opaque`.
     unreadable: set[str]
+    # There is more text than may be read: none of it was.
+    too_long: bool = False
 
 
-def read(body: Any) -> Read:
+def read(body: Any, most_chars: float = math.inf) -> Read:
     """All of a body: values and names, numbers, files as far as they are text."""
     found = Read([], set())
+    if not _is_within(body, most_chars, _plain_chars):
+        return Read([], set(), too_long=True)
     for value, maskable in _values(body):
         if isinstance(value, str):
             _read_text(value, maskable, found)
@@ -65,22 +74,34 @@ def read(body: Any) -> Read:
             found.texts.append(Said(str(int(value)), False))
     if _has_token_ids(body):
         found.unreadable.add("opaque")
+    if sum(len(text) for text, _ in found.texts) > most_chars:
+        return Read([], set(), too_long=True)
     return found
 
 
 def is_short(body: Any) -> bool:
-    """Whether a body is read at once; counted no further than that."""
+    """Whether a body is read at once."""
+    return _is_within(body, SHORT_CHARS, len)
+
+
+def _is_within(body: Any, most_chars: float, size: Callable[[str], int]) -> bool:
+    """Whether a body's texts are no longer together; counted no further than that."""
     left, chars = [body], 0
-    while left and chars <= SHORT_CHARS:
+    while left and chars <= most_chars:
         part = left.pop()
         chars += 1
         if isinstance(part, str):
-            chars += len(part)
+            chars += size(part)
         elif isinstance(part, dict):
             left.extend(part.values())
         elif isinstance(part, list):
             left.extend(part)
-    return chars <= SHORT_CHARS
+    return chars <= most_chars
+
+
+def _plain_chars(text: str) -> int:
+    """What of a text is read as it stands; a file has its own size once it is decoded."""
+    return 0 if _FILE.fullmatch(text) else len(text)
 
 
 def mapped(value: Any, change: Callable[[str], str], maskable: bool = False) -> Any:
@@ -147,8 +168,15 @@ def _encoded(text: str) -> Iterator[list[str]]:
     if "\\" in text:
         for written, seen in _IN_JSON:
             text = text.replace(written, seen)
-    at = 0
-    while first := _ENCODED.search(text, at):
+    at = end = 0
+    while at < len(text):
+        if at >= end:
+            after = _NOT_ENCODED.search(text, at + PIECE_CHARS)
+            end = after.start() if after else len(text)
+        first = _ENCODED.search(text, at, end)
+        if first is None:
+            at = end
+            continue
         lines, at = [first[0]], first.end()
         while len(lines[-1]) == len(first[0]) and (more := _NEXT_LINE.match(text, at)):
             if len(more[1]) > len(first[0]):

@@ -6,6 +6,7 @@ answered inside; the door asks again about the bytes that are to leave, and its 
 
 import hashlib
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from deployments.privacy.detectors import Detectors, Found
 from deployments.privacy.masks import Masks
 from deployments.privacy.payload import Said, mapped, read
 from deployments.privacy.releasable import SEAL, Destination, Releasable, Why
+from deployments.privacy.slices import find_in_slices
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import LocalOnlyConflict, PrivateDataRefused
 from deployments.settings.privacy import Action, PrivacyConfig
@@ -55,6 +57,9 @@ class Policy:
         actions = {config.action(kind) for kind in config.kinds}
         # With this action a request has nothing worse to expect.
         self._worst = max(actions, key=_STRICTER.__getitem__)
+        # No more is read of a body, where anything in it could keep it from leaving as it is.
+        some = _STRICTER[self._worst] > _STRICTER["allow"]
+        self.most_chars = config.max_text_chars if some else math.inf
 
     @property
     def refuses(self) -> bool:
@@ -96,7 +101,7 @@ class Policy:
     def search(self, said: Sequence[Said]) -> list[Found]:
         """The finds in texts, up to the first after which no other matters."""
         finds: list[Found] = []
-        for found in self._detectors.find([text for text, _ in said]):
+        for found in find_in_slices(self._detectors.find, [text for text, _ in said]):
             finds.append(found)
             if self.action(found, said) == self._worst and self._worst in ("local", "refuse"):
                 break
@@ -106,6 +111,11 @@ class Policy:
         """What a find does: what cannot be masked where it stands must stay."""
         action = self._config.action(found.kind)
         return "local" if action == "mask" and not said[found.text].maskable else action
+
+    @property
+    def opaque(self) -> Action:
+        """What is done with what no detector can read."""
+        return self._config.action("opaque")
 
     def unreadable(self, kinds: set[str]) -> list[tuple[str, Action]]:
         """What the unreadable parts of a request do."""
@@ -117,10 +127,12 @@ class _Finds:
 
     def __init__(self, policy: Policy, body: Any) -> None:
         self._policy, self._body = policy, body
-        self._said, kinds = read(body)
+        self._said, kinds, too_long = read(body, policy.most_chars)
         self._finds = policy.search(self._said)
         self._actions = [(f.kind, policy.action(f, self._said)) for f in self._finds]
         self._actions += policy.unreadable(kinds)
+        if too_long:  # nobody said that texts may leave unread
+            self._actions = [("opaque", max("local", policy.opaque, key=_STRICTER.__getitem__))]
 
     def kinds_that(self, action: Action) -> tuple[str, ...]:
         """Kinds that were found and do this."""

@@ -68,6 +68,9 @@ class PrivacyConfig(_Settings):
     phone_regions: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = ("US", "GB")
     """Countries whose telephone numbers are known without `+`. Each costs time for every request;
     with `+` those of all countries are known."""
+    max_text_chars: int = Field(2**20, ge=1)
+    """Text that is read of one request, characters. Of more nothing is read: it is `opaque`, and
+    stays in the cluster whatever `actions` say of that, or is refused where they do."""
     presidio: tuple[Name, ...] = ()
     """Entities that Microsoft Presidio is to look for as well (`PERSON`, `LOCATION`), each a kind
     of that name. Needs `pip install smallfirst[presidio]` and milliseconds to seconds a request."""

@@ -1,6 +1,5 @@
 """What is wrong with an answer is seen in its bytes; what its client wished is not wrong."""
 
-import time
 from typing import Any
 
 import orjson
@@ -338,13 +337,26 @@ def test_a_refusal_that_was_asked_for_is_an_answer(question: str) -> None:
 
 def test_a_book_in_a_question_is_not_searched() -> None:
     book = "The sky cannot be seen 900 times. " * 100_000
-    begun = time.perf_counter()
     for question, wanted in (("Rewrite: " + book, True), (book + "Rewrite it", True)):
         assert is_about_refusing(question) is wanted
     assert not is_about_refusing("a" * 5000 + book[:3000].replace("cannot", "can") + "a" * 5000)
     assert asked_times("a" * 5000 + " 900 " + "a" * 5000) == 1
     assert asked_times("Ten times: " + "a" * 50_000) == 10
-    assert time.perf_counter() - begun < 1
+
+
+@pytest.mark.parametrize(
+    ("question", "fault"),
+    [
+        ("{} Write a polite refusal letter.", None),
+        ("Write a polite refusal letter to this applicant: {}", None),
+        ("{} Write a polite refusal letter. {}", Fault.REFUSAL),
+        ("{} What is the capital?", Fault.REFUSAL),
+    ],
+)
+def test_the_ends_of_a_long_question_tell_what_is_asked(question: str, fault: Fault | None) -> None:
+    asked = question.format(*["It was a dark night. " * 100_000] * 2)
+    said, held, _ = document("I'm sorry, but I can't assist with that.")
+    assert fault_of(said, held, request(asked)) is fault
 
 
 @pytest.mark.parametrize(
