@@ -65,7 +65,7 @@ class Cluster:
         """Where its processes write."""
         return self.session / "logs"
 
-    def run(self, config: AppConfig) -> Run:
+    def run(self, config: AppConfig, read_at_start: dict[str, Any]) -> Run:
         """The note of this cluster with what runs there."""
         return Run(
             mark=self.mark,
@@ -73,6 +73,7 @@ class Cluster:
             address=self.address,
             session=self.session.name,
             config=config,
+            read_at_start=read_at_start,
         )
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -39,6 +40,9 @@ class Run(BaseModel):
     """Name of Ray's session folder."""
     config: AppConfig
     """What runs there: the file's settings and all that `serve` filled in."""
+    read_at_start: dict[str, Any] = {}
+    """What the file said that no change of a running cluster takes over, by its place there;
+    without what the command line said instead."""
 
 
 def run_folder(temp_dir: Path | None) -> Path:

@@ -73,7 +73,8 @@ def serve(
     """Run everything on this machine until Ctrl-C."""
     interrupt_on_stop_signals()
     try:
-        file = _listening(load_serve_file(config), host, port)
+        said = load_serve_file(config)
+        file = _listening(said, host, port)
         access = _settle_access(file.app, file.http.host, open_to_all)
         _set_environment(file.http, haproxy)
         settings, notes = effective_config(file.app, this_machine())
@@ -86,7 +87,7 @@ def serve(
         check_paths(settings)
         _prepare_models(settings)
         console.print(f"access: {access}", markup=False)
-        _serve(settings, file, {"temp_dir": temp_dir, "dashboard": dashboard})
+        _serve(settings, said, file, {"temp_dir": temp_dir, "dashboard": dashboard})
     except (ConfigError, CheckpointError) as error:
         console.print(f"error: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
@@ -192,7 +193,7 @@ def _prepare_models(settings: AppConfig) -> None:
         progress.update(task, description="ready", completed=1.0)
 
 
-def _serve(settings: AppConfig, file: ServeFile, more: dict[str, Any]) -> None:
+def _serve(settings: AppConfig, said: ServeFile, file: ServeFile, more: dict[str, Any]) -> None:
     # Imported here: Ray reads the environment when it is imported, and takes a second.
     from deployments.commands.local_cluster import LocalOptions, local_cluster, run_app
 
@@ -201,7 +202,10 @@ def _serve(settings: AppConfig, file: ServeFile, more: dict[str, Any]) -> None:
     options = LocalOptions(file.http, logging_config=file.logging_config, **more)
     with starting, local_cluster(options) as cluster:
         console.print(f"[2/3] ray: running, logs in {cluster.logs}", soft_wrap=True)
-        with announced(cluster.folder, cluster.run(settings)):
+        # What the command line says, no file decides.
+        ours = file.read_at_start
+        kept = {key: value for key, value in said.read_at_start.items() if ours[key] == value}
+        with announced(cluster.folder, cluster.run(settings, kept)):
             run_app(settings, lambda at: starting.update(f"[3/3] application: {at}"), cluster.logs)
             _wait_until_served(cluster.url)
             starting.stop()

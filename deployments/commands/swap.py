@@ -95,10 +95,21 @@ def apply(
         folder, run, at = _find(temp_dir, url, key_file, ca_file)
         if old is not None and _load(old) != run.config:
             console.print(f"{old} is not what runs now; a rollback goes back to what does")
+        _check_read_at_start(new, run)
         _roll(Running(folder, run, at, golden, within), _load(new))
     except ConfigError as error:
         fail(str(error))
     console.print(f"{new} runs.")
+
+
+def _check_read_at_start(config: Path, run: Run) -> None:
+    """Raises: `ConfigError` where the file changes what the running endpoint cannot take over."""
+    asked = load_serve_file(config).read_at_start
+    changed = [key for key, value in run.read_at_start.items() if asked[key] != value]
+    if changed:
+        raise ConfigError(
+            f"{config}: {', '.join(changed)}: needs a new `smallfirst serve`; nothing was changed"
+        )
 
 
 def _load(config: Path) -> AppConfig:

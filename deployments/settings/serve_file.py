@@ -97,6 +97,14 @@ class ServeFile(BaseModel):
     # Ray's `LoggingConfig` of proxies and controller. The ledger has a line per request.
     logging_config: dict[str, Any] = {"enable_access_log": False}
 
+    @property
+    def read_at_start(self) -> dict[str, Any]:
+        """What only a new `smallfirst serve` takes over, by its place in the file; no secrets."""
+        # A password is of no use without its key, and is written nowhere.
+        http = self.http.model_dump(mode="json", exclude={"ssl_keyfile_password"})
+        logs = self.model_dump(mode="json", include={"logging_config"})
+        return {f"http_options.{key}": value for key, value in http.items()} | logs
+
 
 def load_serve_file(path: Path) -> ServeFile:
     """What a Serve config file says. Raises: `ConfigError`, one line that names key and mend."""

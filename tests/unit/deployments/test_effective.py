@@ -72,6 +72,18 @@ def test_a_share_that_the_config_names_stays() -> None:
     assert (config.small.gpu_share, config.large.gpu_share, notes) == (0.5, 1, [])
 
 
+@pytest.mark.parametrize(("parallel", "share"), [(1, 0.25), (2, 1.0), (4, 1.0)])
+def test_a_model_over_several_gpus_holds_them_whole(parallel: int, share: float) -> None:
+    small = vllm()
+    small["engine"]["tensor_parallel_size"] = parallel
+    config, notes = on(gpus=True, small=small)
+    assert config.small.gpu_share == share
+    assert config.small.num_gpus == share * parallel
+    assert notes[0] == f"small.gpu_share: {share:g} of a GPU, because the config names none"
+    # What is filled in is what the config itself could say: nothing is deployed past its checks.
+    assert AppConfig.model_validate_json(config.model_dump_json()) == config
+
+
 def test_filling_in_twice_changes_nothing() -> None:
     machine = Machine(2, True, KEPT)
     once = effective_config(AppConfig(), machine)
