@@ -93,18 +93,24 @@ def test_the_door_does_not_let_go_what_is_too_long_to_be_read() -> None:
         policy().release(EngineRequest("chat", body, "r1"), body, OUTSIDE)
 
 
-CUTS = range(SLICE_CHARS - OVERLAP_CHARS - 600, SLICE_CHARS + 600, 137)
+CUTS = (
+    *range(SLICE_CHARS - OVERLAP_CHARS - 600, SLICE_CHARS + 600, 397),
+    *range(SLICE_CHARS - 40, SLICE_CHARS + 8, 4),
+)
 
 
+@pytest.mark.parametrize(("kind", "secret"), [("email", "alice@example.com"), ("card", CARD)])
 @pytest.mark.parametrize("words", [WORDS, "x" * 97], ids=["words", "no space"])
-def test_what_stands_at_a_cut_is_masked_once_and_whole(words: str) -> None:
-    judge = policy(actions={"email": "mask"})
+def test_what_stands_at_a_cut_is_masked_once_and_whole(words: str, kind: str, secret: str) -> None:
+    judge = policy(default_action="ignore", actions={kind: "mask"})
+    filling = words * (3 * SLICE_CHARS // len(words))
     for at in CUTS:
-        filling = words * (3 * SLICE_CHARS // len(words))
-        body = {"messages": [{"content": f"{filling[:at]} alice@example.com {filling[at:]}"}]}
+        body = {"messages": [{"content": f"{filling[:at]} {secret} {filling[at:]}"}]}
         let_go = judge.release(EngineRequest("chat", body, "r1"), body, OUTSIDE)
-        assert b"example" not in let_go.content and let_go.content.count(b"[EMAIL_1]") == 1
-        assert let_go.kinds == {"email": 1}, at
+        content = let_go.content.decode()
+        assert content.count(f"[{kind.upper()}_1]") == 1, at
+        assert not any(part in content for part in secret.split()), at
+        assert let_go.kinds == {kind: 1}, at
 
 
 @pytest.mark.parametrize(

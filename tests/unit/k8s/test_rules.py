@@ -311,6 +311,27 @@ def test_settings_that_do_not_fit_are_named(
     assert any(words in sentence for sentence in sentences), sentences
 
 
+@pytest.mark.parametrize(
+    "variable", ["SMALLFIRST_API_KEYS_FILE", "SMALLFIRST_API_KEYS"], ids=["file", "list"]
+)
+@pytest.mark.parametrize("bare", [WORKER, SPOT], ids=["first", "second"])
+def test_every_group_of_workers_needs_the_keys(prod: Overlay, bare: str, variable: str) -> None:
+    """Which gateway asks for keys would else depend on where it runs."""
+    for group in (WORKER, SPOT):
+        path = f"{group}/template/spec/containers/0/env"
+        given = [] if group == bare else [{"name": variable, "value": "x"}]
+        prod = edit(prod, "RayService", path, given)
+    name = prod.workers[int(bare[-1])].name
+    said = [
+        f.sentence
+        for f in findings(prod, RAY_ENVIRONMENT)
+        if f.rule == "secrets_reach_the_workers" and "no API keys" in f.sentence
+    ]
+    assert len(said) == 1 and f"group {name}: " in said[0]
+    said = [f.sentence for f in findings(with_settings(prod, {"gateway.auth": "open"}, {}), {})]
+    assert not any("no API keys" in sentence for sentence in said)
+
+
 def test_a_proxy_on_loopback_is_found(prod: Overlay) -> None:
     assert "probes_ask_what_serves" in found(with_settings(prod, {}, {"host": "127.0.0.1"}))
 
