@@ -33,7 +33,7 @@ class Histogram:
 def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
     monkeypatch.setattr(Histogram, "bounds", {}, raising=False)
     monkeypatch.setattr(Histogram, "told", defaultdict(list), raising=False)
-    monkeypatch.setattr(request_metrics.metrics, "Histogram", Histogram)
+    monkeypatch.setattr("ray.serve.metrics.Histogram", Histogram)
     return Histogram.told
 
 
