@@ -1,6 +1,6 @@
 """What changes and deaths cost the clients of a running endpoint: the first part of docs/faults.md.
 
-    python -m bench.faults.changes [--long-answer-s 60]
+    python -m bench.faults.changes [--long-answer-s 600]
 
 30 requests a second, half of them streams, two gateways, two small replicas, simulated engines that
 refuse wrong names as vLLM does. A request is lost where its client got an error, or nothing, before
@@ -33,6 +33,8 @@ from bench.faults.report import write_report
 RESULTS = Path(__file__).parent / "results" / "changes.json"
 PER_S = 30.0
 LONG_ANSWERS = 12
+# Replicas that drain for two minutes, whatever they began, cut these; shorter ones show nothing.
+LONG_ANSWER_S = 150.0
 TWO_MORE = {"small": {"scaling": {"min_replicas": 4, "max_replicas": 4}}}
 
 
@@ -225,7 +227,9 @@ def made(
 
 
 def main(
-    long_answer_s: Annotated[float, typer.Option(help="Longest answers, seconds.")] = 60.0,
+    long_answer_s: Annotated[
+        float, typer.Option(help="Longest answers, seconds.", min=LONG_ANSWER_S)
+    ] = LONG_ANSWER_S,
     only: Annotated[
         str, typer.Option(help="Just these by a part of their name; other rows stay.")
     ] = "",

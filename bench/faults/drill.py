@@ -103,7 +103,7 @@ class Drill:
         """One of our commands on this endpoint; what it said."""
         command = [sys.executable, "-c", "from deployments.cli import main; main()", *words]
         command += ["--url", self.endpoint.url, "--temp-dir", str(self.config.parent / "r")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
         assert (done.returncode != 0) is fails, done.stderr
         return done.stderr
 
