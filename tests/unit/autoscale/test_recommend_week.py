@@ -88,6 +88,39 @@ def test_the_bounds_carry_the_days_that_nobody_judged(
     assert "bounds for all of them; worst day" in found.verdict
 
 
+# Requests a second by the hour, of three days: the second highest tunes, the highest judges.
+QUIET, FLAT, STEPS = (0.1,) * 24, (1.0,) * 24, (0.3, 6.0) * 12
+
+
+@pytest.mark.parametrize(
+    ("days", "goal", "word"),
+    [
+        ((QUIET, FLAT, STEPS), 0.99, "missed: "),
+        ((QUIET, FLAT, STEPS), 0.3, "met: "),
+        ((STEPS, QUIET, FLAT), 0.99, "missed: "),
+        ((QUIET, FLAT, FLAT), 0.99, "met: "),
+        ((QUIET, STEPS, STEPS), 0.9999, "cannot be met: "),
+    ],
+)
+def test_a_goal_is_met_on_unseen_days_too_or_it_is_not(
+    days: tuple[tuple[float, ...], ...], goal: float, word: str, tmp_path: Path
+) -> None:
+    rates = (rate for day in days for rate in day)
+    path = tmp_path / "days.csv"
+    rows = (f"{SATURDAY_S + SHORT_S / 24 * at},{rate}\n" for at, rate in enumerate(rates))
+    path.write_text("timestamp,rate_rps\n" + "".join(rows))
+    trace = read_trace(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autoscale.simulation.days.DAY_S", SHORT_S)
+        parts = split(trace, 1.0)
+    found = recommend(trace, parts, PROFILE, Objective(goal, 2.0), lambda *_: None)
+    assert found.verdict.startswith(word)
+    assert found.met == (word == "met: ")
+    assert found.held_out.attainment >= goal or not found.met
+    assert f"unseen traffic: {found.held_out.attainment:.3%}" in found.verdict
+    assert "; worst day " in found.verdict
+
+
 def test_the_patch_is_one_that_the_application_accepts(
     result: tuple[Trace, Recommendation],
 ) -> None:
