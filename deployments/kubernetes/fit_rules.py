@@ -161,6 +161,23 @@ def _folders(overlay: Overlay) -> Iterator[tuple[str, str]]:
         yield "accounts.waiting_dir", overlay.app.accounts.waiting_dir
 
 
+def journals_outlive_the_controller(overlay: Overlay) -> Iterator[str]:
+    """What the policy learnt is written in a volume of the head, where the controller restarts."""
+    home = PurePosixPath(overlay.head.env.get("HOME") or "/")
+    mounts = [PurePosixPath(mount) for mount in _mount_paths(overlay.head)]
+    for name, tier in overlay.app.tiers.items():
+        setting = f"{name}.scaling.policy_kwargs.journal_path"
+        path = tier.scaling.policy_kwargs.get("journal_path")
+        if path is None:
+            yield f"{setting} is not set: run smallfirst k8s render"
+        elif path and not any(_expanded(path, home).is_relative_to(mount) for mount in mounts):
+            yield f"{setting}: {path} lies in no volume of the head: mount one there, or change it"
+
+
+def _expanded(path: str, home: PurePosixPath) -> PurePosixPath:
+    return home / path.removeprefix("~/") if path.startswith("~/") else PurePosixPath(path)
+
+
 def secrets_reach_the_workers(overlay: Overlay) -> Iterator[str]:
     """The variables that the settings name are set where replicas run."""
     wanted = {
@@ -225,6 +242,7 @@ FIT_RULES = (
     engines_keep_to_their_share,
     workers_are_alike,
     models_are_mounted,
+    journals_outlive_the_controller,
     secrets_reach_the_workers,
     probes_ask_what_serves,
     accounts_outlive_their_pod,

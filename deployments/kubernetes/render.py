@@ -10,8 +10,10 @@ from typing import Any
 
 import yaml
 
-from deployments.settings.app import parse_app_config
+from autoscale.journal import DEFAULT_PATH
+from deployments.settings.app import AppConfig, parse_app_config
 from deployments.settings.config_mistake import ConfigError
+from deployments.settings.release import plain
 
 SERVE_CONFIG = "serve-config.yaml"
 HEADER = """\
@@ -39,14 +41,28 @@ def serve_config_patch(overlay: Path, serve_file: Path) -> str:
     args: dict[str, Any] = {}
     for source in sources:
         args = merged(args, _mapping(source))
-    parse_app_config(args, str(sources[-1]))
+    config = parse_app_config(args, str(sources[-1]))
     try:
-        document["applications"][0]["args"] = args
+        document["applications"][0]["args"] = with_journal(args, config)
     except (KeyError, IndexError, TypeError):
         raise ConfigError(f"{serve_file}: applications: must list one application") from None
     text = yaml.safe_dump(document, sort_keys=False)
     names = " and ".join(source.name for source in sources)
     return HEADER.format(sources=names) + textwrap.indent(text, " " * 4)
+
+
+def with_journal(args: dict[str, Any], config: AppConfig) -> dict[str, Any]:
+    """The settings, whose tiers journal in the head's home folder unless they say where, or not.
+
+    The controller runs in the head's pod, and a new one reads there what the old one had learnt.
+    """
+    kept = dict(args)
+    for name, tier in config.tiers.items():
+        own = args.get(name) or plain(tier.model_dump(include={"model", "engine", "stand_in"}))
+        scaling = own.get("scaling", {})
+        kwargs = {"journal_path": DEFAULT_PATH} | scaling.get("policy_kwargs", {})
+        kept[name] = own | {"scaling": scaling | {"policy_kwargs": kwargs}}
+    return kept
 
 
 def merged(under: Any, over: Any) -> Any:

@@ -161,6 +161,7 @@ def test_only_what_reads_a_setting_at_its_start_restarts(
         {"small": {"usd_per_million_prompt_tokens": 1, "usd_per_million_completion_tokens": 1}},
         {"small": {"capabilities": ["vision", "tools", "logprobs"]}},
         {"small": {"scaling": {"max_replicas": 3}}},
+        {"small": {"scaling": {"policy_kwargs": {"journal_path": "/journal/a.jsonl"}}}},
         {"small": {"stall_timeout_s": 5}},
         {"small": {"stand_in": True}},
         {"small": {"adapters": {"legal": {"path": "/l", "domain": "law"}}}},

@@ -8,9 +8,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from autoscale.journal import DEFAULT_PATH
+from autoscale.parameters import Parameters
 from deployments.cli import app as command
 from deployments.kubernetes.overlay import Overlay
 from deployments.kubernetes.render import SERVE_CONFIG, serve_config_patch
+from deployments.settings.app import AppConfig
 from deployments.settings.config_mistake import ConfigError
 from tests.unit.k8s.conftest import K8S, OVERLAYS, ROOT, rendered
 from tests.unit.models.published_configs import MISTRAL_7B
@@ -34,6 +37,17 @@ def test_the_committed_file_is_what_render_writes(name: str) -> None:
     folder = K8S / "overlays" / name
     written = (folder / SERVE_CONFIG).read_text()
     assert written == serve_config_patch(folder, SERVE_FILE), "run smallfirst k8s render"
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_what_the_policy_learns_is_kept_beside_its_controller(name: str) -> None:
+    overlay = rendered(name)
+    home = overlay.head.env["HOME"]
+    mounts = {one["mountPath"]: one["name"] for one in overlay.head.container["volumeMounts"]}
+    assert mounts[home] in {one["name"] for one in overlay.head.pod["volumes"]}
+    for tier in overlay.app.tiers.values():
+        kept = Parameters.from_kwargs(tier.scaling.policy_kwargs).journal_path
+        assert kept.startswith("~/")
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -163,6 +177,46 @@ def test_a_mistake_in_the_settings_is_one_line(mine: Path, text: str, words: str
         serve_config_patch(mine, SERVE_FILE)
     code, said = rendering(mine)
     assert code == 2 and words in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "small", "large"),
+    [
+        ("", DEFAULT_PATH, DEFAULT_PATH),
+        (
+            "small: {model: a, engine: {kind: simulated}, scaling: {max_replicas: 3}}",
+            DEFAULT_PATH,
+            DEFAULT_PATH,
+        ),
+        (
+            "large: {model: a, engine: {kind: simulated}, scaling: {policy_kwargs: "
+            "{journal_path: /mine/a.jsonl, shadow: true}}}",
+            DEFAULT_PATH,
+            "/mine/a.jsonl",
+        ),
+        (
+            "small: {model: a, engine: {kind: simulated}, scaling: {policy_kwargs: "
+            "{journal_path: ''}}}",
+            "",
+            DEFAULT_PATH,
+        ),
+    ],
+    ids=["tiers left out", "a tier named", "a path of one's own", "none wanted"],
+)
+def test_render_fills_in_the_journal_and_nothing_else(
+    mine: Path, text: str, small: str, large: str
+) -> None:
+    (mine / "app.yaml").write_text(f"gateway: {{auth: open}}\n{text}\n")
+    written = AppConfig.model_validate(yaml.safe_load((mine / "app.yaml").read_text()))
+    patch = yaml.safe_load(serve_config_patch(mine, SERVE_FILE))
+    args = yaml.safe_load(patch["spec"]["serveConfigV2"])["applications"][0]["args"]
+    made = AppConfig.model_validate(args)
+    for tier, path in ((made.small, small), (made.large, large)):
+        assert tier.scaling.policy_kwargs["journal_path"] == path
+    for one in (written, made):
+        for tier in one.tiers.values():
+            tier.scaling.policy_kwargs.pop("journal_path", None)
+    assert made == written
 
 
 def test_an_overlay_without_settings_is_named(mine: Path) -> None:

@@ -193,6 +193,12 @@ BREAKS: list[tuple[str, str, str, Any]] = [
     ("workers_are_alike", "RayService", f"{SPOT}/template/spec/containers/0/volumeMounts", []),
     ("workers_are_alike", "RayService", f"{CONTAINER}/env/-", {"name": "MORE", "value": "1"}),
     ("models_are_mounted", "RayService", f"{CONTAINER}/volumeMounts", []),
+    (
+        "journals_outlive_the_controller",
+        "RayService",
+        f"{HEAD}/template/spec/containers/0/volumeMounts",
+        [],
+    ),
     ("secrets_reach_the_workers", "RayService", f"{CONTAINER}/env", []),
     (
         "secrets_reach_the_workers",
@@ -283,6 +289,21 @@ TARGET = {"name": "first", "base_url": "https://llm.example.com/v1", "model": "m
         ({"small.engine.path": "/weights/small"}, "models_are_mounted", "/weights/small"),
         ({"classifier.artifact": "/artefact"}, "models_are_mounted", "classifier.artifact"),
         ({"small.engine.path": "/models-old/a"}, "models_are_mounted", "/models-old/a"),
+        (
+            {"small.scaling.policy_kwargs": {"journal_path": "/var/a.jsonl"}},
+            "journals_outlive_the_controller",
+            "small.scaling.policy_kwargs.journal_path: /var/a.jsonl lies in no volume of the head",
+        ),
+        (
+            {"large.scaling.policy_kwargs": {"journal_path": "/models/a.jsonl"}},
+            "journals_outlive_the_controller",
+            "/models/a.jsonl",
+        ),
+        (
+            {"large.scaling.policy_kwargs": {}},
+            "journals_outlive_the_controller",
+            "is not set: run smallfirst k8s render",
+        ),
         ({"large.engine.api_key_env": "OTHER_KEY"}, "secrets_reach_the_workers", "OTHER_KEY"),
         (
             {"large.targets": [{**TARGET, "api_key_env": "OTHER_KEY"}], "large.engine": None},
@@ -372,7 +393,8 @@ def test_the_chain_follows_the_settings(
 
 
 def test_a_node_is_not_given_back_before_its_replica(prod: Overlay) -> None:
-    wrong = with_settings(prod, {"small.scaling.policy_kwargs": {"hold_down_s": 301}}, {})
+    held = {"hold_down_s": 301, "journal_path": "/tmp/autoscale.jsonl"}
+    wrong = with_settings(prod, {"small.scaling.policy_kwargs": held}, {})
     assert found(wrong) == {"idle_workers_outlast_the_policy"}
     mended = edit(wrong, "RayService", f"{CLUSTER}/autoscalerOptions/idleTimeoutSeconds", 301)
     assert found(mended) == set()
