@@ -45,6 +45,16 @@ def test_train_writes_an_artefact_and_a_report_without_prompts(folder: Path) -> 
     assert "characters)" in report
 
 
+@pytest.mark.parametrize("most", [50, 120])
+def test_train_uses_as_many_prompts_as_it_may(folder: Path, tmp_path: Path, most: int) -> None:
+    made = tmp_path / "m"
+    words = ("--out", made, "--rungs", "lexical", "--max-rows", most, "--force")
+    done = _run("train", "--data", folder / "rows.jsonl", *words)
+    assert done.exit_code == 0, done.output
+    manifest = json.loads((made / "manifest.json").read_text())
+    assert sum(manifest["training"]["rows"].values()) == most
+
+
 def test_evaluate_lists_ours_first_with_the_agreed_keys(folder: Path) -> None:
     done = _run("evaluate", "--data", folder / "fresh.jsonl", "--model", folder / "m", "--json")
     rows = json.loads(done.stdout)
