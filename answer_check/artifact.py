@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from answer_check.model import HEADS, AnswerModel, Head, names_of
@@ -67,7 +68,10 @@ def write(folder: Path, model: AnswerModel, about: dict[str, Any]) -> AnswerMode
         "about": about,
     }
     text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    (folder / NAME).write_text(text, encoding="utf-8")
+    # A gateway that starts meanwhile reads the old file or the new one, never a part.
+    with TemporaryDirectory(prefix=".", suffix=".partial", dir=folder) as aside:
+        (Path(aside) / NAME).write_bytes(text.encode())
+        (Path(aside) / NAME).replace(folder / NAME)
     return read(folder)
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -100,8 +101,21 @@ def open_artifact(folder: Path) -> Artifact:
 def write_artifact(
     folder: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes | Arrays]
 ) -> str:
-    """Write the files, then the manifest that vouches for them; return the artefact's id."""
+    """Write the files and the manifest that vouches for them; return the artefact's id.
+
+    What was in ``folder`` stays usable until all of it is written: a replica may start meanwhile.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".", suffix=".partial", dir=folder) as aside:
+        text = _write_all(Path(aside), manifest, files)
+        for name in (*sorted(files), MANIFEST):
+            (Path(aside) / name).replace(folder / name)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _write_all(
+    folder: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes | Arrays]
+) -> str:
     entries = {}
     for name, content in sorted(files.items()):
         raw = content if isinstance(content, bytes) else render_safetensors(content)
@@ -111,5 +125,5 @@ def write_artifact(
             entries[name]["arrays"] = {k: [str(a.dtype), *a.shape] for k, a in content.items()}
     whole = {"format": FORMAT, "features": FEATURES, **manifest, "files": entries}
     text = json.dumps(whole, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    (folder / MANIFEST).write_text(text, encoding="utf-8")
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    (folder / MANIFEST).write_bytes(text.encode())
+    return text

@@ -56,6 +56,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_whoever_loads_while_it_is_written_gets_the_old_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = artifact.read(folder)
+    old = artifact.write(tmp_path, model, {"rows": 1})
+    write, loaded = Path.open, []
+
+    def open_and_load(path: Path, mode: str = "r", *others: Any, **more: Any) -> Any:
+        opened = write(path, mode, *others, **more)
+        if "w" in mode:  # as it stands between the opening and the writing
+            loaded.append(artifact.read(tmp_path).artifact_id)
+        return opened
+
+    monkeypatch.setattr(Path, "open", open_and_load)
+    new = artifact.write(tmp_path, model, {"rows": 2})
+    assert loaded == [old.artifact_id]
+    assert artifact.read(tmp_path).artifact_id == new.artifact_id != old.artifact_id
+    assert [path.name for path in tmp_path.iterdir()] == [artifact.NAME]
+
+
 def test_it_learns_what_shows_and_says_how_sure_it_is(folder: Path) -> None:
     model, fresh = artifact.read(folder), rows(2000, seed=1)
     labels = np.array([row.label for row in fresh])

@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 import classifier
 from classifier import ArtifactError
-from classifier.artifact import FORMAT, SHIPPED, open_artifact, write_artifact
+from classifier.artifact import FORMAT, SHIPPED, Arrays, open_artifact, write_artifact
 
 
 @pytest.fixture
@@ -66,6 +66,39 @@ def test_a_huge_manifest_is_refused_unread(folder: Path) -> None:
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     _refused(tmp_path / "nowhere", "no manifest.json")
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_whoever_loads_between_two_writes_gets_the_old_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    (folder / "report.md").write_text("how it came about")
+    old = open_artifact(folder)
+    kept: dict[str, bytes | Arrays] = {name: old.read(name) for name in old.manifest["files"]}
+    lexical = old.arrays("lexical.safetensors", {})
+    files = kept | {"lexical.safetensors": {key: value * 2 for key, value in lexical.items()}}
+    write, loaded = Path.write_bytes, []
+
+    def write_and_load(path: Path, content: bytes) -> int:
+        if killed and path.name == "manifest.json":
+            raise KeyboardInterrupt
+        done = write(path, content)
+        found = open_artifact(folder)
+        assert all(found.read(name) == kept[name] for name in kept)
+        loaded.append(found.artifact_id)
+        return done
+
+    monkeypatch.setattr(Path, "write_bytes", write_and_load)
+    manifest = {k: v for k, v in old.manifest.items() if k != "files"}
+    if killed:
+        with pytest.raises(KeyboardInterrupt):
+            write_artifact(folder, manifest, files)
+        assert open_artifact(folder).artifact_id == old.artifact_id
+    else:
+        made = write_artifact(folder, manifest, files)
+        assert open_artifact(folder).artifact_id == made != old.artifact_id
+    assert set(loaded) == {old.artifact_id}
+    assert {path.name for path in folder.iterdir()} == {*kept, "manifest.json", "report.md"}
 
 
 def _replace(folder: Path, name: str, content: bytes) -> None:
