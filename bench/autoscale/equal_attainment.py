@@ -63,7 +63,7 @@ def day_means(values: Iterable[tuple[World, float]]) -> list[float]:
 def verdict(ratios_by_day: list[float], bar: float) -> str:
     """Whether the mean ratio is at most the bar, as far as the interval over days decides it."""
     if len(ratios_by_day) < 2:
-        return "one period: no interval"
+        return "one period: no interval" if ratios_by_day else "in no run, so undecided"
     low, high = interval(ratios_by_day)
     if high <= bar:
         return "met"

@@ -83,7 +83,7 @@ def fixed_table(result: dict[str, Any]) -> Table:
             row["policy"],
             " ".join(f"{name} {value:g}" for name, value in row["knobs"].items()),
             str(row["worlds"]),
-            f"{row['attainment']:.3%} [{low:.2%}, {high:.2%}]",
+            f"{row['attainment']:.3%} [{max(0.0, low):.2%}, {min(1.0, high):.2%}]",
             f"{row['gpu_hours']:.1f}",
             ratio_text(row),
         )

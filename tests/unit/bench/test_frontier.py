@@ -72,6 +72,7 @@ def test_days_that_do_not_decide_a_bar_leave_it_undecided() -> None:
     assert verdict([0.70, 0.72, 0.74], 0.80) == "met"
     assert verdict([0.90, 0.92, 0.94], 0.80) == "missed"
     assert verdict([0.70], 0.80) == "one period: no interval"
+    assert verdict([], 0.80) == "in no run, so undecided"
 
 
 def test_seeds_of_a_day_are_one_value() -> None:
