@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from models.errors import CheckpointError
-from models.quantise import Settings, quantise_checkpoint
+from models.quantise import ROUNDED, Settings, quantise_checkpoint
 
-# Eight engines start one after the other: minutes on a busy machine.
-pytestmark = pytest.mark.timeout(900)
+# Fourteen engines start one after the other: many minutes on a busy machine.
+pytestmark = pytest.mark.timeout(1500)
 
 SIZES = {
     "hidden_size": 128,
@@ -37,10 +37,18 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gemma": {},
     "gemma2": {"query_pre_attn_scalar": 64},
     "gemma3_text": {"query_pre_attn_scalar": 64},
+    # vLLM's Phi and Olmo know no grouped heads.
+    "phi": {"num_key_value_heads": 2},
+    "olmo": {"num_key_value_heads": 2},
+    "olmo2": {},
+    "granite": {},
+    "smollm3": {},
+    "stablelm": {},
 }
-REFUSED = {
+REFUSED: dict[str, dict[str, Any]] = {
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
     "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 128},
+    "gemma3": {"text_config": SIZES, "vision_config": SIZES | {"image_size": 28}},
 }
 # One process for all: vLLM's import alone takes many seconds.
 RUN = """
@@ -87,12 +95,18 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         [sys.executable, "-c", RUN, *folders],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1400,
         check=False,
     )
     lines = [line for line in run.stdout.splitlines() if line.startswith("RAN ")]
     assert len(lines) == len(folders), run.stderr[-1500:]
     return {Path(folder).name: found for folder, found in (json.loads(x[4:]) for x in lines)}
+
+
+def test_every_family_that_is_rounded_is_loaded_here() -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    assert {MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[family] for family in FAMILIES} == ROUNDED
 
 
 @pytest.mark.parametrize("family", FAMILIES)

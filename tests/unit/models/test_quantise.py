@@ -221,6 +221,11 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(
         ),
         ({"architectures": ["DeepseekV3ForCausalLM"]}, "DeepseekV3ForCausalLM is not rounded"),
         ({"architectures": ["UnknownForCausalLM"]}, "UnknownForCausalLM is not rounded here"),
+        # With the defaults of its class for the images: a config may leave them out.
+        (
+            {"architectures": ["Gemma3ForConditionalGeneration"]},
+            "Gemma3ForConditionalGeneration is not rounded here",
+        ),
         ({"vision_config": {}}, "only decoders without experts and images"),
         ({"compression_config": {"quant_method": "x"}}, "is quantised already"),
     ],
