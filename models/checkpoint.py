@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.config_file import read_config
+from models.config_types import check_types
 from models.errors import CheckpointError
 from models.kv_layout import (
     AttentionLayers,
@@ -76,6 +77,7 @@ def read_checkpoint(
     """
     config_path = path / "config.json" if path.is_dir() else path
     config = read_config(config_path)
+    check_types(config)
     text = text_config(config)
     folder = config_path.parent
     weights_files = loaded_files(folder) if path.is_dir() else []

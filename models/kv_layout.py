@@ -45,6 +45,10 @@ SLIDING_PATTERN = {"Gemma2ForCausalLM": 2, "GptOssForCausalLM": 2, "Gemma3ForCau
 SLIDING_PATTERN["Gemma3ForConditionalGeneration"] = 6
 
 
+# Far above any published size; beyond it quotients of sizes are no numbers any more.
+MOST = 1 << 40
+
+
 class AttentionLayers(NamedTuple):
     """`layers` decoder layers alike; `window_tokens` None means the whole context."""
 
@@ -89,8 +93,10 @@ def text_config(config: dict[str, Any]) -> dict[str, Any]:
 def positive(config: dict[str, Any], key: str) -> int:
     """The whole number above zero at `key`."""
     value = config.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise CheckpointError(f"config.json: {key!r} must be a whole number above 0, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MOST:
+        raise CheckpointError(
+            f"config.json: {key!r} must be a whole number above 0, got {value!r:.60}"
+        )
     return value
 
 

@@ -17,6 +17,11 @@ DTYPE_BITS = {
 MAX_HEADER_BYTES = 100_000_000
 
 
+_DAMAGED = (
+    ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError,
+)  # fmt: skip
+
+
 class TensorFacts(NamedTuple):
     """One stored tensor."""
 
@@ -45,7 +50,7 @@ def read_header(path: Path) -> dict[str, TensorFacts]:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except CheckpointError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except _DAMAGED as error:
         raise CheckpointError(f"{path.name} has a damaged safetensors header") from error
     expected = 8 + header_bytes + end
     if file_bytes != expected:

@@ -39,7 +39,7 @@ def manifest_of(folder: Path) -> dict[str, Any] | None:
     """The folder's manifest; None if there is none that can be read."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return manifest if isinstance(manifest, dict) else None
 

@@ -11,7 +11,7 @@ def stored_as(folder: Path) -> str | None:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         quantization = quantization_of(config)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if quantization is None:
         return "none"

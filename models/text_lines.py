@@ -48,7 +48,7 @@ def read_text_lines(path: Path) -> TextLines:
 def _add(found: TextLines, line: str, place: str) -> None:
     try:
         entry = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{place} is not JSON") from error
     if not isinstance(entry, dict):
         raise CheckpointError(f"{place} must be a JSON object")

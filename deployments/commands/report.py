@@ -77,7 +77,7 @@ def _policy(settings: AppConfig, changes: list[str]) -> OtherPolicy:
         name, equals, text = change.partition("=")
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text
         if equals and name == "threshold":
             threshold = value

@@ -89,7 +89,7 @@ def _probe(line: str, place: str) -> Probe:
         entry = json.loads(line)
         prompt, matches = str(entry["prompt"]), str(entry["matches"])
         re.compile(matches)
-    except (ValueError, TypeError, KeyError, re.error):
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError, re.error):
         raise ConfigError(f"{place} needs a 'prompt' and a regular expression 'matches'") from None
     return Probe(prompt, matches)
 

@@ -293,3 +293,47 @@ def test_a_block_that_serve_would_not_admit_is_refused(config: Path) -> None:
     asked = ("--model", config, "--gpu", "b200", "--max-model-len", 8, "--emit", "serve_config")
     text = run(*asked, code=2)
     assert "small.engine.max_model_len" in text and text.count("\n") == 1
+
+
+@pytest.mark.parametrize("key", sorted({*LLAMA, "dtype", "layer_types", "sliding_window"}))
+@pytest.mark.parametrize("value", [[], {}, [[1]], ["x"], {"a": []}, True, -1, 10**400, 1e308, 1.5])
+def test_a_key_of_another_type_is_one_line(config: Path, key: str, value: Any) -> None:
+    config.write_text(json.dumps(LLAMA | {key: value}))
+    result = CliRunner().invoke(app, ["plan", "--model", str(config), "--gpu", "b200", "--json"])
+    assert result.exit_code in (0, 2), result.exception
+    if result.exit_code:
+        assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("torch_dtype", ["bfloat16"]),
+        ("layer_types", 3),
+        ("layer_types", [["full_attention"]]),
+        ("layer_types", {"full_attention": 32}),
+        ("hidden_size", 10**400),
+    ],
+)
+def test_the_key_of_another_type_is_named(config: Path, key: str, value: Any) -> None:
+    config.write_text(json.dumps(LLAMA | {key: value}))
+    assert f"'{key}'" in run("--model", config, "--gpu", "b200", code=2)
+
+
+DEEP = "[" * 100_000
+
+
+def test_deep_json_is_one_line_wherever_it_stands(config: Path, tmp_path: Path) -> None:
+    measured = tmp_path / "c.json"
+    measured.write_text(DEEP)
+    said = [run("--model", config, "--gpu", "80", "--calibration", measured, code=2)]
+    weights = config.with_name("model.safetensors")
+    weights.write_bytes(len(DEEP).to_bytes(8, "little") + DEEP.encode())
+    said.append(run("--model", config.parent, "--gpu", "80", code=2))
+    weights.with_name("model.safetensors.index.json").write_text(DEEP)
+    said.append(run("--model", config.parent, "--gpu", "80", code=2))
+    config.write_text(DEEP)
+    said.append(run("--model", config, "--gpu", "80", code=2))
+    asked = ["quantize", "--model", "m", "--out", "o", "--evaluate", str(measured)]
+    said.append(CliRunner().invoke(app, asked).stderr)
+    assert all(text.startswith("error: ") and text.count("\n") == 1 for text in said), said
