@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from bench.privacy.cases import OWNERS, Case, drawn
 from bench.privacy.world import Outcome, world
 
 OUT = Path(__file__).with_name("results") / "leak.md"
 REQUESTS = 100_000
+# Parts of a process's share, each with a world of its own: progress is told by them.
+PARTS = 20
 # A metadata field is dropped where it comes in, so that its request may leave, without it.
 NEVER_SENT = ("metadata", "unknown field")
 
@@ -30,15 +34,17 @@ def main(
 ) -> None:
     """Send them, print what they came to."""
     started_s = time.perf_counter()
-    share = -(-requests // workers)
+    count = min(requests, workers * PARTS)
+    share = -(-requests // count)
     with ProcessPoolExecutor(workers) as pool:
-        parts = list(pool.map(sent, [share] * workers, range(seed, seed + workers)))
+        running = pool.map(sent, [share] * count, range(seed, seed + count))
+        parts = list(track(running, "asking", count, console=Console(stderr=True)))
     counts = sum((counted for counted, _ in parts), Counter[tuple[str, str]]())
     leaks = [case for _, leaked_here in parts for case in leaked_here]
     date, took_s = datetime.now(UTC).date(), time.perf_counter() - started_s
     lines = [
         "# Requests that must stay, by why and by where they were answered",
-        f"{share * workers:,} requests, {took_s:.0f} s, {workers} processes, {date}. "
+        f"{share * count:,} requests, {took_s:.0f} s, {workers} processes, {date}. "
         f"`python -m bench.privacy.leak --requests {requests} --seed {seed}`",
         "",
         f"**{len(leaks)} of which a byte arrived outside.**",
