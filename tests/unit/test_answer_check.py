@@ -281,3 +281,27 @@ def test_the_commands_train_evaluate_and_inspect(tmp_path: Path) -> None:
     assert json.loads(told.output)["served_model"] == "m"
     data.write_text('{"prompt": "x"}')
     assert run(app, train_on).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"gain": "x"},
+        {"gain": float("nan")},
+        {"gain": 1e300},
+        {"p_small": [1]},
+        {"p_small": True},
+        {"prompt": 5},
+        {"prompt": None, "messages": [1]},
+        {"small": 10**400},
+        {"logprobs": [10**400]},
+    ],
+)
+def test_a_row_of_another_type_is_named(tmp_path: Path, odd: dict[str, object]) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text(json.dumps({"prompt": "Hi", "answer": "Hello", "small": 1} | odd))
+    with pytest.raises(AnswerCheckError, match=r"rows\.jsonl:1: "):
+        read_rows([data])
+    data.write_text("[" * 100_000)
+    with pytest.raises(AnswerCheckError, match=r"rows\.jsonl:1: "):
+        read_rows([data])
