@@ -62,8 +62,9 @@ def _row(given: dict[str, Any]) -> Row:
     question = next((given[k] for k in ("messages", "prompt", "question") if k in given), None)
     if question is None:
         raise KeyError("messages")
-    if not isinstance(question, str | list):
-        raise ValueError("messages is a list, prompt a text")
+    messages = isinstance(question, list) and all(isinstance(one, dict) for one in question)
+    if not (messages or isinstance(question, str)):
+        raise ValueError("messages is a list of them, prompt a text")
     logprobs = tuple(map(_logprob, given.get("logprobs") or ()))
     return Row(
         question,

@@ -10,7 +10,6 @@ from typing import Annotated
 import httpx
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -139,7 +138,7 @@ def inspect(folder: Artifact, as_json: AsJson = False) -> None:
         return
     table = Table(show_header=False)
     for key, value in facts.items():
-        table.add_row(escape(key), escape(str(value)))
+        table.add_row(key, str(value))
     out.print(table)
 
 

@@ -169,10 +169,8 @@ class GatewayConfig(Settings):
     scaling: Scaling = Scaling(max_replicas=2)
     """How many replicas."""
     health_poll_s: float = Field(0.5, gt=0)
-    """How often at most the gateway asks the controller which tiers run, seconds. It does so while
-    a tier is down, and where a replica has failed; every 2 s while requests wait for a first token,
-    every 5 s otherwise. A request waits that much longer than 2 s at most on a tier whose last
-    replica died unseen, before it goes to the other."""
+    """How often the gateway asks which tiers run while one is down or has failed, seconds; else it
+    asks every 2 s while requests wait, every 5 s otherwise."""
     session_ttl_s: float = Field(1800.0, gt=0)
     """How long a session that went large stays large after its last request."""
     ledger_dir: str | None = None
