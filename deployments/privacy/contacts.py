@@ -15,8 +15,9 @@ MAX_LOCAL_CHARS = 64
 _LOCAL = re.compile(r"(?:[\w!#$%&'*+/=?^`{|}~-][\w.!#$%&'*+/=?^`{|}~-]*)$")
 # An ASCII domain first: what follows it may be text of a script without spaces, or `_`.
 _DOMAIN = re.compile(
-    r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
-    r"|(?:[^\W_](?:[^\W_]|-){0,62}\.){1,8}[^\W\d_]{2,24}"
+    r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}"
+    r"(?:[A-Za-z]{2,24}|[xX][nN]--[A-Za-z0-9-]{2,59})(?![A-Za-z0-9-])"
+    r"|(?:[^\W_](?:[^\W_]|-){0,62}\.){1,8}(?:[xX][nN]--[A-Za-z0-9-]{2,59}|[^\W\d_]{2,24})"
 )
 
 CONTEXT_CHARS = 32

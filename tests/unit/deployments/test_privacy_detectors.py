@@ -4,6 +4,7 @@ import json
 import random
 import string
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 
 from bench.privacy.identifiers import NUMBERS, valid
 from bench.privacy.synthetic import KINDS, rows
+from deployments.privacy.credentials import find_credentials
 from deployments.privacy.detectors import Detectors
 from deployments.privacy.folding import fold
+from deployments.privacy.randomness import is_random
+from deployments.settings.api_key import FORM, Limits, make_key
 from deployments.settings.privacy import KINDS as NAMED
 from deployments.settings.privacy import NUMBERS as NAMED_NUMBERS
 from deployments.settings.privacy import UNMASKABLE, PrivacyConfig
@@ -55,10 +59,113 @@ def finds(text: str, *more: str) -> set[tuple[str, str]]:
                      id="a private key"),
         pytest.param("postgres://app:s3cr3t@db/x", "secret", "postgres://app:s3cr3t@db",
                      id="in a URL"),
+        pytest.param("POSTGRES://u:p4ssw0rd@db/x", "secret", "POSTGRES://u:p4ssw0rd@db",
+                     id="a scheme in capitals"),
+        pytest.param("postgres://app:p%40ss:w0rd@db/x", "secret", "postgres://app:p%40ss:w0rd@db",
+                     id="an @ in a password"),
+        pytest.param("redis://u:pa%2Fs@s@h:6379/0", "secret", "redis://u:pa%2Fs@s@h",
+                     id="a slash in a password"),
+        pytest.param("smtp://bob%40ex.com:pw12@ex.com", "secret", "smtp://bob%40ex.com:pw12@ex.com",
+                     id="an @ in a user's name"),
+        pytest.param("Authorization: Bearer xUACpXHlUgOimlScUCJLmEKzIZxQutXWNNhValwp", "secret",
+                     "xUACpXHlUgOimlScUCJLmEKzIZxQutXWNNhValwp", id="letters only"),
+        pytest.param('"api_key": "sYCjoaZteDHNfBZWQehhqgSpxCHjCzmM"', "secret",
+                     "sYCjoaZteDHNfBZWQehhqgSpxCHjCzmM", id="letters only, given to a name"),
+        pytest.param("password: qzkwxvbjtrmhgd", "secret", "qzkwxvbjtrmhgd", id="small letters"),
+        pytest.param("password: 83749201", "secret", "83749201", id="digits only"),
+        pytest.param("db_pwd='20418837'", "secret", "20418837", id="digits in quotes"),
+        pytest.param("to bob@xn--e1afmkfd.xn--p1ai", "email", "bob@xn--e1afmkfd.xn--p1ai",
+                     id="a top level in ASCII's disguise"),
+        pytest.param("to bob@\u043f\u0438.XN--P1AI.", "email", "bob@\u043f\u0438.XN--P1AI",
+                     id="the same in capitals"),
     ],
 )  # fmt: skip
 def test_an_identifier_is_found_where_it_stands(text: str, kind: str, value: str) -> None:
     assert (kind, value) in finds(text)
+
+
+KEY_BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n" * 4
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        ("-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----"),
+        ("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----", "-----END PGP PRIVATE KEY BLOCK-----"),
+        ("key-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH PRIVATE KEY-----"),
+    ],
+)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\\n"])
+def test_a_private_key_is_one_to_its_end_or_the_texts(begin: str, end: str, line_end: str) -> None:
+    body = KEY_BODY.replace("\n", line_end)
+    written = {value for kind, value in finds(f"fix {begin}{line_end}{body}{end} now", "and this")}
+    assert written == {f"{begin}{line_end}{body}{end}".removeprefix("key")}
+    assert {value for _, value in finds(f"fix {begin}{line_end}{body}", "and this")} == {
+        f"{begin}{line_end}{body}".removeprefix("key")
+    }
+
+
+# What an issuer's tokens begin with, how many characters follow, and of what.
+HEX, ALNUM = "0123456789abcdef", string.ascii_letters + string.digits
+
+
+@pytest.mark.parametrize(
+    ("begins", "chars", "of"),
+    [
+        ("xapp-1-A0123-1234567890-", 64, HEX), ("xoxe.xoxp-1-", 100, ALNUM), ("whsec_", 32, ALNUM),
+        ("glpat-", 20, ALNUM), ("glrt-", 20, ALNUM), ("gldt-", 20, ALNUM), ("hvs.", 90, ALNUM),
+        ("dckr_pat_", 27, ALNUM), ("nvapi-", 64, ALNUM), ("dapi", 32, HEX), ("ntn_", 46, ALNUM),
+        ("lin_api_", 40, ALNUM), ("ATATT3xFfGF0", 60, ALNUM), ("sbp_", 40, HEX), ("r8_", 37, ALNUM),
+        ("pplx-", 48, ALNUM), ("secret_", 43, ALNUM), ("doo_v1_", 64, HEX), ("figd_", 40, ALNUM),
+        ("pscale_tkn_", 43, ALNUM), ("sq0atp-", 22, ALNUM), ("tgp_v1_", 43, ALNUM),
+        ("NRAK-", 27, string.ascii_uppercase), ("glsa_" + "a1" * 16 + "_", 8, HEX),
+    ],
+)  # fmt: skip
+def test_a_token_is_known_by_its_issuers_form(begins: str, chars: int, of: str) -> None:
+    chance = random.Random(begins)
+    for _ in range(20):
+        token = begins + "".join(chance.choices(of, k=chars))
+        assert ("secret", token) in finds(f"use {token}, please")
+
+
+def test_a_key_of_ours_is_known_by_its_form() -> None:
+    for _ in range(50):
+        token = make_key("a", Limits(), 0.0).text
+        assert FORM.fullmatch(token)
+        assert ("secret", token) in finds(f"curl -H 'x-api-key: {token}'")
+
+
+def test_of_random_letters_next_to_none_are_words() -> None:
+    chance, missed, tries = random.Random(1), 0, 30_000
+    for _ in range(tries):
+        missed += not is_random("".join(chance.choices(string.ascii_letters, k=32)))
+    # One value in 280 of 32 letters and digits has no digit.
+    assert missed / tries * (52 / 62) ** 32 < 1e-6
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "AuthenticationTokenProvider", "getUserByIdAndToken", "XMLHttpRequestFactory",
+        "kubernetesServiceAccountToken", "AWSSecretAccessKey", "DJANGO_SECRET_KEY", "ENDOFTEXT",
+        "Zugangsberechtigung", "contrasenaSegura", "your-api-key-here", "changeme-please",
+        "getpass.getpass", "settings.openai_key", "process.env.STRIPE_KEY", "config/secrets.yaml",
+    ],
+)  # fmt: skip
+def test_names_and_words_are_not_random(word: str) -> None:
+    assert not is_random(word)
+    assert finds(f'password = "{word}", token: {word}') == set()
+
+
+def test_no_credential_is_seen_in_this_projects_code() -> None:
+    # Everything but what the tests and benches hold on purpose.
+    rooms = ("deployments", "classifier", "autoscale", "models", "answer_check", "docs", "k8s")
+    root = Path(__file__).parents[3]
+    files = [path for room in rooms for path in (root / room).rglob("*")]
+    texts = [path.read_text() for path in files if path.suffix in (".py", ".md", ".yaml")]
+    assert len(texts) > 300
+    assert {text[a:b] for text in texts for _, a, b in find_credentials(text)} == set()
 
 
 @pytest.mark.parametrize(
@@ -73,6 +180,7 @@ def test_an_identifier_is_found_where_it_stands(text: str, kind: str, value: str
         "commit 3f786850e387550fdab836ed7e6dc881de23001b",
         "password = getpass.getpass(); api_key = os.environ['API_KEY']",
         "the secret of a good token: it is long and the password is short",
+        "https://registry.npmjs.org:443/@types/node and http://localhost:8080/a@b.c",
         "@app.route('/x') and npm i @types/node@20.1.2",
         "00000000-0000-4000-8000-000000000000",
     ],

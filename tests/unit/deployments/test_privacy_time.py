@@ -9,13 +9,26 @@ from typing import Any
 
 import pytest
 
-from deployments.privacy import contacts, credentials, detectors, folding, masks, numbers, payload
+from deployments.privacy import (
+    contacts,
+    credentials,
+    detectors,
+    folding,
+    issuers,
+    masks,
+    numbers,
+    payload,
+    randomness,
+)
 from deployments.privacy.policy import Policy
 from deployments.privacy.releasable import Destination
 from deployments.protocol.engine import EngineRequest
 from deployments.settings.privacy import PrivacyConfig
 
-MODULES = (contacts, credentials, detectors, folding, masks, numbers, payload)
+MODULES = (
+    *(contacts, credentials, detectors, folding, issuers),
+    *(masks, numbers, payload, randomness),
+)
 SHORT_CHARS, DOUBLINGS = 2048, 3
 # A doubling may treble the time: what is linear doubles it, what is quadratic makes it fourfold.
 MOST = 3**DOUBLINGS
