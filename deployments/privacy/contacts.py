@@ -12,7 +12,7 @@ from deployments.privacy.pictures import Picture
 # RFC 5321, 4.5.3.1.1.
 MAX_LOCAL_CHARS = 64
 # Letters of every script: RFC 6531 (local parts), RFC 5890 (domains).
-_LOCAL = re.compile(r"(?:[\w!#$%&'*+/=?^`{|}~-][\w.!#$%&'*+/=?^`{|}~-]*)$")
+_LOCAL = re.compile(r"(?:[\w!#$%&'*+/=?^`{|}~-][\w.!#$%&'*+/=?^`{|}~-]*)\Z")
 # An ASCII domain first: what follows it may be text of a script without spaces, or `_`.
 _DOMAIN = re.compile(
     r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}"
@@ -26,9 +26,11 @@ MIN_PHONE_DIGITS, MAX_PHONE_DIGITS = 7, 15
 MAX_PHONE_CHARS = 32
 _RUN = re.compile(rb"9(?:[ ().\-/]{0,3}9){6,}")
 _NOT_DIGITS = dict.fromkeys(map(ord, "+() .-/"))
+# As a word, or as a name in data: `phone_number`, `mobile_no`, `homePhone`.
 _SAYS_PHONE = re.compile(
-    r"\b(?:tel|fon|telefon|telephone|phone|call|mobile|cell|fax|whatsapp|text|sms|ring|reach)\b",
-    re.I,
+    r"(?:(?i:(?<![a-z])(?:tel|fon|telefon|telephone|phone|call|mobile|cell|fax|whatsapp|text|sms"
+    r"|ring|reach))|(?<=[a-z])(?:Tel|Telephone|Phone|Mobile|Fax))"
+    r"(?:[_-]?(?i:no|nr|num|number|phone))?\d?(?![A-Za-z])"
 )
 # Written as numbers of a country are, not as an amount, a date or an article.
 _WRITTEN = re.compile(r"\(\d{2,5}\)[ \-]?\d|\d{3}[-. ]\d{3}[-. ]\d{4}(?!\d)|0\d{2,4}[ \-/]\d{3}")
@@ -69,11 +71,13 @@ class Phones:
 
     def _end(self, text: str, start: int, end: int, crowded: bool) -> int | None:
         """Where a number ends that starts here; the whole run, or before one of its spaces."""
-        if start and (text[start - 1].isalnum() or text[start - 1] in ".=/_"):
+        if start and (text[start - 1].isalnum() or text[start - 1] in "./_"):
             return None
         abroad = text[start] == "+" or (text.startswith("00", start) and not crowded)
-        before = text[max(0, start - CONTEXT_CHARS) : start]
-        if not (abroad or _WRITTEN.match(text, start) or _SAYS_PHONE.search(before)):
+        is_called_so = _SAYS_PHONE.search(text, max(0, start - CONTEXT_CHARS), start)
+        # What is given to a name of another kind is an id, an amount or base64.
+        form_tells = text[start - 1 : start] != "=" and (abroad or _WRITTEN.match(text, start))
+        if not (form_tells or is_called_so):
             return None
         if end - start > MAX_PHONE_CHARS:
             end = text.rfind(" ", start, start + MAX_PHONE_CHARS)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from deployments.privacy.issuers import ISSUED
+from deployments.privacy.issuers import ISSUED, MIN_TOKEN_CHARS
 from deployments.privacy.randomness import is_random
 
 # To its end; a text that breaks off within a key, or behind its first line, has no end of one.
@@ -18,6 +18,7 @@ _URL = re.compile(
     r"(?!\d{0,5}/)[^\s\"'<>`]{3,128}@(?=[\w.-])[\w.-]+",
     re.IGNORECASE,
 )
+_MARKED = (("PRIVATE KEY", _PRIVATE_KEY), ("://", _URL))
 # A value given to a name that says what it is; a call or a variable in its place is code.
 _GIVEN = (
     r"[\"']?\s{0,4}(?:[:=]{1,2}|\bis\b)\s{0,4}[\"']?"
@@ -45,10 +46,12 @@ _KEY_OF = re.compile(r"(?:api|access|auth|account|private|signing|secret)[_ -]?$
 
 def find_credentials(text: str) -> Iterator[tuple[str, int, int]]:
     """Kind, start and end of every credential in a folded text."""
-    for word, form in (*ISSUED, ("PRIVATE KEY", _PRIVATE_KEY), ("://", _URL)):
-        if word in text:
-            for match in form.finditer(text):
-                yield "secret", *match.span()
+    # Few words of prose are as long as the shortest token, and each form's beginning is looked for.
+    long = " ".join(word for word in text.split() if len(word) >= MIN_TOKEN_CHARS)
+    issued = [form for word, form in ISSUED if word in long]
+    for form in (*issued, *(form for word, form in _MARKED if word in text)):
+        for match in form.finditer(text):
+            yield "secret", *match.span()
     for given in _given(text, text.lower()):
         yield "secret", *given.span("value")
 

@@ -53,5 +53,7 @@ _FORMS = (
     # A JSON web token (RFC 7519); tried once a word, or `-eyJ-eyJ-` would take its square.
     ("eyJ", r"(?<![\w-])(?=[\w-]*?eyJ)[\w-]{11,}+\.eyJ[\w-]{8,}+\.[\w-]*+"),
 )
-# A word that must occur in the text for the form to be tried: a search for one costs a microsecond.
+# `xoxb-` and ten more.
+MIN_TOKEN_CHARS = 15
+# A word that must occur in the text for the form to be tried: a search for one takes microseconds.
 ISSUED = tuple((word, re.compile(rf"(?<![A-Za-z0-9]){form}")) for word, form in _FORMS)

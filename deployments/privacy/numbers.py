@@ -7,6 +7,7 @@ it must say what it is: precision is what keeps a detector switched on.
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
@@ -14,10 +15,15 @@ from deployments.privacy.pictures import Picture
 
 # How far before a number the word may stand that says what it is.
 CONTEXT_CHARS = 48
-# Digits of a card with what is written behind it, its expiry and code; longer runs are tables.
-MAX_CARD_RUN_DIGITS = 28
-MAX_CARD_DIGITS = 19
+# Digits of two cards, or of a telephone number and a card with its expiry and code; in longer runs,
+# which are tables, cards are next to all of it or stand in one group.
+MAX_CARD_RUN_DIGITS = 38
+MIN_CARD_DIGITS, MAX_CARD_DIGITS = 12, 19
 _CARD_RUN = re.compile(rb"9(?:[ \-.]{0,2}9){12,}")
+# Line ends, columns and a form's data part other numbers as well: here the groups must be a card's.
+_LOOSE_RUN = re.compile(rb"9(?:[ \-.\t\n/+]{0,2}9){12,}")
+_LOOSE = re.compile(rb"[\t\n/+]")
+_CARD_GROUPS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3)})
 _GROUP = re.compile(rb"9+")
 # Issuers' prefixes with the lengths of their numbers (ISO/IEC 7812; Visa, Mastercard, Amex, …).
 _ISSUED = re.compile(
@@ -36,6 +42,8 @@ _NINO = re.compile(
 _SSN = re.compile(r"(?!000|666|9)\d{3}(?!00)\d{2}(?!0000)\d{4}")
 _SEPARATORS = str.maketrans("", "", " -")
 Check = Callable[[str], bool]
+Place = tuple[int, int]
+Lengths = frozenset[tuple[int, ...]]
 
 
 def _stdnum(module: str) -> Check:
@@ -51,7 +59,15 @@ def _is_ssn(written: str) -> bool:
     return _SSN.fullmatch(written.translate(_SEPARATORS)) is not None
 
 
-_luhn, _is_iban = _stdnum("luhn"), _stdnum("iban")
+def _is_aadhaar(written: str) -> bool:
+    """Whether three groups of four check; three years are a table's head."""
+    is_years = len(written) == 12 and {written[at : at + 2] for at in (0, 4, 8)} <= {"19", "20"}
+    return not is_years and _checks_aadhaar(written)
+
+
+_luhn, _checks_aadhaar = _stdnum("luhn"), _stdnum("in_.aadhaar")
+# The registries' lists of banks lag behind the banks.
+_is_iban = partial(import_module("stdnum.iban").is_valid, check_country=False)
 
 
 class _Number(NamedTuple):
@@ -105,7 +121,7 @@ NUMBERS = (
     _number("gb_nino", _is_nino, "AA999999A AA_99_99_99_A AA_999999_A"),
     _number("ca_sin", "ca.sin", "999-999-999 999_999_999 999999999", "sin|social insurance|nas"),
     _number("au_tfn", "au.tfn", "999_999_999 999999999 99999999", "tfn|tax file"),
-    _number("in_aadhaar", "in_.aadhaar", "9999_9999_9999"),
+    _number("in_aadhaar", _is_aadhaar, "9999_9999_9999"),
     _number("in_aadhaar", "in_.aadhaar", "9999-9999-9999 999999999999", "aadhaar|aadhar|uidai"),
     _number("br_cpf", "br.cpf", "999.999.999-99"),
     _number("br_cpf", "br.cpf", "99999999999", "cpf"),
@@ -167,26 +183,63 @@ def _ibans(text: str, picture: Picture) -> Iterator[tuple[str, int, int]]:
 
 def _cards(text: str, picture: Picture) -> Iterator[tuple[str, int, int]]:
     """Cards: whole groups of a run of digits, whatever they are parted by."""
-    for run in _CARD_RUN.finditer(picture.drawn):
-        groups = [found.span() for found in _GROUP.finditer(picture.drawn, *run.span())]
-        crowded = sum(end - start for start, end in groups) > MAX_CARD_RUN_DIGITS
-        done_at = 0
-        for first, (start, _) in enumerate(groups):
-            if start < done_at or not picture.is_edge(start, start):
+    found: set[int] = set()
+    for form, lengths in ((_CARD_RUN, None), (_LOOSE_RUN, _CARD_GROUPS)):
+        for run in form.finditer(picture.drawn):
+            if lengths and not _LOOSE.search(run[0]):
                 continue
-            end = _card_end(text, groups[first : first + 1 if crowded else None])
-            if end is not None and picture.is_edge(end, end):
-                done_at = end
-                yield "card", start, end
+            groups = [found.span() for found in _GROUP.finditer(picture.drawn, *run.span())]
+            for start, end in _cards_of(text, picture, groups, lengths):
+                if start not in found:
+                    found.add(start)
+                    yield "card", start, end
 
 
-def _card_end(text: str, groups: list[tuple[int, int]]) -> int | None:
-    """Where a card ends that begins with the first of these groups of digits."""
+def _cards_of(
+    text: str, picture: Picture, groups: list[Place], lengths: Lengths | None
+) -> list[Place]:
+    """The cards of one run; in a table those that are next to all of it, or one group."""
+    cards = _in_turn(text, picture, groups, lengths)
+    digits = sum(end - start for start, end in groups)
+    if digits <= MAX_CARD_RUN_DIGITS:
+        return cards
+    in_cards = sum(picture.drawn.count(b"9", *card) for card in cards)
+    if 8 * in_cards >= 7 * digits:
+        return cards
+    return _in_turn(text, picture, groups, frozenset())
+
+
+def _in_turn(
+    text: str, picture: Picture, groups: list[Place], lengths: Lengths | None
+) -> list[Place]:
+    cards: list[Place] = []
+    for first, (start, _) in enumerate(groups):
+        if (cards and start < cards[-1][1]) or not picture.is_edge(start, start):
+            continue
+        end = _card_end(text, groups[first : first + MAX_CARD_DIGITS], lengths)
+        if end is not None and picture.is_edge(end, end):
+            cards.append((start, end))
+    return cards
+
+
+def _card_end(text: str, groups: list[Place], lengths: Lengths | None) -> int | None:
+    """Where a card ends that begins with the first of these groups of digits; of several groups
+    only where they are as long as they may be, if that is said."""
     digits, found = "", None
-    for start, end in groups:
+    for number, (start, end) in enumerate(groups):
         digits += text[start:end]
         if len(digits) > MAX_CARD_DIGITS:
             break
+        if len(digits) < MIN_CARD_DIGITS or not _may_be(groups[: number + 1], lengths):
+            continue
         if _ISSUED.fullmatch(digits) and _luhn(digits):
             found = end
     return found
+
+
+def _may_be(groups: list[Place], lengths: Lengths | None) -> bool:
+    return (
+        lengths is None
+        or len(groups) == 1
+        or tuple(end - start for start, end in groups) in lengths
+    )

@@ -37,6 +37,22 @@ def finds(text: str, *more: str) -> set[tuple[str, str]]:
     [
         pytest.param(f"card {CARD} 12/27 123", "card", CARD, id="expiry and code behind it"),
         pytest.param(f"order 17 {CARD}.", "card", CARD, id="a number before it"),
+        pytest.param("card=4111+1111+1111+1111&x=1", "card", "4111+1111+1111+1111", id="a form"),
+        pytest.param("4111\t1111\t1111\t1111", "card", "4111\t1111\t1111\t1111", id="columns"),
+        pytest.param("no. 4111/1111/1111/1111", "card", "4111/1111/1111/1111", id="slashes"),
+        pytest.param("pay 4111 1111 1111\n1111", "card", "4111 1111 1111\n1111", id="a line's end"),
+        pytest.param("3782\n822463\n10005", "card", "3782\n822463\n10005", id="fifteen in lines"),
+        pytest.param("Tel 020 7946 0958 4111 1111 1111 1111 12 27", "card", CARD,
+                     id="a telephone number before it"),
+        pytest.param("BE68 5390 0754 7034", "iban", "BE68 5390 0754 7034",
+                     id="a bank that no list has"),
+        pytest.param('{"phone_number": "2127365000"}', "phone", "2127365000", id="a name in data"),
+        pytest.param('{"phoneNumber":"2127365000"}', "phone", "2127365000", id="in CamelCase"),
+        pytest.param('{"homePhone": "2127365000"}', "phone", "2127365000", id="as its end"),
+        pytest.param("mobile_no: 07400123456", "phone", "07400123456", id="with its abbreviation"),
+        pytest.param("phone=2127365000", "phone", "2127365000", id="given to its name"),
+        pytest.param("/u?tel=+442079460958", "phone", "+442079460958", id="in a query"),
+        pytest.param("PHONE=+4930901820", "phone", "+4930901820", id="in capitals"),
         pytest.param("378282246310005", "card", "378282246310005", id="fifteen digits"),
         pytest.param("DE89 3704 0044 0532 0130 00 then", "iban", "DE89 3704 0044 0532 0130 00",
                      id="a word that looks like a group"),
@@ -82,6 +98,30 @@ def finds(text: str, *more: str) -> set[tuple[str, str]]:
 )  # fmt: skip
 def test_an_identifier_is_found_where_it_stands(text: str, kind: str, value: str) -> None:
     assert (kind, value) in finds(text)
+
+
+@pytest.mark.parametrize("between", [" ", "  ", "\n", "\t", ", ", " and ", "\n2 "])
+@pytest.mark.parametrize(
+    "cards",
+    [
+        ("4111-1111-1111-1111", "5555-5555-5555-4444"),
+        (CARD, "5555 5555 5555 4444"),
+        ("3782 822463 10005", "3714 496353 98431"),
+        ("4111111111111111", "5555 5555 5555 4444"),
+        (CARD, "5555 5555 5555 4444", "3782 822463 10005", CARD),
+        ("4111\t1111\t1111\t1111", "5555\t5555\t5555\t4444"),
+    ],
+)
+def test_cards_in_a_row_are_each_found(cards: tuple[str, ...], between: str) -> None:
+    found = {value for kind, value in finds(f"cards: {between.join(cards)}.") if kind == "card"}
+    assert found == set(cards)
+
+
+@pytest.mark.parametrize("parted", [" ", "\t", " | "])
+def test_a_table_of_numbers_holds_no_card(parted: str) -> None:
+    chance = random.Random(parted)
+    rows = [parted.join(str(chance.randrange(1000, 9999)) for _ in range(10)) for _ in range(99)]
+    assert finds("\n".join(rows)) == set()
 
 
 KEY_BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n" * 4
@@ -181,6 +221,11 @@ def test_no_credential_is_seen_in_this_projects_code() -> None:
         "password = getpass.getpass(); api_key = os.environ['API_KEY']",
         "the secret of a good token: it is long and the password is short",
         "https://registry.npmjs.org:443/@types/node and http://localhost:8080/a@b.c",
+        "# routes of the shop\n@app.route('/x')",
+        "| 2023 2024 2025 |",
+        "megaphone_id=2127365000 phonetic: 2127365000 abc=+4930901820=",
+        "4111\t1111\t1111\t1112\n4111\t1111\t1111\t1113",
+        "on 2026/11/26\n10/20/30 4000",
         "@app.route('/x') and npm i @types/node@20.1.2",
         "00000000-0000-4000-8000-000000000000",
     ],
