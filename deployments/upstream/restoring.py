@@ -12,7 +12,7 @@ from deployments.protocol.errors import EngineFailure
 from deployments.upstream.sse import DONE, Event, EventParser
 from deployments.upstream.stream import MAX_ANSWER_BYTES
 
-# What a model says in text; arguments are JSON inside a text.
+# What a model says in text; arguments are text as well, in JSON.
 TEXTS = ("content", "text", "reasoning", "reasoning_content", "refusal")
 
 
@@ -67,8 +67,7 @@ class _Choices:
     """The texts of all choices of one answer, each of which may end within a placeholder."""
 
     def __init__(self, masks: Mapping[str, str]) -> None:
-        self._plain = masks
-        self._escaped = {mask: json.dumps(value)[1:-1] for mask, value in masks.items()}
+        self._originals = masks
         self._open: dict[tuple[Any, ...], Restorer] = {}
 
     def restore(self, chunk: dict[str, Any]) -> None:
@@ -87,7 +86,7 @@ class _Choices:
         for name in TEXTS:
             if isinstance(holder.get(name), str) or (last and self._waits((*place, name))):
                 piece = holder.get(name) or ""
-                holder[name] = self._piece((*place, name), piece, self._plain, last)
+                holder[name] = self._piece((*place, name), piece, last)
 
     def _calls(self, said: dict[str, Any], place: tuple[Any, ...], last: bool) -> None:
         calls = said.get("tool_calls") or []
@@ -95,9 +94,8 @@ class _Choices:
             number = call.get("index", position)
             function = call.get("function")
             if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-                function["arguments"] = self._piece(
-                    (*place, number), function["arguments"], self._escaped, last
-                )
+                piece = function["arguments"]
+                function["arguments"] = self._piece((*place, number), piece, last, in_json=True)
         if not last:
             return
         for key in [key for key in self._open if key[:2] == place]:
@@ -109,9 +107,7 @@ class _Choices:
     def _waits(self, place: tuple[Any, ...]) -> bool:
         return any(key[: len(place)] == place and self._open[key].waits for key in self._open)
 
-    def _piece(
-        self, place: tuple[Any, ...], piece: str, originals: Mapping[str, str], last: bool
-    ) -> str:
-        restorer = self._open.setdefault(place, Restorer(originals))
+    def _piece(self, place: tuple[Any, ...], piece: str, last: bool, in_json: bool = False) -> str:
+        restorer = self._open.setdefault(place, Restorer(self._originals, in_json))
         text = restorer.feed(piece)
         return text + restorer.end() if last else text

@@ -3,8 +3,9 @@
 import base64
 import json
 import random
+from collections.abc import AsyncIterator, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from deployments.privacy.releasable import Destination
 from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import LocalOnlyConflict, PrivateDataRefused
 from deployments.settings.privacy import PrivacyConfig
+from deployments.upstream.restoring import restored
 
 OUTSIDE = Destination("https://llm.example.com/v1", in_cluster=False)
 INSIDE = Destination("http://10.0.0.7/v1", in_cluster=True)
@@ -247,3 +249,86 @@ def test_masked_finds_stay_and_come_back_however_the_answer_is_cut(
     at = sorted({0, len(said), *(cut % (len(said) + 1) for cut in cuts)})
     pieces = [said[a:b] for a, b in pairwise(at)]
     assert "".join([*map(restorer.feed, pieces), restorer.end()]) == text
+
+
+class Answered:
+    """An upstream's answer to what was masked, as a document or in pieces of some characters."""
+
+    def __init__(self, masks: Mapping[str, str], content: str, arguments: str, chars: int) -> None:
+        self.masks, self._content, self._arguments, self._chars = masks, content, arguments, chars
+        self.headers = {} if chars else {"content-type": "application/json"}
+
+    async def aiter_bytes(self) -> AsyncIterator[bytes]:
+        if not self._chars:
+            said = {"content": self._content, "tool_calls": [self._call(self._arguments)]}
+            choice = {"index": 0, "message": said, "finish_reason": "stop"}
+            yield json.dumps({"choices": [choice]}).encode()
+            return
+        for at in range(0, max(len(self._content), len(self._arguments)), self._chars):
+            piece = self._content[at : at + self._chars]
+            call = self._call(self._arguments[at : at + self._chars])
+            choice = {"index": 0, "delta": {"content": piece, "tool_calls": [call]}}
+            yield b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+        last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        yield b"data: " + json.dumps(last).encode() + b"\n\n"
+
+    def _call(self, arguments: str) -> dict[str, Any]:
+        return {"index": 0, "function": {"name": "f", "arguments": arguments}}
+
+
+async def restored_texts(masks: Mapping[str, str], content: str, chars: int) -> tuple[str, str]:
+    """Content and arguments of an answer that says `content`, and calls a tool with its masks."""
+    answer = Answered(masks, content, json.dumps({"to": " ".join(masks)}), chars)
+    raw = b"".join([part async for part in restored(cast(Any, answer))])
+    lines = raw.splitlines() if chars else [raw]
+    texts, arguments = "", ""
+    for line in filter(None, lines):
+        choice = json.loads(line.removeprefix(b"data: "))["choices"][0]
+        said = choice.get("delta") or choice.get("message") or {}
+        texts += said.get("content") or ""
+        for call in said.get("tool_calls") or ():
+            arguments += call["function"].get("arguments") or ""
+    return texts, arguments
+
+
+@pytest.mark.parametrize("chars", [0, 1, 7])
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize("value", ["j\u00fcrgen@m\u00fcller.de", "o'brien/x@example.com"])
+async def test_a_find_in_a_tools_history_comes_back_as_it_was_meant(
+    value: str, ascii_only: bool, chars: int
+) -> None:
+    call = {"to": value, "as": "\u00e9"}
+    written = json.dumps(call, ensure_ascii=ascii_only).replace("/", "\\/")
+    function = {"name": "f", "arguments": written}
+    body = chat(f"Who is {value}?")
+    body["messages"] += [
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "1", "type": "function", "function": function}],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": written},
+    ]
+    masks = released(policy(actions={"email": "mask"}), body).masks
+    assert masks == {"[EMAIL_1]": value}
+    content, arguments = await restored_texts(masks, "[EMAIL_1] it is: [EMAIL_1]", chars)
+    assert content == f"{value} it is: {value}"
+    assert json.loads(arguments) == {"to": value}
+
+
+@pytest.mark.parametrize("chars", [0, 1, 5])
+@pytest.mark.parametrize(
+    ("answer", "is_json"),
+    [
+        ('{"note": "[NOTE_1]"}', True), (' [\n{"note": "[NOTE_1]"}]', True),
+        ('["[NOTE_1]"]', True), ('```json\n{"note": "[NOTE_1]"}\n```', True),
+        ("[NOTE_1], she said", False), ('"[NOTE_1]", she said', False), ("[1] [NOTE_1]", False),
+    ],
+)  # fmt: skip
+async def test_an_original_is_escaped_where_the_answer_is_json(
+    answer: str, is_json: bool, chars: int
+) -> None:
+    value = 'say "hi" to C:\\x\tnow'
+    said = json.dumps(value)[1:-1] if is_json else value
+    content, arguments = await restored_texts({"[NOTE_1]": value}, answer, chars)
+    assert content == answer.replace("[NOTE_1]", said)
+    assert json.loads(arguments) == {"to": value}
