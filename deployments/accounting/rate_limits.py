@@ -89,9 +89,12 @@ class RateLimits:
     def _now(self, key_id: str, now_s: float) -> tuple[_Use, float]:
         """What was used in the minute that runs, and how long that still lasts."""
         use, minute = self._used[key_id], int(now_s // MINUTE_S)
-        if use.minute != minute:
+        if use.minute < minute:
             use.minute, use.requests, use.tokens = minute, 0, 0
-        return use, MINUTE_S - now_s % MINUTE_S
+        # A clock that steps back gives no minute anew. One that was set back far keeps what was
+        # used to the end of the next minute, instead of until it is there again.
+        use.minute = min(use.minute, minute + 1)
+        return use, (use.minute + 1) * MINUTE_S - now_s
 
 
 def _ahead(limit: int | None, used: int, need: int) -> tuple[int, int]:
