@@ -18,6 +18,7 @@ import yaml
 
 # Two cores shared with the tests themselves: a start that takes 40 s alone may take minutes.
 START_TIMEOUT_S = 280
+TIERS = {"small", "large"}
 
 
 @dataclass
@@ -100,6 +101,9 @@ def running_endpoint(args: dict[str, Any], *options: str) -> Iterator[Endpoint]:
         # Not the accounts of whoever runs this: they may hold keys.
         accounts = args.get("accounts", {"store": str(work / "accounts.sqlite")})
         args = {**args, "gateway": gateway, "accounts": accounts}
+        # Nor what an endpoint before this one has learnt of its load: bursts are kept for a day.
+        journal = str(work / "autoscale.jsonl")
+        args |= {name: with_journal(args[name], journal) for name in args.keys() & TIERS}
         config = work / "serve.yaml"
         config.write_text(yaml.safe_dump({"applications": [{"args": args}]}))
         output = work / "output.txt"
@@ -116,6 +120,13 @@ def running_endpoint(args: dict[str, Any], *options: str) -> Iterator[Endpoint]:
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(timeout=90)
+
+
+def with_journal(tier: dict[str, Any], path: str) -> dict[str, Any]:
+    """The tier's settings, with a journal of its own unless they name one."""
+    scaling = tier.get("scaling", {})
+    kwargs = {"journal_path": path} | scaling.get("policy_kwargs", {})
+    return tier | {"scaling": scaling | {"policy_kwargs": kwargs}}
 
 
 def _is_up(endpoint: Endpoint) -> bool:
