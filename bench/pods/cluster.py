@@ -142,14 +142,16 @@ class Cluster:
         give_up_s = time.monotonic() + START_S
         while True:
             try:
-                return self.as_(
+                answer = self.as_(
                     "operator",
                     lambda: httpx.request(method, url, timeout=60, trust_env=False, **more),
                 )
+                if answer.status_code < 500 or time.monotonic() > give_up_s:
+                    return answer
             except httpx.TransportError:
                 if time.monotonic() > give_up_s:
                     raise
-                time.sleep(1)
+            time.sleep(1)
 
     def wait_until(self, state: str) -> None:
         """Return when the application is in a state. Raises: `TimeoutError` with what it says of
