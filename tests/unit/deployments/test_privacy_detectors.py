@@ -220,7 +220,7 @@ def test_no_credential_is_seen_in_this_projects_code() -> None:
         "commit 3f786850e387550fdab836ed7e6dc881de23001b",
         "password = getpass.getpass(); api_key = os.environ['API_KEY']",
         "the secret of a good token: it is long and the password is short",
-        "https://registry.npmjs.org:443/@types/node and http://localhost:8080/a@b.c",
+        "https://packages.example.com:443/@types/node and http://localhost:8080/a@b.c",
         "# routes of the shop\n@app.route('/x')",
         "| 2023 2024 2025 |",
         "megaphone_id=2127365000 phonetic: 2127365000 abc=+4930901820=",
