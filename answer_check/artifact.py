@@ -9,7 +9,7 @@ from typing import Any
 
 from answer_check.model import HEADS, AnswerModel, Head, names_of
 
-FORMAT = 1
+FORMAT = 2
 NAME = "answer_check.json"
 MAX_BYTES = 1_000_000
 # As many log-probabilities as a replica sends at once; who waits for more gets a document.
@@ -64,6 +64,7 @@ def write(folder: Path, model: AnswerModel, about: dict[str, Any]) -> AnswerMode
         "quantisation": model.quantisation,
         "hold_tokens": hold_tokens_of(model.hold_tokens),
         "budget_probability": model.budget_probability,
+        "classifier": model.classifier,
         "heads": heads,
         "about": about,
     }
@@ -122,6 +123,7 @@ def _model(manifest: dict[str, Any], artifact_id: str) -> AnswerModel:
         hold_tokens_of(manifest["hold_tokens"]),
         heads,
         min(max(finite(manifest["budget_probability"]), 1e-6), 1 - 1e-6),
+        _text(manifest["classifier"]),
     )
 
 

@@ -25,7 +25,7 @@ LOGPROB_NAMES = (
 TEXT_NAMES = (
     "log_chars", "digits", "lines", "hedges", "asks", "loop", "refuses", "cut", "whole",
 )  # fmt: skip
-QUESTION_NAMES = ("gain", "p_small", "unscored")
+QUESTION_NAMES = ("gain", "p_small")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,5 @@ def text_features(begun: Beginning) -> list[float]:
 
 
 def question_features(begun: Beginning) -> list[float]:
-    """`QUESTION_NAMES`."""
-    known = begun.gain is not None and begun.p_small is not None
-    return [begun.gain or 0.0, begun.p_small or 0.0, float(not known)]
+    """`QUESTION_NAMES`; NaN for what is not known, which no head weighs."""
+    return [math.nan if value is None else value for value in (begun.gain, begun.p_small)]

@@ -35,12 +35,13 @@ class Head:
     calibration: tuple[float, float, float]
 
     def probability(self, features: list[float]) -> float:
-        """The calibrated probability."""
+        """The calibrated probability. What is not known (NaN) counts as the mean."""
         logit = self.offset + sum(
             weight * (value - mean) / scale
             for weight, value, mean, scale in zip(
                 self.weights, features, self.mean, self.scale, strict=True
             )
+            if not math.isnan(value)
         )
         logit = max(-30.0, min(30.0, logit))
         below, above, offset = self.calibration
@@ -61,6 +62,13 @@ class AnswerModel:
     heads: Mapping[str, Head]
     # The probability at which the trained budget's share lies above.
     budget_probability: float
+    # The artefact of the classifier whose scores of the questions it weighs; empty: not told.
+    classifier: str = ""
+
+    def weighs_scores_of(self, classifier: str) -> bool:
+        """Whether a classifier artefact's scores are those it was trained on. Either may be
+        unknown (empty)."""
+        return classifier == self.classifier or not (classifier and self.classifier)
 
     def probability(self, begun: Beginning) -> float:
         """P(this answer is wrong and the large model's would be right)."""

@@ -128,13 +128,21 @@ def _for_head(begun: Beginning, head: str) -> list[float]:
 
 
 def _weights(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
-    mean, scale = x.mean(axis=0), x.std(axis=0)
+    known = ~np.isnan(x)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, x, 0.0).sum(axis=0) / count
+    scale = np.sqrt((np.where(known, x - mean, 0.0) ** 2).sum(axis=0) / count)
     scale = np.where(scale < 1e-9, 1.0, scale)
-    return mean, scale, logistic((x - mean) / scale, y)
+    return mean, scale, logistic(_centred(x, mean, scale), y)
+
+
+def _centred(x: Floats, mean: Floats, scale: Floats) -> Floats:
+    """Zero for what is not known (NaN), as `Head.probability` has it."""
+    return np.nan_to_num((x - mean) / scale, nan=0.0)
 
 
 def _logits(x: Floats, mean: Floats, scale: Floats, weights: Floats) -> Floats:
-    logits: Floats = (x - mean) / scale @ weights[:-1] + weights[-1]
+    logits: Floats = _centred(x, mean, scale) @ weights[:-1] + weights[-1]
     return logits
 
 

@@ -186,7 +186,7 @@ def gsm8k_rows() -> list[Row]:
 
 def of_default(path: Path) -> list[str]:
     """The page's part on the default small model."""
-    rows = with_gain(
+    rows, _ = with_gain(
         [
             Row(
                 row["question"],
@@ -253,7 +253,7 @@ def main() -> None:
         *of_default(Path(sys.argv[1]) if sys.argv[1:] else ANSWERS),
     ]
     if gsm := gsm8k_rows():
-        text += ["", *of_gsm8k(with_gain(gsm))]
+        text += ["", *of_gsm8k(with_gain(gsm)[0])]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text("\n".join(text) + "\n")
 

@@ -18,6 +18,7 @@ from answer_check.artifact import AnswerCheckError
 from answer_check.fitting import auroc, calibration_error
 from answer_check.rows import Row, read_rows
 from answer_check.training import train as fit
+from classifier.errors import ClassifierError
 from deployments.commands.answer_asking import Asker, append_line, left
 from deployments.commands.endpoint import DEFAULT_URL, CaFile, KeyFile, Url, endpoint_or_exit
 from deployments.gateway.judge import HOLD_TOKENS
@@ -32,6 +33,10 @@ out, err = Console(markup=False), Console(stderr=True, markup=False)
 Data = Annotated[str, typer.Option(help="JSONL rows with answers; commas between files.")]
 Artifact = Annotated[Path, typer.Option("--artifact", help="Folder that `train` wrote.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Scored = Annotated[
+    Path | None,
+    typer.Option("--classifier", help="Folder of classifier.artifact, if the endpoint has one."),
+]
 ANSWER_TIMEOUT_S = 600.0
 FAILED_SHOWN = 5
 
@@ -41,7 +46,7 @@ def one_line_errors() -> Iterator[None]:
     """Turn what a user can mend into one line and exit code 2."""
     try:
         yield
-    except (AnswerCheckError, OSError, httpx.HTTPError) as fault:
+    except (AnswerCheckError, ClassifierError, OSError, httpx.HTTPError) as fault:
         err.print(f"error: {fault}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
 
@@ -87,28 +92,36 @@ def train(
         int, typer.Option(min=1, max=artifact.MAX_HOLD_TOKENS, help="Tokens to judge by.")
     ] = HOLD_TOKENS,
     budget: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share to send large.")] = 0.05,
+    classifier: Scored = None,
 ) -> None:
     """Fit and calibrate the check of one served model; write it with what it is worth."""
     with one_line_errors():
-        rows = with_gain(read_rows(_paths(data)))
+        rows, scored_by = with_gain(read_rows(_paths(data)), classifier)
         fitted_model, fitted = fit(rows, model, quantisation, hold_tokens, budget)
         worth = {
             name: {"auroc": round(one.auroc, 4), "ece": round(one.calibration_error, 4)}
             for name, one in fitted.items()
         }
         told = {"rows": len(rows), "budget": budget, "held_out": worth}
-        written = artifact.write(to, fitted_model, told)
+        written = artifact.write(to, replace(fitted_model, classifier=scored_by), told)
     _show(f"{to}: {written.artifact_id}, for {model} ({quantisation})", worth)
 
 
 @app.command()
-def evaluate(data: Data, folder: Artifact, as_json: AsJson = False) -> None:
+def evaluate(
+    data: Data, folder: Artifact, as_json: AsJson = False, classifier: Scored = None
+) -> None:
     """What an artefact is worth on rows that it was not trained on."""
     with one_line_errors():
         import numpy as np
 
         model = artifact.read(folder)
-        rows = with_gain(read_rows(_paths(data)))
+        rows, scored_by = with_gain(read_rows(_paths(data)), classifier)
+        if not model.weighs_scores_of(scored_by):
+            raise AnswerCheckError(
+                f"{folder} weighs the scores of the classifier {model.classifier}, not of "
+                f"{scored_by}: name its folder with --classifier"
+            )
         labels = np.array([row.label for row in rows])
         worth = {}
         for name, tokens in (("beginning", model.hold_tokens), ("whole", None)):
@@ -131,6 +144,7 @@ def inspect(folder: Artifact, as_json: AsJson = False) -> None:
         "quantisation": model.quantisation,
         "hold_tokens": model.hold_tokens,
         "budget_probability": model.budget_probability,
+        "classifier": model.classifier,
         **told,
     }
     if as_json:
@@ -142,19 +156,20 @@ def inspect(folder: Artifact, as_json: AsJson = False) -> None:
     out.print(table)
 
 
-def with_gain(rows: list[Row]) -> list[Row]:
-    """The rows with what the classifier in the package says of their questions, where they do not
-    say it themselves."""
+def with_gain(rows: list[Row], folder: Path | None = None) -> tuple[list[Row], str]:
+    """The rows with what a classifier (None: the package's) says of their questions, where they do
+    not say it themselves, and its artefact; empty where it was not asked."""
     from classifier import load
 
     if all(row.gain is not None for row in rows):
-        return rows
-    classifier = load()
+        return rows, ""
+    classifier = load(folder)
     scores = [classifier.score(row.question) if row.gain is None else None for row in rows]
-    return [
+    scored = [
         row if score is None else replace(row, gain=score.gain, p_small=score.p_small)
         for row, score in zip(rows, scores, strict=True)
     ]
+    return scored, classifier.artifact_id
 
 
 def _paths(data: str) -> list[Path]:

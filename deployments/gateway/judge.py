@@ -1,5 +1,6 @@
 """Judges answers of one served model: what is plainly wrong, and what a trained model fears."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from deployments.settings.app import AppConfig, TierConfig
 from deployments.settings.config_mistake import ConfigError
 from models.stored_as import stored_as
 
+log = logging.getLogger("ray.serve")
 # What a beginning must show of an answer at least: half a line.
 HOLD_TOKENS = 16
 
@@ -26,6 +28,8 @@ class Judge:
         rule = self.rule = config.answer_check
         self._served = config.small.model
         self._model = _model(rule.artifact, config.small) if rule.artifact else None
+        # Classifiers whose scores the artefact does not know, of which the log has heard.
+        self._strange: set[str] = set()
         trained_for = self._model.hold_tokens if self._model else HOLD_TOKENS
         self.hold_tokens = rule.hold_tokens or trained_for
 
@@ -53,15 +57,30 @@ class Judge:
         choice = next(iter(said.choices.values()))
         if choice.calls:
             return Judged(0.0)  # it was trained on texts
+        known = score if score and self._knows(self._model, score) else None
         begun = Beginning(
             choice.text,
             [value for chunk in held for value in chunk.logprobs],
             held[-1].done,
             choice.finish_reason,
-            score.gain if score else None,
-            score.p_small if score else None,
+            known.gain if known else None,
+            known.p_small if known else None,
         )
         return Judged(self._model.claim(begun))
+
+    def _knows(self, model: AnswerModel, score: Score) -> bool:
+        """Whether the artefact was trained on this classifier's scores; says once where not."""
+        if model.weighs_scores_of(score.artifact_id):
+            return True
+        if score.artifact_id not in self._strange:
+            self._strange.add(score.artifact_id)
+            log.warning(
+                "answer_check.artifact weighs scores of the classifier %s, not of %s that serves: "
+                "answers are judged without them; train it again with --classifier",
+                model.classifier,
+                score.artifact_id,
+            )
+        return False
 
 
 def _model(folder: str, small: TierConfig) -> AnswerModel:

@@ -12,13 +12,24 @@ from typer.testing import CliRunner
 
 from answer_check import artifact
 from answer_check.artifact import AnswerCheckError
-from answer_check.features import Beginning, logprob_features, lowest_window, text_features
+from answer_check.features import (
+    QUESTION_NAMES,
+    Beginning,
+    logprob_features,
+    lowest_window,
+    text_features,
+)
 from answer_check.fitting import auroc, calibration_error
 from answer_check.model import HEADS, claim_of, head_of, names_of
 from answer_check.rows import Row, read_rows
 from answer_check.training import train
+from classifier import Score, load
+from classifier.artifact import SHIPPED
 from deployments.cli import app
+from deployments.gateway.answer_text import Said
 from deployments.gateway.judge import Judge
+from deployments.protocol.chunk import Chunk, Usage
+from deployments.protocol.openai_request import ParsedRequest, parse
 from deployments.settings.app import AppConfig
 from deployments.settings.config_mistake import ConfigError
 
@@ -187,12 +198,60 @@ def test_an_artefact_runs_beside_its_own_model_only(folder: Path, tmp_path: Path
         Judge(config(tmp_path))
 
 
+def begun_as(classifier: str, gain: float) -> tuple[Said, list[Chunk], ParsedRequest, Score]:
+    """An answer of 24 tokens in its middle, and a question's score."""
+    text = b"The quick brown fox jumps over a lazy dog while two cats sleep in the sun"
+    data = b'data: {"choices": [{"index": 0, "delta": {"content": "%s"}}]}\n\n' % text
+    said = Said()
+    said.take(data, stream=True)
+    held = [Chunk(data, Usage(5, 16), True, logprobs=(-0.9,) * 16)]
+    body = b'{"model": "auto", "messages": [{"role": "user", "content": "Hi"}], "stream": true}'
+    return said, held, parse("chat", body), Score(0.5, 0.7, 1.0, gain, 1.0, None, classifier)
+
+
+def test_only_the_scores_that_it_was_trained_on_are_weighed(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    artifact.write(tmp_path, replace(artifact.read(folder), classifier="known"), {})
+    judge = Judge(config(tmp_path))
+
+    def by(classifier: str, gain: float) -> float:
+        return judge.judged(*begun_as(classifier, gain)).claim
+
+    assert by("known", 0.9) > by("known", -0.9)
+    assert not caplog.records
+    said, held, request, _ = begun_as("known", 0.9)
+    unscored = judge.judged(said, held, request, None).claim
+    assert by("retrained", 0.9) == by("retrained", -0.9) == unscored
+    (warned,) = caplog.records
+    assert "known, not of retrained" in warned.getMessage()
+    assert by("known", -0.9) < unscored < by("known", 0.9)
+
+
+def test_what_is_not_known_of_a_question_counts_as_the_mean(folder: Path) -> None:
+    model, row = artifact.read(folder), rows(1)[0]
+    mean = dict(zip(names_of("beginning"), model.heads["beginning"].mean, strict=True))
+    unknown = replace(row, gain=None, p_small=None).beginning(16)
+    usual = replace(row, gain=mean["gain"], p_small=mean["p_small"]).beginning(16)
+    assert model.probability(unknown) == pytest.approx(model.probability(usual), abs=1e-12)
+
+
+def test_rows_without_a_score_teach_what_the_others_do() -> None:
+    scored = rows(1000)
+    half = [replace(r, gain=None, p_small=None) if at % 2 else r for at, r in enumerate(scored)]
+    model, fitted = train(half, "m", "int4", 16, 0.05)
+    assert fitted["beginning"].auroc > 0.7
+    assert all(np.isfinite(head.weights).all() for head in model.heads.values())
+    bare = [replace(r, gain=None, p_small=None) for r in scored]
+    assert train(bare, "m", "int4", 16, 0.05)[0].heads["whole"].weights[-2:] == (0.0, 0.0)
+
+
 def test_features_are_as_many_as_their_names_and_finite() -> None:
     for text in ("", "\n", "Paris.", "a" * 10_000):
         for logprobs in ((), (0.0,), (-1e9, float("-inf"), 0.5), (-0.1,) * 500):
             name, features = head_of(Beginning(text, logprobs))
             assert len(features) == len(names_of(name))
-            assert np.isfinite(features).all()
+            assert np.isfinite(features[: -len(QUESTION_NAMES)]).all()
     assert lowest_window([-1.0], 8) == -1.0
     assert len(text_features(Beginning("x"))) + len(logprob_features([-1.0])) == 18
 
@@ -279,8 +338,31 @@ def test_the_commands_train_evaluate_and_inspect(tmp_path: Path) -> None:
     assert json.loads(judged.output)["beginning"]["auroc"] > 0.7
     told = run(app, ["answer-check", "inspect", "--artifact", str(to), "--json"])
     assert json.loads(told.output)["served_model"] == "m"
+    assert json.loads(told.output)["classifier"] == ""
     data.write_text('{"prompt": "x"}')
     assert run(app, train_on).exit_code == 2
+
+
+def test_the_classifier_that_serves_scores_the_questions(tmp_path: Path) -> None:
+    data, to, run = tmp_path / "rows.jsonl", tmp_path / "out", CliRunner().invoke
+    lines = [{"prompt": f"q {at}", "answer": r.answer, "small": r.small, "logprobs": r.logprobs}
+             for at, r in enumerate(rows(150))]  # fmt: skip
+    data.write_text("\n".join(map(json.dumps, lines)))
+    options = ["--data", str(data)]
+    train_on = ["answer-check", "train", *options, "--out", str(to), "--model", "m"]
+    made = run(app, [*train_on, "--classifier", str(SHIPPED)])
+    assert made.exit_code == 0, made.output
+    model = artifact.read(to)
+    assert model.classifier == load(SHIPPED).artifact_id
+    judge_by = ["answer-check", "evaluate", *options, "--artifact", str(to)]
+    assert run(app, judge_by).exit_code == 0
+    artifact.write(to, replace(model, classifier="another"), {})
+    refused = run(app, judge_by)
+    assert refused.exit_code == 2
+    assert "name its folder with --classifier" in refused.output
+    missing = run(app, [*train_on, "--classifier", str(tmp_path / "none")])
+    assert missing.exit_code == 2
+    assert missing.output.count("\n") == 1
 
 
 @pytest.mark.parametrize(
