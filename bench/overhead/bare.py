@@ -6,7 +6,7 @@ Bare vLLM has its worker inside the EngineCore, as ours has; beside it stand vLL
 what others put in front: LiteLLM's proxy and vLLM's router. Only one of them runs at a time; rounds
 alternate, and shares are taken within a round. smallfirst answers `model: auto` with its classifier
 in the way; a threshold of 1 keeps every answer small, and a simulated large tier keeps the second
-engine off the cores.
+engine off the cores. With its answers unchecked it sends the first token as it comes.
 """
 
 import statistics
@@ -27,6 +27,7 @@ ARGS = {
     "small": {"model": "measured", "engine": {"kind": "vllm", "path": "builtin:small"}},
     "large": {"model": "unused", "engine": {"kind": "simulated"}},
 }
+UNCHECKED = {**ARGS, "answer_check": {"enabled": False}}
 LOADS = [Load(1, 10, 32), Load(8, 32, 32), Load(32, 64, 32)]
 WARM_UP = Load(8, 16, 16)
 BARE, SHIPPED = "bare vLLM", "bare vLLM as shipped"
@@ -34,6 +35,7 @@ SERVERS: dict[str, tuple[str, Callable[[int], AbstractContextManager[Server]]]] 
     BARE: ("bare", bare_vllm),
     SHIPPED: ("bare", lambda port: bare_vllm(port, as_shipped=True)),
     "smallfirst": ("auto", lambda port: application(ARGS, port)),
+    "smallfirst, answers unchecked": ("auto", lambda port: application(UNCHECKED, port)),
     "smallfirst, HAProxy": ("auto", lambda port: application(ARGS, port, haproxy=True)),
     "LiteLLM": ("bare", lambda port: rivals.litellm(bare_vllm, "bare", port)),
     "vllm-router": ("bare", lambda port: rivals.vllm_router(bare_vllm, port)),
