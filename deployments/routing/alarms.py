@@ -6,13 +6,16 @@ Pure rules on counted facts; each has a gauge of its own (docs/alarms.md).
 from dataclasses import dataclass
 from enum import StrEnum
 
-from deployments.routing.held_rate import NEVER, RateState
+from deployments.routing.held_rate import RateState
 
 # Fewer requests say nothing of a share: at 5% some 50 escalations.
 LEAST_REQUESTS = 1000
 # Of the target: nobody goes large any more, or nearly everybody does.
 STUCK_LOW = 0.1
 STUCK_HIGH = 0.95
+# Of the target: where fewer claims reach the threshold, it is chance, or what has not yet faded of
+# what training promised.
+UNREACHED = 0.01
 # Largest distance between the scores of late and the usual ones (Kolmogorov and Smirnov); 500
 # scores differ by 0.06 from themselves, another kind of traffic by 0.3 and more.
 DRIFT = 0.25
@@ -54,11 +57,13 @@ class AlarmRules:
         open_to_control = 0 < state.target_rate < 1
         low = state.rate < STUCK_LOW * state.target_rate
         failing = agreement.failed > DISAGREE * agreement.judged
+        # Above its lowest the threshold stands only to repay, and comes down by itself.
+        bound = state.threshold <= state.lowest
         return {
             Alarm.ESCALATION_STUCK: enough and open_to_control and (low or state.rate > STUCK_HIGH),
             Alarm.THRESHOLD_UNREACHABLE: enough
             and open_to_control
-            and (state.reach == 0 and state.threshold < NEVER),
+            and (bound and state.reach < UNREACHED * state.target_rate),
             Alarm.SCORE_DRIFT: state.drift > DRIFT,
             Alarm.ANSWER_CHECK_DISAGREES: agreement.judged >= LEAST_JUDGED and failing,
             Alarm.TARGET_MISSED: enough and open_to_control and self._is_missed(state, now_s),

@@ -35,8 +35,13 @@ CASES: dict[str, tuple[dict[str, Any], Agreement, set[Alarm]]] = {
     "nobody should": ({"rate": 0.0, "target_rate": 0.0, "reach": 0.0}, Agreement(), set()),
     "everybody should": ({"rate": 1.0, "target_rate": 1.0}, Agreement(), set()),
     "too few to tell": ({"rate": 0.0, "requests": 900, "reach": 0.0}, Agreement(), set()),
-    "nothing reaches it": ({"reach": 0.0}, Agreement(), {Alarm.THRESHOLD_UNREACHABLE}),
+    "nothing reaches it": (
+        {"reach": 0.0, "lowest": 0.7},
+        Agreement(),
+        {Alarm.THRESHOLD_UNREACHABLE},
+    ),
     "it is repaying": ({"reach": 0.0, "threshold": NEVER}, Agreement(), set()),
+    "it is repaying equal claims": ({"reach": 0.0, "threshold": 0.701}, Agreement(), set()),
     "other scores": ({"drift": 0.4}, Agreement(), {Alarm.SCORE_DRIFT}),
     "sure questions fail": ({}, Agreement(300, 90), {Alarm.ANSWER_CHECK_DISAGREES}),
     "few sure questions fail": ({}, Agreement(150, 100), set()),
@@ -75,3 +80,31 @@ def test_another_kind_of_traffic_drifts_and_the_same_does_not() -> None:
         drifts.append(held.state.drift if at % 500 == 499 else 0.0)
     assert max(drifts[:12_000]) < 0.15
     assert drifts[-1] > 0.5
+
+
+@pytest.mark.parametrize(
+    "config", [Escalation(min_threshold=0.9), Escalation(hold=False)], ids=["bounded", "not held"]
+)
+def test_a_threshold_above_all_traffic_is_noticed_and_one_that_is_reached_again_is_not(
+    config: Escalation,
+) -> None:
+    held = HeldRate(config, 0.9)
+    up = []
+    for claim in (0.3, 0.95):
+        for _ in range(3000):
+            held.came()
+            held.claimed(claim)
+        up.append(Alarm.THRESHOLD_UNREACHABLE in raised(held.state, Agreement()))
+    assert up == [True, False]
+
+
+def test_equal_claims_of_which_the_target_goes_large_raise_nothing() -> None:
+    held, seen = HeldRate(Escalation(), 0.7), set[Alarm]()
+    for at in range(6000):
+        held.came()
+        if held.threshold <= 0.3:
+            held.escalated()
+        held.claimed(0.3)
+        if at > 3000:
+            seen |= raised(held.state, Agreement())
+    assert seen == set()
