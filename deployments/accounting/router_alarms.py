@@ -41,8 +41,11 @@ class RouterAlarms:
         if answer is None or threshold is None or exchange.score is None:
             return
         if exchange.score.complexity < SURE * threshold:
+            # A degenerate answer claims 1. Where all are, the control repays each escalation with
+            # a threshold above 1, which no answer reaches and each of them has failed all the same.
+            failed = answer >= min(threshold, 1.0)
             self._judged = self._judged * KEEP + 1
-            self._failed = self._failed * KEEP + (answer >= threshold)
+            self._failed = self._failed * KEEP + failed
 
     def show(self, state: RateState) -> None:
         """Set the gauges, and say what has changed."""

@@ -6,8 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from classifier import Score
+from deployments.accounting.exchange import Exchange
+from deployments.accounting.price import Price
+from deployments.accounting.router_alarms import RouterAlarms
 from deployments.routing.alarms import MISSED_S, Agreement, Alarm, AlarmRules
+from deployments.routing.cause import Cause
 from deployments.routing.held_rate import NEVER, HeldRate, RateState
+from deployments.routing.route import Route
 from deployments.settings.escalation import Escalation
 
 WELL = RateState(
@@ -108,3 +114,47 @@ def test_equal_claims_of_which_the_target_goes_large_raise_nothing() -> None:
         if at > 3000:
             seen |= raised(held.state, Agreement())
     assert seen == set()
+
+
+class Gauge:
+    """Stands in for Ray's: remembers what it was set to."""
+
+    values: dict[str, float]
+
+    def __init__(self, name: str, _: str) -> None:
+        self._name = name
+
+    def set(self, value: float) -> None:
+        self.values[self._name] = value
+
+
+def judged(complexity: float, threshold: float, answer: float) -> Exchange:
+    """A settled request whose small answer was judged."""
+    one = Exchange("r", "chat", "auto", False, 0.0, threshold=threshold)
+    one.score = Score(complexity, 0.9, 0.9, 0.0, 0.5)
+    attempt = one.attempt(Route("small", Cause.CLASSIFIER, may_fall_back=True), "m", Price(0, 0))
+    attempt.answer_score = answer
+    return one
+
+
+@pytest.mark.parametrize("target", [0.0, 0.05])
+def test_a_small_model_that_breaks_down_is_noticed_until_it_is_mended(
+    target: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of equal claims the control sends the target's share, by a threshold that is above them for
+    all the others: these have failed no less."""
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(Gauge, "values", {}, raising=False)
+    monkeypatch.setattr("ray.serve.metrics.Gauge", Gauge)
+    held, alarms, up = HeldRate(Escalation(target_rate=target), 0.7), RouterAlarms(), []
+    for answer in (0.0, 1.0, 0.0):
+        for complexity in rng.beta(2, 8, size=3000):
+            alarms.observe(judged(complexity, held.threshold, answer))
+            held.came()
+            claim = max(complexity, answer)
+            if claim >= held.threshold:
+                held.escalated()
+            held.claimed(claim)
+        alarms.show(held.state)
+        up.append(Gauge.values["smallfirst_alarm_answer_check_disagrees"])
+    assert up == [0, 1, 0]
