@@ -22,7 +22,8 @@ DRIFT = 0.25
 # Answers that were judged, of questions that are sure; and the share of them that may fail.
 LEAST_JUDGED = 200
 DISAGREE = 0.2
-# What the bar of the control is, and how long it may be missed.
+# What the bar of the control is, and how long it may be missed. `LEAST_REQUESTS` must come too: in
+# a night without traffic the rate stands wherever the last requests of the evening left it.
 MISSED_BY = 0.005
 MISSED_S = 3600.0
 
@@ -49,7 +50,8 @@ class AlarmRules:
     """Which alarms are raised; remembers only since when the target is missed."""
 
     def __init__(self) -> None:
-        self._missed_since_s: float | None = None
+        # The time, and how many requests had come by then.
+        self._missed_since: tuple[float, int] | None = None
 
     def raised(self, state: RateState, agreement: Agreement, now_s: float) -> dict[Alarm, bool]:
         """All alarms at this moment; `now_s` is on a clock that only goes forward."""
@@ -71,8 +73,9 @@ class AlarmRules:
 
     def _is_missed(self, state: RateState, now_s: float) -> bool:
         if abs(state.rate - state.target_rate) <= max(MISSED_BY, 0.1 * state.target_rate):
-            self._missed_since_s = None
+            self._missed_since = None
             return False
-        if self._missed_since_s is None:
-            self._missed_since_s = now_s
-        return now_s - self._missed_since_s >= MISSED_S
+        if self._missed_since is None:
+            self._missed_since = now_s, state.requests
+        since_s, before = self._missed_since
+        return now_s - since_s >= MISSED_S and state.requests - before >= LEAST_REQUESTS

@@ -61,17 +61,23 @@ def test_an_alarm_is_raised_where(
     assert raised(replace(WELL, **change), agreement) == expected
 
 
-def test_a_missed_target_is_an_alarm_after_an_hour_of_it() -> None:
+def test_a_missed_target_is_an_alarm_after_an_hour_of_traffic_that_misses_it() -> None:
     rules, off = AlarmRules(), replace(WELL, rate=0.09)
-    for at_s, state, expected in (
-        (0.0, off, False),
-        (MISSED_S - 1, off, False),
-        (MISSED_S, off, True),
-        (MISSED_S + 1, WELL, False),
-        (MISSED_S + 2, off, False),
-        (2 * MISSED_S + 1, off, False),
-        (2 * MISSED_S + 2, off, True),
+    for at_s, requests, state, expected in (
+        (0.0, 5000, off, False),
+        (MISSED_S - 1, 6000, off, False),
+        (MISSED_S, 6000, off, True),
+        (MISSED_S + 1, 6001, WELL, False),
+        (MISSED_S + 2, 6002, off, False),
+        (2 * MISSED_S + 1, 9000, off, False),
+        (2 * MISSED_S + 2, 9000, off, True),
+        (2 * MISSED_S + 3, 9001, WELL, False),
+        (2 * MISSED_S + 4, 9002, off, False),
+        (9 * MISSED_S, 9002, off, False),  # a night without a request
+        (9 * MISSED_S + 1, 10_001, off, False),
+        (9 * MISSED_S + 2, 10_002, off, True),
     ):
+        state = replace(state, requests=requests)
         up = rules.raised(state, Agreement(), at_s)[Alarm.TARGET_MISSED]
         assert up is expected, at_s
 
