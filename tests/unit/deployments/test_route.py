@@ -473,8 +473,29 @@ def test_a_dry_run_can_explain_every_route(asked: Asked, state: Tiers, score: fl
         (
             IN_SESSION,
             0.55,
-            ["the header x-smallfirst-local-only: true", "another x-smallfirst-session"],
+            [
+                "a threshold above 0.750 (now 0.700)",
+                "the header x-smallfirst-local-only: true",
+                "another x-smallfirst-session",
+            ],
         ),
+        (
+            IN_SESSION,
+            0.8,
+            ["a threshold above 1.000 (now 0.700)", "the header x-smallfirst-local-only: true"],
+        ),
+        (
+            IN_SESSION,
+            0.3,
+            [
+                "a threshold at or below 0.500 (now 0.700)",
+                "the header x-smallfirst-min-tier: large",
+            ],
+        ),
+        # What stays in the cluster, or its key bars, no header sends out.
+        ({"local_only": True}, 0.9, []),
+        ({"barred": {"large": Cause.BUDGET_EXHAUSTED}}, 0.9, []),
+        ({"min_tier_large": True}, 0.2, []),
     ],
 )
 def test_a_dry_run_says_what_would_change_the_route(
@@ -482,6 +503,14 @@ def test_a_dry_run_says_what_would_change_the_route(
 ) -> None:
     signals = Signals(Asked(**asked), tiers(large=REMOTE), score)
     assert would_change(signals, Policy(0.7, True)) == expected
+
+
+def test_a_dry_run_names_the_cap_that_keeps_a_request_small() -> None:
+    signals = Signals(Asked(), tiers(large=REMOTE), 0.9)
+    assert would_change(signals, Policy(0.7, False)) == [
+        "room under the cap, escalation.max_rate",
+        "the header x-smallfirst-min-tier: large",
+    ]
 
 
 @pytest.mark.parametrize(
