@@ -88,8 +88,16 @@ def show_replay(done: Replay, torn: int = 0) -> None:
     """What was, what would have been, and the first of the requests that would have moved."""
     table = Table("", "was", "would be")
     table.add_row("large", _share(done.large, done), _share(done.would_be_large, done))
-    table.add_row("cost, USD", f"{done.cost_usd:.6f}", f"{done.would_cost_usd:.6f}")
+    would_cost = done.would_cost_usd
+    would_cost_usd = "unknown" if would_cost is None else f"{would_cost:.6f}"
+    table.add_row("cost, USD", f"{done.cost_usd:.6f}", would_cost_usd)
     console.print(table)
+    if would_cost is None:
+        console.print(
+            "No attempt in this ledger tells what a token costs at the tier that would answer: "
+            "replay one in which both tiers have answered",
+            soft_wrap=True,
+        )
     console.print(
         f"{done.requests} requests, {done.left_open} of them decided by quality; "
         f"threshold at the end {done.threshold:.3f}; {len(done.moved)} would move"

@@ -59,14 +59,17 @@ def report(
         found = report_of(db, since_s, by, Prices(settings.accounts.usd_per_cpu_hour))
         other = _replayed(db, found, policy) if policy else None
     if as_json:
-        would = {"what_if": {**_what_if(found, other), **asdict(other)}} if other else {}
+        saved = {"saved_usd": _would_save_usd(found, other)} if other else {}
+        would = {"what_if": {**saved, **asdict(other)}} if other else {}
         console.print_json(json.dumps({**found, **would}))
         return
     _show(found, settings.accounts)
     if other:
         console.print(f"\nunder {', '.join(what_if or [])}:", markup=False)
         show_replay(other)
-        console.print(f"saved would be {_what_if(found, other)['saved_usd']:,.6f} USD")
+        would_save_usd = _would_save_usd(found, other)
+        if would_save_usd is not None:
+            console.print(f"saved would be {would_save_usd:,.6f} USD")
 
 
 def _policy(settings: AppConfig, changes: list[str]) -> OtherPolicy:
@@ -98,10 +101,13 @@ def _replayed(db: Database, found: dict[str, Any], policy: OtherPolicy) -> Repla
     return replay(records, policy.escalation, policy.threshold)
 
 
-def _what_if(found: dict[str, Any], other: Replay) -> dict[str, float]:
+def _would_save_usd(found: dict[str, Any], other: Replay) -> float | None:
+    """What would have been saved; None where nothing tells what it would have cost."""
+    if other.would_cost_usd is None:
+        return None
     # Scoring, idle GPUs and the cost had all gone large stay as they are.
-    more = other.would_cost_usd - other.cost_usd
-    return {"saved_usd": found["total"]["saved_usd"] - more}
+    saved_usd: float = found["total"]["saved_usd"]
+    return saved_usd - (other.would_cost_usd - other.cost_usd)
 
 
 def _show(found: dict[str, Any], accounts: AccountsConfig) -> None:

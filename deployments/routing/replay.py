@@ -51,7 +51,8 @@ class Replay:
     large: int = 0
     would_be_large: int = 0
     cost_usd: float = 0.0
-    would_cost_usd: float = 0.0
+    # None: of a tier that would have answered more, the ledger holds no token and so no price.
+    would_cost_usd: float | None = 0.0
     # Where the threshold would stand in the end.
     threshold: float = 0.0
     moved: list[Moved] = field(default_factory=list)
@@ -64,26 +65,32 @@ def replay(lines: Iterable[Mapping[str, Any]], config: Escalation, threshold: fl
     prices = {tier: _usd_per_token(answered, tier) for tier in ("small", "large")}
     held, budget, done = HeldRate(config, threshold), Budget(config), Replay()
     for line in answered:
-        done.requests += 1
-        cost = float(line.get("cost_usd") or 0.0)
-        done.cost_usd += cost
-        done.large += line["tier"] == "large"
         route = _route(line, held, budget) if _is_open(line) else None
-        if route is None:
-            done.would_be_large += line["tier"] == "large"
-            done.would_cost_usd += cost
-            continue
-        done.left_open += 1
-        done.would_be_large += route.tier == "large"
-        if route.tier == line["tier"]:
-            done.would_cost_usd += cost
-            continue
-        done.would_cost_usd += _would_cost_usd(line, route, prices)
-        done.moved.append(
-            Moved(str(line.get("request_id")), line["tier"], route.tier, route.cause, line["score"])
-        )
+        done.left_open += route is not None
+        _book(done, line, route, prices)
     done.threshold = held.threshold
     return done
+
+
+def _book(
+    done: Replay, line: Mapping[str, Any], route: Route | None, prices: Mapping[str, float | None]
+) -> None:
+    """Count a request; no route: quality does not decide, and it stays as it was."""
+    tier, cost_usd = line["tier"], float(line.get("cost_usd") or 0.0)
+    would_be: TierName = tier if route is None else route.tier
+    done.requests += 1
+    done.cost_usd += cost_usd
+    done.large += tier == "large"
+    done.would_be_large += would_be == "large"
+    would_cost_usd: float | None = cost_usd
+    if route is not None and would_be != tier:
+        would_cost_usd = _would_cost_usd(line, route, prices)
+        request_id = str(line.get("request_id"))
+        done.moved.append(Moved(request_id, tier, would_be, route.cause, line["score"]))
+    if would_cost_usd is None or done.would_cost_usd is None:
+        done.would_cost_usd = None
+    else:
+        done.would_cost_usd += would_cost_usd
 
 
 def _is_open(line: Mapping[str, Any]) -> bool:
@@ -110,18 +117,21 @@ def _route(line: Mapping[str, Any], held: HeldRate, budget: Budget) -> Route:
     return route
 
 
-def _would_cost_usd(line: Mapping[str, Any], route: Route, prices: Mapping[str, float]) -> float:
-    tokens = _tokens(line)
-    wasted = tokens * prices["small"] if route.cause is Cause.ANSWER_CHECK else 0.0
-    return tokens * prices[route.tier] + wasted
+def _would_cost_usd(
+    line: Mapping[str, Any], route: Route, prices: Mapping[str, float | None]
+) -> float | None:
+    # After an answer check both tiers are paid.
+    asked = ("small", "large") if route.cause is Cause.ANSWER_CHECK else (route.tier,)
+    known = [price for tier in asked if (price := prices[tier]) is not None]
+    return _tokens(line) * sum(known) if len(known) == len(asked) else None
 
 
-def _usd_per_token(lines: Iterable[Mapping[str, Any]], tier: str) -> float:
-    """The average price of a token of a tier's attempts."""
+def _usd_per_token(lines: Iterable[Mapping[str, Any]], tier: str) -> float | None:
+    """The average price of a token of a tier's attempts; None: there is none."""
     attempts = [a for line in lines for a in line.get("attempts") or () if a.get("tier") == tier]
     tokens = sum(map(_tokens, attempts))
     nano_usd = sum(float(attempt.get("cost_nano_usd") or 0) for attempt in attempts)
-    return nano_usd / 1e9 / tokens if tokens else 0.0
+    return nano_usd / 1e9 / tokens if tokens else None
 
 
 def _tokens(counted: Mapping[str, Any]) -> int:

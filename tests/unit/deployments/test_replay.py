@@ -59,7 +59,22 @@ def test_another_threshold_moves_what_it_must_and_prices_it() -> None:
         ("r6", "large", "answer_check"),
     ]
     more_nano = 2 * 100 * LARGE_NANO - 100 * SMALL_NANO
-    assert done.would_cost_usd - done.cost_usd == pytest.approx(more_nano / 1e9)
+    assert done.would_cost_usd == pytest.approx(done.cost_usd + more_nano / 1e9)
+
+
+def test_a_tier_that_answered_nothing_has_no_price_rather_than_none_to_pay(
+    tmp_path: Path,
+) -> None:
+    ledger = [line(1, 0.2), line(2, 0.9)]
+    done = replay(ledger, FIXED, 0.7)
+    assert (done.would_be_large, done.would_cost_usd) == (1, None)
+    assert replay(ledger, FIXED, 0.95).would_cost_usd == pytest.approx(done.cost_usd)
+    file = tmp_path / "ledger.jsonl"
+    file.write_text("\n".join(map(json.dumps, ledger)))
+    asked = ["route", "replay", "--ledger", str(file), "--no-hold", "--max-rate", "1"]
+    run = CliRunner().invoke
+    assert "unknown" in run(app, asked).output
+    assert json.loads(run(app, [*asked, "--json"]).output)["would_cost_usd"] is None
 
 
 def test_a_target_is_held_in_a_replay_too() -> None:

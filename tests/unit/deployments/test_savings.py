@@ -162,6 +162,22 @@ def test_another_policy_for_the_same_requests(tmp_path: Path) -> None:
         assert said in " ".join(done.stderr.split())
 
 
+def test_what_a_tier_that_answered_nothing_would_cost_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    db = Sqlite(str(path), owns=True)
+    migrate(db)
+    with db.transaction():
+        book(db, [exchanged("small", score=0.6) for _ in range(100)])
+    db.close()
+    asked = ["report", "--store", str(path), "--config", str(tmp_path / "none.yaml")]
+    asked += ["--what-if", "hold=false", "--what-if", "threshold=0.5"]
+    told = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)["what_if"]
+    assert told["would_be_large"] > 0
+    assert told["would_cost_usd"] is told["saved_usd"] is None
+    shown = CliRunner().invoke(app, asked).stdout
+    assert "unknown" in shown and "saved would be" not in shown
+
+
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
 def test_an_export_that_cannot_be_written_says_so_and_harms_nothing(
     store: Path, format_: str
