@@ -121,12 +121,14 @@ class Deciding:
 
         Raises: `ServingError`.
         """
-        signals, policy = self.signals(case, score), self.policy(case)
-        route = decide(signals, policy)
+        signals = self.signals(case, score)
         if signals.open:
+            # Before it is asked what is left: a full bucket would lose what this request earns.
             self._state.earn()
-            if route.tier == "large" and route.cause in BY_QUALITY:
-                self._state.spend()
+        policy = self.policy(case)
+        route = decide(signals, policy)
+        if signals.open and route.tier == "large" and route.cause in BY_QUALITY:
+            self._state.spend()
         return Decided(route, signals, policy.threshold)
 
     def claimed(self, decided: Decided, attempts: Sequence[Attempt]) -> None:

@@ -81,7 +81,8 @@ class Signals:
         """Whether quality decides: the client leaves it open, and both tiers could answer."""
         asked, tiers = self.asked, self.tiers
         left_open = asked.tier is None and asked.turn_tier is None and not asked.min_tier_large
-        left_open = left_open and not asked.barred
+        # What must stay and names an image outside is refused.
+        left_open = left_open and not (asked.barred or (asked.local_only and asked.media_hosts))
         return left_open and all(
             tier.up and tier.able(asked) and not (asked.local_only and tier.remote)
             for tier in (tiers.small, tiers.large)

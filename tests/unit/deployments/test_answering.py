@@ -192,6 +192,13 @@ async def test_a_named_model_is_asked_whatever_the_turn_is_used_to() -> None:
     assert await setting.where(named) == "small client_model"
 
 
+@pytest.mark.parametrize("escalation", [{"target_rate": 1.0}, {"hold": False, "max_rate": 1.0}])
+async def test_a_cap_of_all_lets_all_go_large_however_small_the_burst(escalation: Any) -> None:
+    config = {"escalation": {**escalation, "burst": 1}}
+    setting = Setting(FakeScorer(0.9), config=config)
+    assert {await setting.where(chat("Hard")) for _ in range(5)} == {"large classifier"}
+
+
 # -- sessions ---------------------------------------------------------------------------------
 
 
