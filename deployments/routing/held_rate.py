@@ -27,6 +27,8 @@ REPAID_ESCALATIONS = 5
 LEAST_REPAID = 100
 # What is usual is known over so many windows.
 USUAL_WINDOWS = 20
+# Faded claims of less are not worth a word to others.
+LEAST_TOLD = 0.005
 # Anti-windup: no more is owed, either way, than in so many escalations' worth of requests.
 OWED_ESCALATIONS = 50
 
@@ -120,6 +122,12 @@ class HeldRate:
         return Traffic(self._seen_requests, self._seen_escalated, dict(self._seen_claims))
 
     @property
+    def late(self) -> tuple[int, dict[int, float]]:
+        """How many requests are known of, and the claims of late by step, faded as they are."""
+        steps = np.flatnonzero(self._claims >= LEAST_TOLD)
+        return self._requests, {int(at): round(float(self._claims[at]), 3) for at in steps}
+
+    @property
     def state(self) -> RateState:
         """Where the control stands."""
         highest = self._config.max_threshold
@@ -179,6 +187,15 @@ class HeldRate:
             self._claims[min(max(step, 0), STEPS)] += count * min(1.0, window / told)
         self._requests += others.requests
         self._move()
+
+    def begin_with(self, late: Mapping[int, float]) -> None:
+        """Begin with another's claims of late in place of all that is known here."""
+        claims = np.zeros(STEPS + 1)
+        for step, weight in late.items():
+            claims[min(max(step, 0), STEPS)] += weight
+        if claims.sum() > 0:
+            self._claims = claims * (self._claims.sum() / claims.sum())
+            self._move()
 
     def configure(self, config: Escalation, trained: float) -> None:
         """Hold another target from now on, beginning at the threshold that the settings name; what

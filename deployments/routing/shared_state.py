@@ -33,6 +33,31 @@ class RateSummary:
             (self._held.inherit if first else self._held.heard)(news)
 
 
+class LateSummary:
+    """Where a gateway that begins takes its threshold from.
+
+    What was counted since the others began tells their usual traffic; where it has drifted their
+    threshold has, too.
+    """
+
+    def __init__(self, held: HeldRate) -> None:
+        self._held = held
+        self._first = True
+
+    def say(self) -> tuple[int, dict[int, float]]:
+        """The claims of late, and of how many requests they are the last."""
+        return self._held.late
+
+    def hear(self, others: Sequence[Said]) -> None:
+        """Begin with the claims of whoever knows most, the first time."""
+        if self._first and others:
+            # Not of the one heard last: it may itself have begun just now, and know nothing yet.
+            known, late = max((said.summary for said in others), key=lambda told: told[0])
+            if known:
+                self._held.begin_with(late)
+        self._first = False
+
+
 class LocalState:
     """`SharedState` as far as this gateway knows it: complete while it is alone.
 
@@ -48,6 +73,7 @@ class LocalState:
         self.summaries: dict[str, Summary] = {
             "budget": self._budget,
             "rate": RateSummary(self.held),
+            "late": LateSummary(self.held),
         }
         self.entries: dict[str, Remembered] = {
             "bindings": self._sessions.bound,

@@ -184,6 +184,7 @@ async def test_gateways_hold_one_rate_and_a_new_one_begins_where_they_are() -> N
     a, b = Gateway("a", handle), Gateway("b", handle)
     await exchange(a, b)
     trained = a.state.threshold
+    assert b.state.threshold == trained
     for number in range(2000):
         gateway = (a, b)[number % 2]
         gateway.state.earn()
@@ -202,6 +203,25 @@ async def test_gateways_hold_one_rate_and_a_new_one_begins_where_they_are() -> N
     assert late.state.threshold == pytest.approx(a.state.threshold, abs=0.05)
     await exchange(late, a, late, a)
     assert late.state.rate.requests == a.state.rate.requests == 2000
+
+
+async def test_a_new_gateway_begins_where_the_others_are_after_their_traffic_has_drifted() -> None:
+    handle = Handle(Board())
+    old = Gateway("old", handle)
+    for claim in (0.6, 0.2):
+        for number in range(5000):
+            old.state.earn()
+            asks = claim + number * 37 % 100 / 1000
+            if asks >= old.state.threshold and old.state.affords(paid_elsewhere=False):
+                old.state.spend()
+            old.state.claimed(asks)
+    await exchange(old)
+    # What all of a new release's gateways say first, they say before they have heard of anybody.
+    new = [Gateway(name, handle) for name in "ab"]
+    await exchange(*new, times=1)
+    for gateway in new:
+        assert gateway.state.threshold == pytest.approx(old.state.threshold, abs=0.05)
+        assert gateway.state.rate.requests == 10_000
 
 
 class Fleet:
