@@ -4,8 +4,6 @@ from collections.abc import Callable
 
 # How far an upstream's usual time to its first token moves towards the last one seen.
 NEW_WEIGHT = 0.2
-# Whoever asks for more is asked again after an hour: a date may come from a clock that is wrong.
-LONGEST_REST_S = 3600.0
 # A timer may fire so much early.
 CLOCK_STEP_S = 0.005
 
@@ -44,7 +42,7 @@ class Breaker:
 
     def rest(self, seconds: float) -> None:
         """Send nothing for so long: the upstream asks for it."""
-        self._rests_until = max(self._rests_until, self._clock() + min(seconds, LONGEST_REST_S))
+        self._rests_until = max(self._rests_until, self._clock() + seconds)
 
     def allows(self) -> bool:
         """Whether this request may go out; while open, asking takes the probe."""

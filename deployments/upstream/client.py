@@ -38,6 +38,8 @@ from deployments.upstream.provider_error import ProviderError, read_error
 MAX_ERROR_BYTES = 64 * 2**10
 # Seconds for an error's body to arrive; the status alone says enough.
 ERROR_BODY_S = 2.0
+# Whoever asks for more is asked again after an hour: a date may come from a clock that is wrong.
+LONGEST_REST_S = 3600.0
 # The name of the length limit, `stream_options`, `stream`: what one request can teach.
 MAX_LESSONS = 3
 
@@ -158,6 +160,8 @@ class UpstreamClient:
         else:
             self.breaker.succeeded()
         asked_s = retry_after_s(response.headers.get("retry-after"))
+        if asked_s is not None:
+            asked_s = min(asked_s, LONGEST_REST_S)
         if asked_s is not None and status == 429:
             self.breaker.rest(asked_s)
         if asked_s is not None and error.retry_after_s is not None:

@@ -273,10 +273,15 @@ async def test_no_try_is_made_in_vain(
         assert len(script.bodies) == tries
 
 
-async def test_upstreams_retry_after_reaches_the_client() -> None:
-    async with scripted(refused(429, "retry-after: 61.5\r\n")) as (engine, _):
+@pytest.mark.parametrize(
+    ("asked", "told"), [("61.5", 62), ("1e9", 3600), ("Wed, 21 Oct 9999 07:28:00 GMT", 3600)]
+)
+async def test_upstreams_retry_after_reaches_the_client_as_it_is_heeded(
+    asked: str, told: int
+) -> None:
+    async with scripted(refused(429, f"retry-after: {asked}\r\n")) as (engine, _):
         _, error = await failed(engine, chat())
-        assert error.retry_after_s == 62
+        assert error.retry_after_s == told
 
 
 async def test_answer_survives_any_framing() -> None:
