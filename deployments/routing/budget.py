@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 
-from deployments.routing.sharing import Said
+from deployments.routing.sharing import Said, remember
 from deployments.settings.escalation import Escalation
-
-# Gateways, also of earlier releases, whose gifts are remembered.
-MOST_KNOWN = 1000
 
 
 class Budget:
@@ -77,10 +74,7 @@ class Budget:
             takers = len(live - {gateway}) + 1
             taken += max(0.0, given - before) / takers
         self._left = min(self._part, self._left + taken)
-        # Those that are not there just now stay known: their gifts were shared out already.
-        self._taken |= {gateway: given for gateway, _, given in others}
-        for gateway in list(self._taken)[:-MOST_KNOWN]:
-            del self._taken[gateway]
+        remember(self._taken, {gateway: given for gateway, _, given in others})
         self._heard = True
 
     @property

@@ -6,7 +6,7 @@ from deployments.routing.budget import Budget
 from deployments.routing.held_rate import HeldRate, RateState, Traffic
 from deployments.routing.killers import Killers
 from deployments.routing.sessions import Binding, Sessions
-from deployments.routing.sharing import Remembered, Said, Summary
+from deployments.routing.sharing import Remembered, Said, Summary, remember
 from deployments.settings.app import AppConfig
 
 
@@ -26,11 +26,11 @@ class RateSummary:
     def hear(self, others: Sequence[Said]) -> None:
         """Count what came since each was heard last; begin where they are, the first time."""
         first, self._first = self._first, False
-        for gateway, _, summary in others:
-            told = Traffic(*summary)
-            news = told - self._heard.get(gateway, Traffic())
-            self._heard[gateway] = told
+        told = {gateway: Traffic(*summary) for gateway, _, summary in others}
+        for gateway, traffic in told.items():
+            news = traffic - self._heard.get(gateway, Traffic())
             (self._held.inherit if first else self._held.heard)(news)
+        remember(self._heard, told)
 
 
 class LateSummary:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 # A gateway that has said nothing for so long is not there, seconds.
 LIVE_S = 5.0
+# Gateways of which is remembered what they said last: all that the board still tells of, and more.
+MOST_KNOWN = 200
 
 
 class Said(NamedTuple):
@@ -24,6 +26,17 @@ class Said(NamedTuple):
     def live(self) -> bool:
         """Whether that gateway is still there."""
         return self.age_s <= LIVE_S
+
+
+def remember(known: dict[str, Any], told: Mapping[str, Any]) -> None:
+    """Take over what gateways said last. One that is not there just now may come back, and what it
+    said before must not count again; of those that are gone the ones heard longest ago are dropped.
+    """
+    for gateway, summary in told.items():
+        known.pop(gateway, None)
+        known[gateway] = summary
+    for gateway in list(known)[:-MOST_KNOWN]:
+        del known[gateway]
 
 
 class Summary(Protocol):

@@ -14,7 +14,7 @@ from deployments.routing.budget import Budget
 from deployments.routing.killers import DEATHS
 from deployments.routing.sessions import Binding
 from deployments.routing.shared_state import LocalState
-from deployments.routing.sharing import LIVE_S, Said
+from deployments.routing.sharing import LIVE_S, MOST_KNOWN, Said, remember
 from deployments.settings.app import AppConfig
 from deployments.settings.escalation import Escalation
 
@@ -299,6 +299,21 @@ def test_a_gateway_that_is_gone_holds_no_part() -> None:
     for _ in range(40):
         budget.earn()
     assert affordable(budget) == 10
+
+
+def test_a_gift_is_not_taken_twice_however_many_gateways_come_and_go() -> None:
+    budget = Budget(cap_of(0.1, 20))
+    budget.hear([Said("old", 0.0, 5.0)])
+    for number in range(1500):
+        budget.hear([Said("old", 0.0, 5.0), Said(f"g{number}", 0.0, 0.0)])
+    assert affordable(budget) == 0
+
+
+def test_of_gateways_that_are_gone_so_many_are_remembered() -> None:
+    known: dict[str, int] = {}
+    for number in range(5000):
+        remember(known, {"old": 0, f"g{number}": number})
+    assert len(known) == MOST_KNOWN and "old" in known
 
 
 def affordable(budget: Budget) -> int:
