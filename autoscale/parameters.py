@@ -82,13 +82,18 @@ class Parameters:
                 raise ValueError(f"{name}: expected a number, got {value!r}")
             if not (math.isfinite(value) and low <= value <= high):
                 raise ValueError(f"{name}: {value!r} is outside [{low}, {high}]")
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(self, name), kind):
+                said = "text" if kind is str else "true or false"
+                raise ValueError(f"{name}: expected {said}, got {getattr(self, name)!r:.60}")
         curve = self.colocation_curve
         if curve and len(curve) != self.replicas_per_gpu:
             raise ValueError(
                 f"colocation_curve: needs one entry for each of replicas_per_gpu="
                 f"{self.replicas_per_gpu}, got {len(curve)}"
             )
-        if any(b < a for a, b in itertools.pairwise(curve)) or any(c <= 0 for c in curve):
+        falls = any(b < a for a, b in itertools.pairwise(curve))
+        if falls or not all(0 < c < math.inf for c in curve):
             raise ValueError("colocation_curve: must be positive and never fall")
 
     @classmethod
@@ -105,13 +110,22 @@ class Parameters:
         if "schedule" in values:
             values["schedule"] = parse_schedule(values["schedule"])
         if "colocation_curve" in values:
-            values["colocation_curve"] = tuple(float(c) for c in values["colocation_curve"])
+            values["colocation_curve"] = _numbers("colocation_curve", values["colocation_curve"])
+        found = cls(**values)
         for name in ("slots_per_replica", "replicas_per_gpu", "warm_spare_replicas"):
-            if name in values and values[name] != int(values[name]):
+            if getattr(found, name) % 1:
                 raise ValueError(f"{name}: {values[name]!r} is not a whole number")
-        return cls(**values)
+        return found
 
 
+def _numbers(name: str, values: Any) -> tuple[float, ...]:
+    try:
+        return tuple(float(value) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name}: expected a list of numbers, got {values!r:.60}") from None
+
+
+_KINDS: dict[str, type] = {"journal_path": str, "shadow": bool, "require_engine_metrics": bool}
 _DAY_S = 86_400.0
 _RANGES: dict[str, tuple[float, float]] = {
     "slo_wait_s": (0.0, _DAY_S),

@@ -5,12 +5,14 @@ Pure: the time is given as Unix seconds. Knows nothing of Ray.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_S = 86_400
+_MOST_OFFSET_H = 14.0  # the clocks of Kiritimati
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
 
 
@@ -62,33 +64,37 @@ def scheduled_bounds(
     return min(scheduled_low, scheduled_high), scheduled_high
 
 
-def parse_schedule(entries: Iterable[Mapping[str, Any]]) -> tuple[ScheduledBounds, ...]:
+def parse_schedule(entries: Any) -> tuple[ScheduledBounds, ...]:
     """Windows from JSON such as `{"days": "mon-fri", "from": "08:00", "to": "18:00",
     "min_replicas": 8, "utc_offset_hours": 1}`.
 
     Raises: ValueError that names the entry and the mend.
     """
+    if not isinstance(entries, list | tuple):
+        raise ValueError(f"schedule: expected a list of windows, got {entries!r:.60}")
     return tuple(_parse_entry(index, entry) for index, entry in enumerate(entries))
 
 
-def _parse_entry(index: int, entry: Mapping[str, Any]) -> ScheduledBounds:
+def _parse_entry(index: int, entry: Any) -> ScheduledBounds:
     known = {"days", "from", "to", "min_replicas", "max_replicas", "utc_offset_hours"}
     where = f"schedule[{index}]"
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"{where}: {entry!r:.60} is no window; give {', '.join(sorted(known))}")
     if unknown := sorted(set(entry) - known):
         raise ValueError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
     low, high = entry.get("min_replicas"), entry.get("max_replicas")
     if low is None and high is None:
         raise ValueError(f"{where}: set min_replicas or max_replicas")
     for value in (low, high):
-        if value is not None and (not isinstance(value, int) or value < 0):
+        if value is not None and (type(value) is not int or value < 0):
             raise ValueError(f"{where}: {value!r} is not a number of replicas")
     return ScheduledBounds(
         days=_parse_days(where, str(entry.get("days", "mon-sun"))),
-        start_s=_parse_clock(where, str(entry.get("from", "00:00"))),
-        end_s=_parse_clock(where, str(entry.get("to", "24:00"))),
+        start_s=_parse_clock(where, entry.get("from", "00:00")),
+        end_s=_parse_clock(where, entry.get("to", "24:00")),
         min_replicas=low,
         max_replicas=high,
-        utc_offset_s=round(float(entry.get("utc_offset_hours", 0.0)) * 3600),
+        utc_offset_s=_parse_offset(where, entry.get("utc_offset_hours", 0.0)),
     )
 
 
@@ -103,7 +109,19 @@ def _parse_days(where: str, text: str) -> frozenset[int]:
     return frozenset(days)
 
 
-def _parse_clock(where: str, text: str) -> int:
+def _parse_offset(where: str, value: Any) -> int:
+    try:
+        hours = float(value)
+    except (TypeError, ValueError, OverflowError):
+        hours = math.nan
+    if not abs(hours) <= _MOST_OFFSET_H:
+        raise ValueError(f"{where}: utc_offset_hours {value!r:.60}; write for example 1 or -5.5")
+    return round(hours * 3600)
+
+
+def _parse_clock(where: str, text: Any) -> int:
+    if not isinstance(text, str):  # YAML takes 18:00 without quotes for 18 times 60
+        raise ValueError(f'{where}: time {text!r:.60}; write "HH:MM" in quotes')
     hours, _, minutes = text.partition(":")
     if not (hours.isdigit() and minutes.isdigit() and int(minutes) < 60):
         raise ValueError(f"{where}: time {text!r}; write HH:MM")

@@ -56,6 +56,10 @@ def test_the_schedule_never_leaves_rays_bounds() -> None:
         ({"days": "mon"}, "set min_replicas or max_replicas"),
         ({"min_replicas": -1}, "not a number of replicas"),
         ({"min": 1}, "unknown key 'min'"),
+        ({"from": 1080, "min_replicas": 1}, "in quotes"),  # 18:00 as YAML reads it
+        ({"min_replicas": True}, "True is not a number of replicas"),
+        ({"utc_offset_hours": "CET", "min_replicas": 1}, "utc_offset_hours 'CET'; write"),
+        ({"utc_offset_hours": float("nan"), "min_replicas": 1}, "utc_offset_hours nan"),
     ],
 )
 def test_bad_entries_are_refused_with_the_mend(entry: dict[str, object], message: str) -> None:
@@ -73,6 +77,16 @@ def test_bad_entries_are_refused_with_the_mend(entry: dict[str, object], message
         ({"slots_per_replica": 2.5}, "not a whole number"),
         ({"colocation_curve": [1, 2]}, "one entry for each of replicas_per_gpu=1"),
         ({"colocation_curve": [2, 1], "replicas_per_gpu": 2}, "never fall"),
+        ({"colocation_curve": [float("nan")]}, "must be positive"),
+        ({"colocation_curve": 3}, "colocation_curve: expected a list of numbers, got 3"),
+        ({"slots_per_replica": float("inf")}, "slots_per_replica: inf is outside"),
+        ({"slots_per_replica": "many"}, "slots_per_replica: expected a number"),
+        ({"shadow": "no"}, "shadow: expected true or false, got 'no'"),
+        ({"require_engine_metrics": None}, "require_engine_metrics: expected true or false"),
+        ({"journal_path": 3}, "journal_path: expected text, got 3"),
+        ({"schedule": None}, "schedule: expected a list of windows, got None"),
+        ({"schedule": {"days": "mon"}}, "schedule: expected a list of windows"),
+        ({"schedule": ["mon"]}, r"schedule\[0\]: 'mon' is no window"),
     ],
 )
 def test_bad_settings_name_the_key(settings: dict[str, object], message: str) -> None:
