@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autoscale.simulation.arrivals import DAY_S, Cut
+from autoscale.simulation.arrivals import DAY_S, Cut, make_workload
 from autoscale.simulation.compare import Job
 from autoscale.simulation.days import split
 from autoscale.simulation.parallel import run_all
@@ -48,6 +48,20 @@ def test_the_two_busiest_days_tune_and_judge(tmp_path: Path) -> None:
     assert parts.train == Cut(4 * DAY_S, DAY_S, 0.5)  # Wednesday
     assert [cut.start_s / DAY_S for cut in parts.others] == [0, 1, 2, 5, 6]
     assert "judged on day 4 (Tue 2024-05-14 00:00 UTC on)" in parts.said
+
+
+@pytest.mark.parametrize("stray_s", [20.0 * 3600, 3.5 * DAY_S])
+def test_one_day_of_traffic_and_a_stray_request_tune_and_judge_on_the_traffic(
+    tmp_path: Path, stray_s: float
+) -> None:
+    path = tmp_path / "stray.csv"
+    rows = (f"{SATURDAY_S + at},1,1\n" for at in (*range(0, 18_000, 10), stray_s))
+    path.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(rows))
+    trace = read_trace(path)
+    parts = split(trace, 1.0)
+    assert parts.train == Cut(0.0, 9_000.0, 1.0)
+    assert parts.held_out == Cut(9_000.0, stray_s - 9_000.0, 1.0)
+    assert len(make_workload(trace, parts.held_out, PROFILE, seed=1).arrival_s) == 900
 
 
 def test_requests_are_counted_like_rates(tmp_path: Path) -> None:
