@@ -14,6 +14,7 @@ from autoscale.simulation.traces import RequestTrace, Trace, TraceError
 def ledger_files(folder: Path) -> list[Path]:
     """The ledger's files in `folder`, also rotated and compressed ones.
 
+    A file that stands there compressed as well (gzip at work, or told to keep it) counts once.
     Raises: TraceError if there are none.
     """
     files = sorted(
@@ -21,7 +22,7 @@ def ledger_files(folder: Path) -> list[Path]:
     )
     if not files:
         raise TraceError(f"{folder}: a folder without .jsonl files; name the ledger's, or one file")
-    return files
+    return [file for file in files if file.suffix != ".gz" or file.with_suffix("") not in files]
 
 
 def read_folder(folder: Path, read: Callable[[Path], Trace]) -> RequestTrace:

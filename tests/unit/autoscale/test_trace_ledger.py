@@ -96,6 +96,14 @@ def test_a_folder_is_one_ledger(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_beside_its_compressed_copy_counts_once(tmp_path: Path) -> None:
+    lines = (line(0) + line(1) + line(2)).encode()
+    (tmp_path / "ledger-a.jsonl.1").write_bytes(lines)
+    (tmp_path / "ledger-a.jsonl.1.gz").write_bytes(gzip.compress(lines))
+    (tmp_path / "ledger-a.jsonl.2.gz").write_bytes(gzip.compress(lines))
+    assert len(read(tmp_path).time_s) == 6
+
+
 def test_a_file_without_a_request_of_the_tier_does_not_stop_the_folder(tmp_path: Path) -> None:
     (tmp_path / "ledger-a.jsonl").write_text(line(0) + line(1))
     (tmp_path / "ledger-b.jsonl").write_text(line(2, tier="large"))
