@@ -109,15 +109,26 @@ def _jsonl(path: Path, broken: list[str] | None) -> Iterator[Located]:
 
 
 def _csv(path: Path) -> Iterator[Located]:
-    reader = csv.DictReader(_lines(path, ""))
+    # Not strict, an open quote takes in all rows up to the next one.
+    reader = csv.DictReader(_lines(path, ""), strict=True)
+    ended = 0
     try:
+        names = [name for name in reader.fieldnames or () if name]
+        ended = reader.line_num
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise DataError(f"{path}:1: two columns are called {twice[0]!r}")
         for record in reader:
+            if any(record.pop(None, ())):
+                raise DataError(
+                    f"{path}:{ended + 1}: more cells than columns; a text with commas needs quotes"
+                )
+            ended = reader.line_num
             yield (
-                f"{path}:{reader.line_num}",
+                f"{path}:{ended}",
                 {k: v for k, v in record.items() if k and v not in ("", None)},
             )
     except csv.Error as fault:
-        raise DataError(f"{path}:{reader.line_num}: {fault}") from None
+        raise DataError(f"{path}:{ended + 1}: {fault}") from None
 
 
 def _parquet(path: Path) -> Iterator[Located]:

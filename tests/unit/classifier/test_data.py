@@ -74,6 +74,10 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, row: object, messag
         ("rows.jsonl", b"\xff\xfe\x00", "not readable as UTF-8"),
         ("rows.jsonl.gz", b"not gzip", "not readable"),
         ("rows.parquet", b"PAR0", "not readable as Parquet"),
+        ("rows.csv", b"small,prompt\n1,a\n1,Hello, world\n", "rows.csv:3: more cells than columns"),
+        ("rows.csv", b'small,prompt\n1,a\n1,"b\n0,c\n0,d\n', "rows.csv:3: unexpected end of data"),
+        ("rows.csv", b'small,prompt\n1,"a" b\n', "rows.csv:2: ',' expected after"),
+        ("rows.csv", b"small,small,prompt\n1,0,a\n", "rows.csv:1: two columns are called 'small'"),
     ],
 )
 def test_an_unreadable_file_is_refused(
@@ -84,6 +88,12 @@ def test_an_unreadable_file_is_refused(
         path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_rows([path])
+
+
+def test_empty_cells_beyond_the_columns_are_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('small,prompt\n1,"a,\nb",,\n')
+    assert [row.conversation for row in read_rows([path])] == ["a,\nb"]
 
 
 def test_equal_rows_are_kept_once(tmp_path: Path) -> None:
