@@ -98,6 +98,8 @@ class _Rows:
         try:
             for row in self._rows:
                 self.lines.append(self._rows.line_num)
+                if any(row.pop(None, ())):  # 1,000 without quotes would be read as 1
+                    raise self.source.refuse(-1, "more cells than columns")
                 yield {(key or "").strip(): value for key, value in row.items()}
         except csv.Error as error:
             raise TraceError(f"{self._file}: line {self._rows.line_num}: {error}") from None

@@ -92,6 +92,7 @@ BAD = {
     ),
     "bad number": (AZURE + "2023-11-16 18:17:03,1,2\n2023-11-16 18:17:04,x,2\n", "line 3: Context"),
     "short row": (AZURE + "2023-11-16 18:17:03,1\n", "line 2: GeneratedTokens"),
+    "long row": (AZURE + "2023-11-16 18:17:03,1,2,000\n", "line 2: more cells than columns"),
     "negative": (AZURE + "2023-11-16 18:17:03,-1,2\n", "line 2: .*negative"),
     "not finite": (AZURE + "2023-11-16 18:17:03,nan,2\n", "line 2"),
     "bad time": (AZURE + "yesterday,1,2\n", "line 2: TIMESTAMP='yesterday' is not a time"),
@@ -109,6 +110,7 @@ BAD = {
     "deep": ("[" * 9_999, "line 1: not JSON"),
     "a long number": ("9" * 5_000 + "\n", "fit no known format"),
     "a long number in JSON": ('{"time_s": ' + "9" * 5_000 + "}", "line 1: not JSON"),
+    "thousands": ("timestamp,rate_rps\n0,1,000\n", "line 2: more cells than columns"),
     "no samples": ('{"data": {"result": []}}', "no sample"),
 }
 
