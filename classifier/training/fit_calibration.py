@@ -16,7 +16,7 @@ def fit_calibrator(logits: Floats, labels: Floats, weights: Floats) -> Calibrato
     Isotonic steps were no better on the default's rows (docs/model-card-classifier.md), and tie
     scores.
     """
-    known = ~np.isnan(labels)
+    known = ~np.isnan(labels) & (weights > 0)  # the mean over no weight at all is no number
     if not known.any():
         return Calibrator(1.0, 0.0, 1.0)
     logits, labels, weights = logits[known], labels[known], weights[known]

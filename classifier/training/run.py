@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from classifier.artifact import Arrays
-from classifier.data.rows import Objective, Row, labels
+from classifier.data.rows import Objective, Row, labels, weights
 from classifier.errors import DataError
 from classifier.headed import Headed, Rung
 from classifier.judging.candidates import Candidate, Outcomes, advantage, baselines
@@ -88,8 +88,11 @@ def _check(rows: Sequence[Row], objective: Objective) -> None:
         raise DataError(
             f"{missing} of {len(rows)} rows have no `large`; add it or use --objective fail"
         )
-    if np.ptp(outcome[:, 0]) == 0:
-        raise DataError(f"`small` is {outcome[0, 0]} on every row; nothing can be learned from it")
+    taught = outcome[weights(rows) > 0, 0]
+    if not len(taught):
+        raise DataError("`weight` is 0 on every row; nothing can be learned from them")
+    if np.ptp(taught) == 0:
+        raise DataError(f"`small` is {taught[0]} on every row; nothing can be learned from it")
 
 
 def _recipe(data: Prepared, options: Options) -> Recipe:

@@ -93,3 +93,8 @@ def test_calibration_never_ties_two_logits() -> None:
 def test_unknown_labels_are_left_out() -> None:
     fitted = fit_calibrator(np.array([1.0, 2.0]), np.array([np.nan, np.nan]), np.ones(2))
     assert fitted == Calibrator(1.0, 0.0, 1.0)
+
+
+def test_rows_without_weight_calibrate_nothing() -> None:
+    logits, outcome = np.array([1.0, 2.0, -1.0]), np.array([1.0, 0.0, 0.0])
+    assert fit_calibrator(logits, outcome, np.zeros(3)) == Calibrator(1.0, 0.0, 1.0)

@@ -123,8 +123,14 @@ def test_no_prompt_is_written_into_the_artefact(tmp_path: Path) -> None:
         (learnable(3), OPTIONS, "distinct prompts"),
         ([replace(r, small=1.0) for r in learnable(100)], OPTIONS, "1.0 on every row"),
         ([replace(r, large=float("nan")) for r in learnable(100)], OPTIONS, "no `large`"),
+        ([replace(r, weight=0.0) for r in learnable(100)], OPTIONS, "`weight` is 0 on every row"),
+        (
+            [replace(r, weight=r.small) for r in learnable(100, flip=0.0)],
+            OPTIONS,
+            "`small` is .* on every row",
+        ),
     ],
-    ids=["three rows", "one class", "no large"],
+    ids=["three rows", "one class", "no large", "no weight", "one class that counts"],
 )
 def test_rows_that_cannot_teach_are_refused(
     rows: list[Row], options: Options, message: str
