@@ -56,7 +56,7 @@ def read_rows(paths: Sequence[Path], most: int | None = None) -> list[Row]:
 
 def read_traffic(path: Path) -> list[Conversation]:
     """Return the conversations of a file whose labels, if any, are not read."""
-    conversations = [_conversation(where, record) for where, record in records([path])]
+    conversations = [conversation(where, record) for where, record in records([path])]
     if not conversations:
         raise DataError(f"{path}: no rows")
     return conversations
@@ -155,7 +155,7 @@ def _row(where: str, record: Mapping[str, Any]) -> Row:
         raise DataError(f"{where}: weight {weight}: give 0, or {_WEIGHTS[0]:g} to {_WEIGHTS[1]:g}")
     ts = number(where, record, "ts") if record.get("ts") is not None else None
     return Row(
-        _conversation(where, record),
+        conversation(where, record),
         _share(where, record, "small"),
         large,
         _name(record, "group"),
@@ -187,7 +187,8 @@ def _share(where: str, record: Mapping[str, Any], key: str) -> float:
     return value
 
 
-def _conversation(where: str, record: Mapping[str, Any]) -> Conversation:
+def conversation(where: str, record: Mapping[str, Any]) -> Conversation:
+    """Return the prompt or the messages of a record."""
     prompt, messages = record.get("prompt"), record.get("messages")
     if isinstance(prompt, str):
         return prompt

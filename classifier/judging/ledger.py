@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from classifier.classifier import Classifier
-from classifier.data.reading import number, records
+from classifier.data.reading import conversation, number, records
 from classifier.drift import KS_ALARM, WINDOW, DriftMonitor, kolmogorov_smirnov
 from classifier.errors import DataError
 from classifier.familiarity import UNFAMILIAR_BELOW
 from classifier.score import THRESHOLD
-from classifier.text import flatten
+from classifier.text import Conversation, flatten
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ def watch(classifier: Classifier, path: Path, window: int = WINDOW) -> list[Repo
         )
     if len(rows) < window:
         raise DataError(f"{path}: {len(rows)} rows; at least one window of {window} is needed")
-    if "prompt" in rows[0] or "messages" in rows[0]:
-        return _scored(classifier, monitor, rows)
+    if "conversation" in rows[0]:
+        return _scored(classifier, monitor, [row["conversation"] for row in rows])
     return [
         _scores_only(monitor, rows[i : i + window])
         for i in range(0, len(rows) - window + 1, window)
@@ -45,16 +45,19 @@ def watch(classifier: Classifier, path: Path, window: int = WINDOW) -> list[Repo
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:
-    """The rows; lines that a crash or a full disk has torn are left out and counted."""
+    """The rows; lines that a crash or a full disk has torn are left out and counted.
+
+    All hold a ``conversation``, or all a ``score``.
+    """
     rows: list[Mapping[str, Any]] = []
     broken: list[str] = []
-    for where, row in records([path], broken):
-        if not {"prompt", "messages", "score"} & set(row):
-            raise DataError(f"{where}: no `score`, `prompt` or `messages`")
-        if row.get("score", "prompt") is None:  # nobody scored it
+    for where, record in records([path], broken):
+        row = _row(where, record)
+        if row is None:
             continue
-        figures = [key for key in ("score", "familiar") if row.get(key) is not None]
-        rows.append({**row, **{key: number(where, row, key) for key in figures}})
+        if rows and ("conversation" in row) != ("conversation" in rows[0]):
+            raise DataError(f"{where}: texts and scores alone in one file; give a file of each")
+        rows.append(row)
     if broken and not rows:
         raise DataError(f"{broken[0]}: not a JSON object")
     if broken:
@@ -62,10 +65,22 @@ def _rows(path: Path) -> list[Mapping[str, Any]]:
     return rows
 
 
+def _row(where: str, record: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What is judged of a row; None for a request that nobody scored."""
+    if any(record.get(key) is not None for key in ("prompt", "messages")):
+        return {"conversation": conversation(where, record)}
+    if "score" not in record:
+        raise DataError(f"{where}: no `score`, `prompt` or `messages`")
+    if record["score"] is None:
+        return None
+    figures = [key for key in ("score", "familiar") if record.get(key) is not None]
+    return {**record, **{key: number(where, record, key) for key in figures}}
+
+
 def _scored(
-    classifier: Classifier, monitor: DriftMonitor, rows: Sequence[Mapping[str, Any]]
+    classifier: Classifier, monitor: DriftMonitor, conversations: Sequence[Conversation]
 ) -> list[Report]:
-    texts = [flatten(row.get("prompt") or row.get("messages") or "") for row in rows]
+    texts = [flatten(each) for each in conversations]
     vectors = classifier.vectors(texts)
     scores = classifier.score_texts(texts, vectors)
     complexity = np.array([s.complexity for s in scores])

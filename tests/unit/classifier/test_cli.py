@@ -155,6 +155,13 @@ def test_drift_reads_a_ledger_that_holds_scores_alone(folder: Path) -> None:
     assert window["alarm"]
 
 
+def test_drift_reads_the_scores_of_a_ledger_whose_prompts_were_not_kept(folder: Path) -> None:
+    ledger = folder / "kept.jsonl"
+    ledger.write_text('{"prompt": null, "score": 0.5}\n' * 300)
+    done = _run("drift", "--ledger", ledger, "--model", folder / "m", "--json")
+    assert json.loads(done.stdout)[0]["shift"] is None
+
+
 def test_drift_leaves_torn_lines_of_a_ledger_out(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -173,6 +180,8 @@ _BROKEN = {
     "BINARY": bytes(range(256)),
     "DEEP": b"[" * 200_000,
     "WORD": b'{"score": "high"}',
+    "MIXED": b'{"score": 0.5}\n{"prompt": "Hello"}\n',
+    "COUNT": b'{"prompt": 5}\n',
 }
 
 
@@ -190,6 +199,8 @@ _BROKEN = {
         (["drift", "--ledger", "BINARY"], "binary.jsonl: not readable as UTF-8"),
         (["drift", "--ledger", "DEEP"], "deep.jsonl:1: not a JSON object"),
         (["drift", "--ledger", "WORD"], "word.jsonl:1: `score` is not a number"),
+        (["drift", "--ledger", "MIXED"], "mixed.jsonl:2: texts and scores alone in one file"),
+        (["drift", "--ledger", "COUNT"], "count.jsonl:1: neither `prompt` (text)"),
         (["train", "--data", ",", "--out", "OUT"], "--data names no file"),
         (["train", "--data", "FEW", "--out", "FEW"], "few.jsonl is not a folder"),
     ],
