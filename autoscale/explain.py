@@ -26,7 +26,7 @@ def entry_at(path: Path, time_s: float | None, deployment: str | None) -> Entry:
     first, found, known = None, None, set()
     for entry in read_journal(path):
         known.add(entry.deployment)
-        if deployment in (None, entry.deployment):
+        if deployment is None or entry.is_of(deployment):
             first = first or entry
             if time_s is None or entry.observation.time_s <= time_s:
                 found = entry

@@ -28,6 +28,7 @@ class Entry:
     """One recorded decision with everything it was made from."""
 
     deployment: str
+    """`application/deployment`; the latter alone in lines that name no application."""
     observation: Observation
     parameters: Parameters
     before: State | None
@@ -35,6 +36,10 @@ class Entry:
     constraint: str
     faults: tuple[str, ...]
     terms: dict[str, float]
+
+    def is_of(self, deployment: str) -> bool:
+        """True for the entry's own name, with its application or without."""
+        return deployment in (self.deployment, self.deployment.rpartition("/")[2])
 
     def again(self) -> Decision:
         """The decision made anew from the recorded inputs."""
@@ -85,7 +90,7 @@ def last_entry(path: Path, deployment: str) -> Entry | None:
             entry = _entry(json.loads(line))
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             continue
-        if entry.deployment == deployment:
+        if entry.deployment in (deployment, deployment.rpartition("/")[2]):
             return entry
     return None
 

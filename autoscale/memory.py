@@ -26,16 +26,21 @@ class Memory:
     state: State | None = None
 
 
-_memories: dict[tuple[str, str], Memory] = {}
+_memories: dict[str, Memory] = {}
 
 
 def recall(ctx: Any, journal: Path | None) -> Memory:
     """The memory of the context's deployment: this process', else the journal's, else empty."""
-    name = ctx.deployment_name
-    key = str(getattr(ctx, "app_name", "")), name
-    if key not in _memories:
-        _memories[key] = Memory(state=None if journal is None else _from_journal(journal, name))
-    return _memories[key]
+    name = full_name(ctx)
+    if name not in _memories:
+        _memories[name] = Memory(state=None if journal is None else _from_journal(journal, name))
+    return _memories[name]
+
+
+def full_name(ctx: Any) -> str:
+    """`application/deployment`: two applications may each have a deployment of one name."""
+    app = getattr(ctx, "app_name", None)
+    return f"{app}/{ctx.deployment_name}" if app else str(ctx.deployment_name)
 
 
 def forget() -> None:

@@ -15,7 +15,7 @@ from autoscale.core import Decision, decide
 from autoscale.engine_reports import is_count
 from autoscale.gauges import Gauges
 from autoscale.journal import Journal
-from autoscale.memory import Memory, recall
+from autoscale.memory import Memory, full_name, recall
 from autoscale.observation import Observation
 from autoscale.observer import Context
 from autoscale.parameters import Parameters
@@ -58,16 +58,17 @@ class QueueDepthPolicy:
         before = memory.state
         decision = decide(observation, self.parameters, before)
         memory.state, self.last_decision = decision.state, decision
-        self._tell(ctx.deployment_name, observation, before, decision)
+        self._tell(ctx, observation, before, decision)
         return self._acted(observation, decision)
 
     def _tell(
-        self, deployment: str, observation: Observation, before: State | None, decision: Decision
+        self, ctx: Context, observation: Observation, before: State | None, decision: Decision
     ) -> None:
         """Journal and gauges; their failure never changes a decision."""
         try:
-            self._journal.record(deployment, observation, before, decision, self.parameters)
-            self._gauges.export(deployment, observation, decision)
+            name = full_name(ctx)
+            self._journal.record(name, observation, before, decision, self.parameters)
+            self._gauges.export(ctx.deployment_name, observation, decision)
         except Exception as error:
             self._journal.fault(type(error).__name__)
 

@@ -16,6 +16,7 @@ import pytest
 
 import autoscale.policy as policy_module
 from autoscale import memory
+from autoscale.explain import entry_at
 from autoscale.journal import Journal
 from autoscale.journal_entries import read_journal
 from autoscale.policy import QueueDepthPolicy
@@ -162,12 +163,31 @@ def test_a_new_object_remembers_what_the_old_one_learnt(tmp_path: Path) -> None:
     assert served(QueueDepthPolicy(slots_per_replica=4, service_prior_s=6.0), 0, 1) == 6.0
 
 
-def served(policy: QueueDepthPolicy, start: int, end: int) -> float:
+def test_a_restart_gives_each_application_its_own_memory(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    settings = {"slots_per_replica": 4, "service_prior_s": 6.0, "journal_path": str(path)}
+    for app, busy in (("live", 2.0), ("trial", 4.0)):
+        policy = QueueDepthPolicy(**settings)
+        assert served(policy, 0, 300, app, busy) == pytest.approx(busy, rel=0.1)
+        policy._journal.close()
+    memory.forget()
+    for app, busy in (("live", 2.0), ("trial", 4.0)):
+        restarted = QueueDepthPolicy(**settings)
+        assert served(restarted, 310, 311, app, busy) == pytest.approx(busy, rel=0.2)
+        restarted._journal.close()
+    assert entry_at(path, None, "Small").deployment == "trial/Small"
+    assert entry_at(path, None, "live/Small").deployment == "live/Small"
+
+
+def served(
+    policy: QueueDepthPolicy, start: int, end: int, app: str = "", busy: float = 2.0
+) -> float:
     """The learnt service time after seconds with three busy replicas, 1 request/s from each."""
     for second in range(start, end):
         counts = dict.fromkeys("abc", 10.0 + second)
-        metrics = {"engine_running": dict.fromkeys("abc", 2.0), "completed_total": counts}
-        policy(context(current_time=1000.0 + second, aggregated_metrics=metrics))
+        metrics = {"engine_running": dict.fromkeys("abc", busy), "completed_total": counts}
+        changes: dict[str, Any] = {"aggregated_metrics": metrics, "app_name": app}
+        policy(context(current_time=1000.0 + second, **changes))
     assert policy.last_decision is not None
     return policy.last_decision.terms.service_s
 

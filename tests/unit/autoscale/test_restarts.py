@@ -33,7 +33,7 @@ def test_a_restart_finds_the_state_in_the_journal(tmp_path: Path) -> None:
     policies = Restarted(str(tmp_path))
     list(excursions(policies.make, policies.forget, events=1, seed=1))
     policies.forget(False)
-    entry = last_entry(tmp_path / "journal.jsonl", "Small")
+    entry = last_entry(tmp_path / "journal.jsonl", "bench/Small")
     assert entry is not None and entry.before is not None
     assert entry.before.capacity.service_s == pytest.approx(6.0, rel=0.1)
-    assert last_entry(tmp_path / "journal.jsonl", "Large") is None
+    assert last_entry(tmp_path / "journal.jsonl", "bench/Large") is None
