@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -99,7 +100,8 @@ def quantise_checkpoint(
         work.rename(out)
     except (OSError, SafetensorError) as error:
         # A full disk is an error of its own kind when safetensors meets it.
-        (work / PARTIAL).unlink(missing_ok=True)
+        with suppress(OSError):  # nor may there be a folder to tidy
+            (work / PARTIAL).unlink()
         raise CheckpointError(f"cannot write {work}: {error}") from error
     on_step("done", 1.0)
     return Result(before_bytes, read_checkpoint(out).weights_bytes, before, after)
@@ -198,6 +200,11 @@ def _rounded(
         with safe_open(file, framework="pt") as stored:
             tensor = stored.get_tensor(name)
         if name in rounded:
+            if not tensor.float().isfinite().all():
+                raise CheckpointError(
+                    f"{file.name}: {name!r} holds NaN or infinity, of which no rounding is left; "
+                    "take the checkpoint anew"
+                )
             weight = quantise(tensor, scheme)
             tensors |= packed_tensors(name.removesuffix(".weight"), weight, scheme)
         else:

@@ -171,6 +171,23 @@ def test_a_model_without_a_tokenizer_is_one_line(source: Path, tmp_path: Path) -
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_damaged_weight_is_named_and_not_rounded(
+    source: Path, tmp_path: Path, bad: float
+) -> None:
+    tensors = load_file(source / "part-1.safetensors")
+    tensors["model.layers.1.mlp.down_proj.weight"][3, 5] = bad
+    save_file(tensors, source / "part-1.safetensors")
+    with pytest.raises(CheckpointError, match=r"down_proj\.weight' holds NaN or infinity"):
+        run(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_below_a_file_is_one_line(source: Path) -> None:
+    with pytest.raises(CheckpointError, match="Not a directory"):
+        run(source, source / "config.json" / "out")
+
+
 def test_a_taken_output_is_left_alone(source: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(CheckpointError, match="already there"):
