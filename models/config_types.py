@@ -14,6 +14,10 @@ Every = Annotated[int, Field(ge=1, le=1 << 40)]
 class _Text(BaseModel):
     model_config = ConfigDict(strict=True)
 
+    tie_word_embeddings: bool | None = None
+    attention_bias: bool | None = None
+    use_qkv_bias: bool | None = None
+    use_sliding_window: bool | None = None
     dtype: str | None = None
     torch_dtype: str | None = None
     layer_types: list[str] | None = None

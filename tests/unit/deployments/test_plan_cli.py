@@ -309,6 +309,9 @@ def test_a_key_of_another_type_is_one_line(config: Path, key: str, value: Any) -
     ("key", "value"),
     [
         ("torch_dtype", ["bfloat16"]),
+        ("tie_word_embeddings", "false"),
+        ("attention_bias", "false"),
+        ("use_sliding_window", 0),
         ("layer_types", 3),
         ("layer_types", [["full_attention"]]),
         ("layer_types", {"full_attention": 32}),
