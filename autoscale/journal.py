@@ -122,9 +122,14 @@ def _append(path: Path, line: bytes) -> None:
     """One unbuffered write, so that policies of several deployments can share the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > ROTATE_BYTES:
-        path.replace(path.with_name(path.name + ".1"))
+        path.replace(rotated(path))
     with path.open("ab", buffering=0) as file:
         file.write(line)
+
+
+def rotated(path: Path) -> Path:
+    """Where the journal lies that was full before the one at `path`."""
+    return path.with_name(path.name + ".1")
 
 
 def as_line(

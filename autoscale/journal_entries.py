@@ -12,6 +12,7 @@ from autoscale.calm import Calm
 from autoscale.capacity import Capacity
 from autoscale.core import Decision, decide
 from autoscale.demand import Demand
+from autoscale.journal import rotated
 from autoscale.observation import Observation
 from autoscale.parameters import Parameters
 from autoscale.state import State
@@ -77,15 +78,10 @@ def read_journal(path: Path) -> Iterator[Entry]:
 def last_entry(path: Path, deployment: str) -> Entry | None:
     """The newest usable entry of a deployment near the journal's end; None if there is none.
 
-    Reads at most a megabyte: a policy calls it once, when it starts.
+    Reads at most two megabytes: a policy calls it once, when it starts. The file may just have been
+    begun anew, so that a deployment's last line is in the one before.
     """
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            lines = file.read().split(b"\n")
-    except OSError:
-        return None
-    for line in reversed(lines):
+    for line in (*_newest_lines(path), *_newest_lines(rotated(path))):
         try:
             entry = _entry(json.loads(line))
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
@@ -93,6 +89,16 @@ def last_entry(path: Path, deployment: str) -> Entry | None:
         if entry.deployment in (deployment, deployment.rpartition("/")[2]):
             return entry
     return None
+
+
+def _newest_lines(path: Path) -> list[bytes]:
+    """The lines of a file's last megabyte, the newest first; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            return file.read().split(b"\n")[::-1]
+    except OSError:
+        return []
 
 
 def _entry(record: dict[str, Any]) -> Entry:

@@ -61,6 +61,8 @@ class AlarmRules:
         failing = agreement.failed > DISAGREE * agreement.judged
         # Above its lowest the threshold stands only to repay, and comes down by itself.
         bound = state.threshold <= state.lowest
+        # A threshold that may not move holds no rate, and promises none.
+        held = state.lowest < state.highest
         return {
             Alarm.ESCALATION_STUCK: enough and open_to_control and (low or state.rate > STUCK_HIGH),
             Alarm.THRESHOLD_UNREACHABLE: enough
@@ -68,7 +70,10 @@ class AlarmRules:
             and (bound and state.reach < UNREACHED * state.target_rate),
             Alarm.SCORE_DRIFT: state.drift > DRIFT,
             Alarm.ANSWER_CHECK_DISAGREES: agreement.judged >= LEAST_JUDGED and failing,
-            Alarm.TARGET_MISSED: enough and open_to_control and self._is_missed(state, now_s),
+            Alarm.TARGET_MISSED: enough
+            and open_to_control
+            and held
+            and self._is_missed(state, now_s),
         }
 
     def _is_missed(self, state: RateState, now_s: float) -> bool:

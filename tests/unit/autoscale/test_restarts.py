@@ -37,3 +37,7 @@ def test_a_restart_finds_the_state_in_the_journal(tmp_path: Path) -> None:
     assert entry is not None and entry.before is not None
     assert entry.before.capacity.service_s == pytest.approx(6.0, rel=0.1)
     assert last_entry(tmp_path / "journal.jsonl", "bench/Large") is None
+    # Full, and begun anew by another deployment: this one's last line is in the older file.
+    (tmp_path / "journal.jsonl").rename(tmp_path / "journal.jsonl.1")
+    (tmp_path / "journal.jsonl").write_text("{}\n")
+    assert last_entry(tmp_path / "journal.jsonl", "bench/Small") == entry

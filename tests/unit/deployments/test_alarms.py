@@ -82,6 +82,13 @@ def test_a_missed_target_is_an_alarm_after_an_hour_of_traffic_that_misses_it() -
         assert up is expected, at_s
 
 
+def test_a_threshold_that_the_operator_fixed_misses_no_target() -> None:
+    rules, off = AlarmRules(), replace(WELL, rate=0.09, lowest=0.7, highest=0.7)
+    for at_s, requests in ((0.0, 5000), (MISSED_S, 9000)):
+        up = rules.raised(replace(off, requests=requests), Agreement(), at_s)
+        assert not up[Alarm.TARGET_MISSED]
+
+
 def test_another_kind_of_traffic_drifts_and_the_same_does_not() -> None:
     rng = np.random.default_rng(0)
     held = HeldRate(Escalation(), 0.7)
