@@ -163,11 +163,13 @@ def main(
         raise typer.BadParameter(f"{', '.join(unknown)}: not one of {', '.join(SERVERS)}.")
     rows: list[dict[str, Any]] = report.earlier("bare") if append else []
     first = max((row["round"] for row in rows), default=-1) + 1
+    names = [name for name in SERVERS if not only or name in only]
+    # Each round begins with another server: what a neighbour on this machine does for some minutes
+    # shall not meet the same one every time.
     plan = [
         (round_, name)
         for round_ in range(first, first + rounds)
-        for name in SERVERS
-        if not only or name in only
+        for name in names[round_ % len(names) :] + names[: round_ % len(names)]
     ]
     for round_, name in track(plan, description="servers"):
         rows += [{"round": round_, **row} for row in measured(name, port)]
