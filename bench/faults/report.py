@@ -22,8 +22,9 @@ sent nothing. A busy or dead target is left alone and costs nothing meanwhile
 ([0067](decisions/0067-targets-in-order.md)). The table is
 [bench/faults/results/upstreams.md](../bench/faults/results/upstreams.md), made by `python -m
 bench.faults.upstreams`; with `--rival` the same faults go through LiteLLM's proxy in the same
-run: it answers whole answers as ours does, and ends the streams of five of the seventeen faults before
-the first byte, and of the cut one, with `[DONE]` as if they were complete (2026-11-26, 1.108.7).
+run: it answers whole answers as ours does, and ends the streams of five of the seventeen faults
+before the first byte, and of the cut one, with `[DONE]` as if they were complete (2026-11-26,
+1.108.7).
 """
 
 
