@@ -101,17 +101,21 @@ def changed_tiers(old: AppConfig, new: AppConfig) -> list[TierName]:
 
 
 def deadline_s(old: AppConfig, new: AppConfig) -> float:
-    """How long replacing all replicas of the restarted tiers, one after the other, may take: their
-    starts, and the last answers of those that leave; seconds."""
-    return LIVE_CHANGE_S + sum(
-        tier.scaling.max_replicas
-        * (
-            PATIENCE * Parameters.from_kwargs(tier.scaling.policy_kwargs).startup_prior_s
-            + old.drain_timeout_s(name)
-        )
-        for name, tier in new.tiers.items()
-        if name in restarted_tiers(old, new)
-    )
+    """How long a change may take, seconds: the starts of new replicas, one after the other, and the
+    last answers of those that leave.
+
+    Of a change that restarts nothing, too: Serve calls a deployment updating until its last replica
+    has gone, also one that the autoscaler let go just before.
+    """
+    restarted = restarted_tiers(old, new)
+    total_s = LIVE_CHANGE_S
+    for name, tier in new.tiers.items():
+        more = tier.scaling.min_replicas - old.tiers[name].scaling.min_replicas
+        starts = tier.scaling.max_replicas if name in restarted else max(more, 0)
+        prior_s = Parameters.from_kwargs(tier.scaling.policy_kwargs).startup_prior_s
+        total_s += starts * PATIENCE * prior_s
+        total_s += tier.scaling.max_replicas * old.drain_timeout_s(name) * (name in restarted)
+    return total_s + (0.0 if restarted else max(map(old.drain_timeout_s, old.tiers)))
 
 
 def failed_probes(

@@ -104,7 +104,13 @@ def test_every_tier_that_changed_is_probed() -> None:
 def test_a_rollout_may_take_as_long_as_its_starts_and_drains() -> None:
     one_s = PATIENCE * 60 + 600
     assert deadline_s(OLD, NEW) == LIVE_CHANGE_S + one_s
-    assert deadline_s(OLD, OLD.changed({"local_only": True})) == LIVE_CHANGE_S
+    # Somebody may be leaving just then, whom Serve waits for.
+    assert deadline_s(OLD, OLD.changed({"local_only": True})) == LIVE_CHANGE_S + 600
+    longest = OLD.changed({"large": {"drain_timeout_s": 900}})
+    assert deadline_s(longest, longest.changed({"local_only": True})) == LIVE_CHANGE_S + 900
+    three = OLD.changed({"small": {"scaling": {"min_replicas": 3, "max_replicas": 3}}})
+    assert deadline_s(OLD, three) == LIVE_CHANGE_S + 600 + 2 * PATIENCE * 60
+    assert deadline_s(three, OLD) == LIVE_CHANGE_S + 600
     many = NEW.changed({"small": {"scaling": {"max_replicas": 5}}})
     assert deadline_s(OLD, many) == LIVE_CHANGE_S + 5 * one_s
     both = changed_model(NEW, "large", "larger", None)
