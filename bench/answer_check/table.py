@@ -23,9 +23,8 @@ from answer_check.fitting import Floats, auroc, calibration_error
 from answer_check.model import head_of
 from answer_check.rows import Row
 from answer_check.training import fit_head, folds_of
-from bench.answer_check.answers import marked
+from bench.answer_check.answers import default_rows, gsm8k_rows
 from bench.answer_check.own_classifier import with_own_gain
-from bench.classifier.datasets import DATA, read
 from deployments.commands.answer_check import with_gain
 from deployments.gateway.judge import HOLD_TOKENS
 
@@ -168,40 +167,8 @@ def by_family(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def gsm8k_rows() -> list[Row]:
-    """RouteLLM's GSM8K: how long the weak model's answer was, and which of both was right."""
-    if not (DATA / "routellm_gsm8k.jsonl.gz").is_file():
-        return []
-    kept = (r for r in read("routellm_gsm8k") if not r["contaminated"])
-    return [
-        Row(
-            r["prompt"],
-            "x" * int(r["weak_response_chars"]),
-            float(r["weak"]),
-            float(r["strong"]),
-            group="gsm8k",
-        )
-        for r in kept
-    ]
-
-
-def of_default(path: Path) -> list[str]:
-    """The page's part on the default small model."""
-    rows, _ = with_gain(
-        [
-            Row(
-                row["question"],
-                row["answer"],
-                row["small"],
-                1.0,
-                tuple(row["logprobs"]),
-                row["finish_reason"],
-                row["family"],
-            )
-            for row in marked(path)
-        ]
-    )
-    own = with_own_gain(rows, by_group=False)
+def setting(rows: Sequence[Row]) -> list[str]:
+    """What was asked of what, and how it is judged."""
     wrong = sum(row.label for row in rows)
     return [
         f"{datetime.now(UTC):%Y-%m-%d}, 2 cores of an AMD EPYC, AVX2 only, no GPU.",
@@ -211,6 +178,14 @@ def of_default(path: Path) -> list[str]:
         "are easy. AUROC and calibration on rows that the head was not fitted on, probabilities",
         f"averaged over {len(SEEDS)} splits into five.",
         "",
+    ]
+
+
+def of_default(rows: Sequence[Row]) -> list[str]:
+    """The page's part on the default small model."""
+    own = with_own_gain(rows, by_group=False)
+    return [
+        *setting(rows),
         "## Split at random, questions scored by the classifier in the package",
         "",
         *by_tokens(rows, by_group=False),
@@ -260,12 +235,13 @@ def of_gsm8k(rows: Sequence[Row]) -> list[str]:
 
 def main() -> None:
     """Write the page."""
+    answers = Path(sys.argv[1]) if sys.argv[1:] else ANSWERS
     text = [
         "# How many tokens tell that an answer is wrong",
         "",
         "`python -m bench.answer_check.table`",
         "",
-        *of_default(Path(sys.argv[1]) if sys.argv[1:] else ANSWERS),
+        *of_default(with_gain(default_rows(answers))[0]),
     ]
     if gsm := gsm8k_rows():
         text += ["", *of_gsm8k(with_gain(gsm)[0])]
