@@ -561,3 +561,13 @@ def test_needing_more_never_leads_down(
     first, then = routes
     if first.tier == "large" and state.large.able(needier):
         assert then.tier == "large"
+
+
+def test_what_must_stay_and_names_an_image_outside_is_not_left_to_quality() -> None:
+    here = TierState(up=True, remote=False, abilities=frozenset(), media_hosts=HOST)
+    tiers = Tiers(here, here)
+    assert Signals(Asked(media_hosts=HOST), tiers, 0.9).open
+    refused = Signals(Asked(media_hosts=HOST, local_only=True), tiers, 0.9)
+    assert not refused.open
+    with pytest.raises(LocalOnlyConflict):
+        decide(refused, Policy(0.7, affords=True))
