@@ -131,7 +131,8 @@ class Answer:
         try:
             self._response = handle.remote(asked)
             while True:
-                self._inbox.put(await anext(self._response))
+                if frame := await anext(self._response):  # one is empty where they come beside it
+                    self._inbox.put(frame)
                 if self._inbox.size_bytes > STOP_BYTES:  # what is not fetched, gRPC holds back
                     await self._inbox.taken()
         except (Exception, asyncio.CancelledError) as error:
@@ -159,12 +160,12 @@ def _is_cancelled() -> bool:
 
 def _from_ray(error: BaseException, begun: bool) -> ServingError:
     """Our error for a call that has ended; Ray's own text (with its traceback) goes nowhere."""
-    if isinstance(error, StopAsyncIteration):
+    if isinstance(error, StopAsyncIteration) and begun:
         return EngineFailure("The model's answer ended before it was complete.")
     if isinstance(error, BackPressureError):
         return Overloaded("Too many requests are waiting for this model.")
     if isinstance(error, DIED) and not begun:
         return EngineDead("The replica that had this request died.")
-    if isinstance(error, DIED + LET_GO):
+    if isinstance(error, (StopAsyncIteration, *DIED, *LET_GO)):
         return ReplicaUnavailable("The replica that had this request is gone.")
     return EngineFailure("The model's replica failed on this request.")

@@ -5,7 +5,7 @@ import logging
 import socket
 from typing import Any
 
-from deployments.protocol.errors import EngineFailure
+from deployments.protocol.errors import EngineFailure, ReplicaUnavailable
 from deployments.replicas.relay import ORDER, RECORD, STOP, Address
 
 log = logging.getLogger("ray.serve")
@@ -101,12 +101,12 @@ class _Link(asyncio.Protocol):
     async def send(self, stream: int, frame: bytes) -> None:
         """Send a frame, once its reader and the connection take it.
 
-        Raises: `EngineFailure` where they do not.
+        Raises: `EngineFailure` where the reader does not; `ReplicaUnavailable` without connection.
         """
         if stream in self._stopped or not self._may_write.is_set():
             await self._wait_for_reader(stream)
         if self.broken:
-            raise EngineFailure("The connection to the gateway broke.")
+            raise ReplicaUnavailable("The connection to the gateway broke.")
         if not self._records:
             asyncio.get_running_loop().call_soon(self._flush)
         self._records += (RECORD.pack(stream, len(frame)), frame)

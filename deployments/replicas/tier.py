@@ -46,6 +46,8 @@ LAST_WORDS_S = 0.1
 # a chunk costs gateway and proxies as much with two tokens as with one.
 BUSY_CHUNKS_PER_S = 120.0
 MAX_MERGE_S = 0.05
+# The item of a call whose frames went another way.
+NOTHING = b""
 
 
 class ModelTier:
@@ -94,7 +96,8 @@ class ModelTier:
         """The engine's answer in frames of `wire`; an error is the last of them.
 
         They go over the connection that the request names (`relay`); the call yields them where
-        there is none. The first says under which name this replica serves what answers.
+        there is none, and else one empty item. The first says under which name this replica serves
+        what answers.
         """
         address = Address(*asked["relay"]) if asked.get("relay") else None
         link = await self._links.to(address) if address is not None else None
@@ -105,6 +108,10 @@ class ModelTier:
                         yield frame
                     else:
                         await link.send(address.stream, frame)
+            if link is not None:
+                # gRPC may drop the metadata of a stream without items that ends at once, and Serve,
+                # which reads there that the call was accepted, then fails it.
+                yield NOTHING
         except ServingError as error:  # of the link: the call is what is left
             yield wire.encode_error(error)
         finally:

@@ -12,7 +12,7 @@ from ray.exceptions import ActorDiedError
 from deployments.protocol import wire
 from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.engine import EngineRequest
-from deployments.protocol.errors import EngineFailure, ReplicaUnavailable, ServingError
+from deployments.protocol.errors import EngineFailure, Overloaded, ReplicaUnavailable, ServingError
 from deployments.replicas import answer as answers
 from deployments.replicas.health import TierHealth
 from deployments.replicas.relay import STOP_BYTES, RelayPort
@@ -26,15 +26,16 @@ FOREVER = 1e9
 
 
 class Counting:
-    """A replica's `generate`; what it yields over the call is counted."""
+    """A replica's `generate`; the frames and items that it yields over the call are counted."""
 
     def __init__(self, tier: LocalTier) -> None:
         self._tier = tier
-        self.over_the_call = 0
+        self.over_the_call = self.items = 0
 
     async def generate(self, asked: dict[str, Any]) -> AsyncGenerator[bytes, None]:
         async for frame in self._tier.generate(asked):
-            self.over_the_call += 1
+            self.over_the_call += bool(frame)
+            self.items += 1
             yield frame
 
 
@@ -93,6 +94,16 @@ async def test_many_answers_at_once_keep_apart() -> None:
     assert {text(chunks) for chunks, _ in many} == {text(alone)}
 
 
+@pytest.mark.parametrize("faults", [[], [{"fault": "refuse_429"}]], ids=["answers", "refuses"])
+async def test_a_call_beside_its_frames_has_one_item(faults: list[dict[str, str]]) -> None:
+    """gRPC may lose what Serve reads of a call that ends without any (0045)."""
+    async with way(faults=faults) as (client, call, _, _port):
+        chunks, error = await read(client)
+        await asyncio.sleep(0.01)  # the call ends after its last frame
+    assert (call.over_the_call, call.items) == (0, 1)
+    assert type(error) is (Overloaded if faults else type(None)) and bool(chunks) is not bool(faults)
+
+
 @pytest.mark.parametrize("stops", ["reads on", "leaves"])
 async def test_a_slow_reader_stops_its_own_replica_also_over_the_call(stops: str) -> None:
     made = 0
@@ -127,7 +138,7 @@ async def test_a_connection_that_breaks_ends_the_answer_in_order_and_the_generat
         answer = await client.open(REQUEST, FOREVER)
         chunks = [await anext(answer)]
         port.stop()
-        with pytest.raises(EngineFailure, match="broke"):
+        with pytest.raises(ReplicaUnavailable, match="broke"):
             async for chunk in answer:
                 chunks.append(chunk)  # noqa: PERF401  # as above
         told = [chunk.usage.completion_tokens for chunk in chunks]
@@ -167,6 +178,22 @@ async def test_a_call_that_ends_without_the_last_frame_cuts_the_answer(
         client._handle.generate = stops
         chunks, error = await read(client)
     assert text(chunks) == b"1" and type(error) is EngineFailure
+
+
+async def test_a_call_that_ends_without_any_frame_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answers, "LAST_FRAME_S", 0.02)
+    async with way() as (client, call, _, _port):
+        generate = call.generate
+
+        async def lost(_: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+            client._handle.generate = generate
+            yield b""
+
+        client._handle.generate = lost
+        chunks, error = await read(client)
+    assert error is None and chunks[-1].done
 
 
 async def test_closing_an_answer_stops_the_generation_and_leaves_nothing_open() -> None:

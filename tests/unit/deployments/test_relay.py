@@ -150,7 +150,7 @@ async def test_a_connection_that_breaks_is_an_error_and_the_next_answer_gets_a_n
         assert link is not None
         link._transport.abort()
         await asyncio.sleep(0.01)
-        with pytest.raises(EngineFailure, match="broke"):
+        with pytest.raises(ReplicaUnavailable, match="broke"):
             await link.send(address.stream, b"1")
         inbox, address = opened(port)
         again = await links.to(address)
