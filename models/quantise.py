@@ -40,6 +40,8 @@ GROUP_SIZES = (128, 64, 32)
 # Each is rounded and loaded in vLLM by tests/e2e/test_quantised_families.py. Left out is the class
 # of Gemma 3 that has images, also where its config does not name them.
 ROUNDED = PLAIN - SPARSE - {"Gemma3ForConditionalGeneration"}
+# What else a checkpoint is served by: settings, and tokenizers in their several formats. No code.
+SETTINGS = (".json", ".txt", ".model", ".jinja", ".bpe", ".tiktoken")
 # The file being written; its name ends in nothing that is loaded.
 PARTIAL = "partial.tmp"
 
@@ -215,7 +217,7 @@ def _rounded(
 def _copy_rest(source: Path, work: Path, scheme: Int4Scheme) -> None:
     """Tokenizer and settings as they are, `config.json` with the rounding, and the index."""
     for file in source.iterdir():
-        if file.suffix in (".json", ".txt", ".model", ".jinja") and "index" not in file.name:
+        if file.suffix in SETTINGS and "index" not in file.name:
             shutil.copyfile(file, work / file.name)
     (work / "manifest.json").unlink(missing_ok=True)
     config = read_config(source / "config.json")

@@ -6,10 +6,14 @@ side. MIG sizes are those of `nvidia-smi mig -lgip`. Bandwidth and dense 16-bit 
 throughput are from NVIDIA's datasheets. A slice has the card's share of both.
 """
 
+import re
 from difflib import get_close_matches
 from typing import NamedTuple
 
 GIB = 1 << 30
+# Words of `nvidia-smi` and of the node label `nvidia.com/gpu.product` (gpu-feature-discovery) that
+# tell none of the cards below from another. PCIe does: an H100 on it has half the bandwidth.
+DECORATION = re.compile(r"nvidia|geforce|sxm\d?|hbm\d?|shared")
 
 
 class Gpu(NamedTuple):
@@ -93,7 +97,8 @@ ALIASES = {
 
 
 def _compact(text: str) -> str:
-    return text.lower().translate(str.maketrans("", "", "-_ "))
+    words = re.split(r"[-_\s]+", text.lower())
+    return "".join(word for word in words if not DECORATION.fullmatch(word))
 
 
 BY_COMPACT_NAME = {_compact(name): gpu for name, gpu in CATALOGUE.items()}

@@ -22,6 +22,8 @@ _FORMATS = ".jsonl, .jsonl.gz, .csv or .parquet"
 #: A prompt of 200,000 characters is 800 kB at most; a longer line is not a prompt.
 _LINE_CHARS = 20_000_000
 csv.field_size_limit(_LINE_CHARS)
+# Outcomes as pandas (True) and spreadsheets (TRUE) write them into CSV.
+_TRUTH = {"true": 1.0, "false": 0.0}
 #: Weights beside nothing at all; beyond them the fit's 32 bits hold no number.
 _WEIGHTS = 1e-9, 1e9
 #: Parquet rows read at a time.
@@ -181,7 +183,8 @@ def number(where: str, record: Mapping[str, Any], key: str) -> float:
 
 
 def _share(where: str, record: Mapping[str, Any], key: str) -> float:
-    value = number(where, record, key)
+    word = str(record.get(key)).strip().lower()
+    value = _TRUTH[word] if word in _TRUTH else number(where, record, key)
     if not 0.0 <= value <= 1.0:
         raise DataError(f"{where}: `{key}` is {value}, outside 0 to 1")
     return value

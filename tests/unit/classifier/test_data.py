@@ -168,3 +168,12 @@ def test_traffic_needs_no_labels(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "hi"}]
     path = _write(tmp_path / "t.jsonl", {"prompt": "a"}, {"messages": messages})
     assert read_traffic(path) == ["a", messages]
+
+
+def test_outcomes_may_be_said_as_pandas_and_spreadsheets_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("prompt,small,large\na,True,TRUE\nb,false,1\n")
+    assert [(row.small, row.large) for row in read_rows([path])] == [(1.0, 1.0), (0.0, 1.0)]
+    path.write_text("prompt,small\na,yes\n")
+    with pytest.raises(DataError, match="rows.csv:2: `small` is not a number"):
+        read_rows([path])

@@ -38,6 +38,8 @@ def source(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "tokenizer.json").write_text("{}")
+    (folder / "vocab.bpe").write_text("#version: 0.2\n")
+    (folder / "modeling.py").write_text("")
     generator = torch.Generator().manual_seed(3)
     for layer in range(2):
         stem = f"model.layers.{layer}"
@@ -75,7 +77,8 @@ def test_projections_are_rounded_and_the_rest_is_kept(source: Path, tmp_path: Pa
     assert torch.equal(plain[norm], original[norm])
     config = json.loads((out / "config.json").read_text())
     assert config["quantization_config"]["format"] == "pack-quantized"
-    assert (out / "tokenizer.json").exists()
+    assert (out / "tokenizer.json").exists() and (out / "vocab.bpe").exists()
+    assert not (out / "modeling.py").exists()
     assert is_intact(out)
 
 

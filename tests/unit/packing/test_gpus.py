@@ -8,7 +8,12 @@ from autoscale.packing.gpus import CATALOGUE, find_gpu
 @pytest.mark.parametrize(
     ("text", "name"),
     [("L4", "l4"), ("a100", "a100-80gb"), ("RTX 4090", "rtx4090"), ("4090", "rtx4090"),
-     ("H100_80GB", "h100-80gb"), ("a100-80gb-mig-1g.10gb", "a100-80gb-mig-1g.10gb")],
+     ("H100_80GB", "h100-80gb"), ("a100-80gb-mig-1g.10gb", "a100-80gb-mig-1g.10gb"),
+     # as nodes are labelled (nvidia.com/gpu.product) and `nvidia-smi -L` says
+     ("NVIDIA-A10G", "a10g"), ("NVIDIA-A10G-SHARED", "a10g"), ("NVIDIA L40S", "l40s"),
+     ("NVIDIA-A100-SXM4-40GB", "a100-40gb"), ("NVIDIA-H100-80GB-HBM3", "h100-80gb"),
+     ("NVIDIA GeForce RTX 4090", "rtx4090"),
+     ("NVIDIA-A100-SXM4-80GB-MIG-1g.10gb", "a100-80gb-mig-1g.10gb")],
 )  # fmt: skip
 def test_a_name_is_found(text: str, name: str) -> None:
     assert find_gpu(text).name == name
@@ -37,3 +42,8 @@ def test_the_catalogue_is_complete_and_sane() -> None:
         assert gpu.source
         assert 4 < gpu.memory_gib < 300 and 100 < gpu.bandwidth_gb_per_s < 10_000
         assert gpu.name == gpu.name.lower()
+
+
+def test_a_card_on_pcie_is_not_taken_for_the_faster_one() -> None:
+    with pytest.raises(ValueError, match="did you mean"):
+        find_gpu("NVIDIA-H100-PCIe")
