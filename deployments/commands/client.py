@@ -23,6 +23,7 @@ from deployments.commands.endpoint import (
     unreachable,
 )
 from deployments.commands.replay import replay_ledger
+from deployments.routing.replay import SURE_BELOW
 
 if TYPE_CHECKING:
     import openai
@@ -52,14 +53,23 @@ def route(
     max_rate: Annotated[float | None, typer.Option(help="escalation.max_rate")] = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="classifier.threshold")] = 0.7,
     hold: Annotated[bool, typer.Option(help="escalation.hold")] = True,
+    burst: Annotated[int | None, typer.Option(help="escalation.burst")] = None,
+    min_threshold: Annotated[float | None, typer.Option(help="escalation.min_threshold")] = None,
+    max_threshold: Annotated[float | None, typer.Option(help="escalation.max_threshold")] = None,
+    sure_below: Annotated[
+        float, typer.Option(min=0, max=1, help="answer_check.sure_below")
+    ] = SURE_BELOW,
 ) -> None:
     """Which tier would answer this prompt, and why. Sends nothing to a model.
 
     `route replay --ledger FILE` shows what another policy would have done with a ledger's requests.
     """
     if ledger is not None:
-        policy = {"target_rate": target_rate, "max_rate": max_rate, "hold": hold}
-        replay_ledger(ledger, policy, threshold, as_json)
+        policy = {
+            **{"target_rate": target_rate, "max_rate": max_rate, "hold": hold, "burst": burst},
+            **{"min_threshold": min_threshold, "max_threshold": max_threshold},
+        }
+        replay_ledger(ledger, policy, threshold, sure_below, as_json)
         return
     content = _text(sys.stdin.read() if prompt == "-" else prompt)
     body = {"model": "auto", "messages": [{"role": "user", "content": content}]}

@@ -46,7 +46,9 @@ class _Line(_Tokens):
     attempts: list[_Tokens] | None = None
 
 
-def replay_ledger(ledger: Path, settings: dict[str, Any], threshold: float, as_json: bool) -> None:
+def replay_ledger(
+    ledger: Path, settings: dict[str, Any], threshold: float, sure_below: float, as_json: bool
+) -> None:
     """Show what the policy would have done with the ledger's requests."""
     given = {name: value for name, value in settings.items() if value is not None}
     try:
@@ -63,7 +65,7 @@ def replay_ledger(ledger: Path, settings: dict[str, Any], threshold: float, as_j
             f"--ledger: {ledger}: no line of a ledger in it, {len(torn)} that cannot be read; give "
             "a file or folder of JSON lines: gateway.ledger_dir, or `smallfirst ledger export`"
         )
-    done = replay(lines, config, threshold)
+    done = replay(lines, config, threshold, sure_below)
     if as_json:
         console.print_json(json.dumps({**asdict(done), "unreadable_lines": len(torn)}))
         return

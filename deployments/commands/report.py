@@ -57,7 +57,8 @@ def report(
     with reading(store, config) as (db, settings):
         policy = _policy(settings, what_if) if what_if else None
         found = report_of(db, since_s, by, Prices(settings.accounts.usd_per_cpu_hour))
-        other = _replayed(db, found, policy) if policy else None
+        sure_below = settings.answer_check.sure_below
+        other = _replayed(db, found, policy, sure_below) if policy else None
     if as_json:
         saved = {"saved_usd": _would_save_usd(found, other)} if other else {}
         would = {"what_if": {**saved, **asdict(other)}} if other else {}
@@ -94,11 +95,13 @@ def _policy(settings: AppConfig, changes: list[str]) -> OtherPolicy:
         fail(f"--what-if: {first_mistake(error)}")
 
 
-def _replayed(db: Database, found: dict[str, Any], policy: OtherPolicy) -> Replay:
+def _replayed(
+    db: Database, found: dict[str, Any], policy: OtherPolicy, sure_below: float
+) -> Replay:
     """The report's own requests under another policy, as far as their records are kept."""
     start_s = datetime.strptime(found["since"], "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
     records = map(json.loads, lines(db, start_s, time.time() + 1))
-    return replay(records, policy.escalation, policy.threshold)
+    return replay(records, policy.escalation, policy.threshold, sure_below)
 
 
 def _would_save_usd(found: dict[str, Any], other: Replay) -> float | None:

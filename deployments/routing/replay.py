@@ -15,8 +15,9 @@ from deployments.routing.held_rate import HeldRate
 from deployments.routing.route import Route, after_answer_check, decide
 from deployments.routing.signals import Asked, Policy, Signals, Tiers, TierState
 from deployments.settings.app import TierName
-from deployments.settings.escalation import Escalation
+from deployments.settings.escalation import AnswerCheck, Escalation
 
+SURE_BELOW = AnswerCheck().sure_below
 BOTH_UP = Tiers(TierState(), TierState())
 # Lines whose request left it to quality, whatever became of it.
 LEFT_OPEN = frozenset(
@@ -58,14 +59,22 @@ class Replay:
     moved: list[Moved] = field(default_factory=list)
 
 
-def replay(lines: Iterable[Mapping[str, Any]], config: Escalation, threshold: float) -> Replay:
-    """The requests of a ledger under this policy, in the order in which they arrived."""
+def replay(
+    lines: Iterable[Mapping[str, Any]],
+    config: Escalation,
+    threshold: float,
+    sure_below: float = SURE_BELOW,
+) -> Replay:
+    """The requests of a ledger under this policy, in the order in which they arrived.
+
+    `sure_below` is `answer_check.sure_below`: the answers of which streams were not held.
+    """
     answered = [line for line in lines if line.get("tier") in ("small", "large")]
     answered.sort(key=lambda line: line.get("arrived_s") or 0.0)
     prices = {tier: _usd_per_token(answered, tier) for tier in ("small", "large")}
     held, budget, done = HeldRate(config, threshold), Budget(config), Replay()
     for line in answered:
-        route = _route(line, held, budget) if _is_open(line) else None
+        route = _route(line, held, budget, sure_below) if _is_open(line) else None
         done.left_open += route is not None
         _book(done, line, route, prices)
     done.threshold = held.threshold
@@ -98,7 +107,7 @@ def _is_open(line: Mapping[str, Any]) -> bool:
     return named and isinstance(line.get("score"), int | float) and line.get("cause") in LEFT_OPEN
 
 
-def _route(line: Mapping[str, Any], held: HeldRate, budget: Budget) -> Route:
+def _route(line: Mapping[str, Any], held: HeldRate, budget: Budget, sure_below: float) -> Route:
     """Where the request would have gone, booked as a gateway books it."""
     budget.earn()
     held.came()
@@ -107,7 +116,8 @@ def _route(line: Mapping[str, Any], held: HeldRate, budget: Budget) -> Route:
     policy = Policy(held.threshold, budget.left)
     route = decide(signals, policy)
     answer = line.get("answer_score")
-    if route.tier == "small" and isinstance(answer, int | float):
+    held_back = not line.get("stream") or float(line["score"]) >= sure_below
+    if route.tier == "small" and held_back and isinstance(answer, int | float):
         route = after_answer_check(route, float(answer), BOTH_UP, policy) or route
     if route.tier == "large":
         budget.spend()

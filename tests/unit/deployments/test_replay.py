@@ -52,6 +52,12 @@ def test_the_same_policy_moves_nothing_that_it_decided() -> None:
     assert done.would_cost_usd == pytest.approx(done.cost_usd)
 
 
+def test_the_answer_to_a_sure_stream_was_not_held_and_moves_nothing() -> None:
+    ledger = [line(1, 0.05, answer_score=1.0, stream=stream) for stream in (True, False)]
+    assert [m.cause for m in replay(ledger, FIXED, 0.5).moved] == ["answer_check"]
+    assert len(replay(ledger, FIXED, 0.5, sure_below=0.0).moved) == 2
+
+
 def test_another_threshold_moves_what_it_must_and_prices_it() -> None:
     done = replay(LEDGER, FIXED, 0.5)
     assert [(m.request_id, m.would_be, m.cause) for m in done.moved] == [
@@ -159,3 +165,14 @@ def test_what_holds_no_ledger_is_refused_with_the_mend(
     done = CliRunner().invoke(app, ["route", "replay", "--ledger", str(where)])
     assert done.exit_code != 0
     assert "smallfirst ledger export" in " ".join(done.output.split())
+
+
+def test_every_setting_of_the_policy_can_be_given(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.jsonl"
+    file.write_text("\n".join(json.dumps(line(at, 0.9, stream=True)) for at in range(9)))
+    run = CliRunner().invoke
+    given = ["route", "replay", "--ledger", str(file), "--no-hold", "--max-rate", "0.05", "--json"]
+    done = run(app, [*given, "--burst", "3", "--target-rate", "0.05"])
+    assert json.loads(done.output)["would_be_large"] == 3
+    done = run(app, [*given, "--min-threshold", "0.9", "--max-threshold", "0.8"])
+    assert done.exit_code != 0 and "max_threshold is below min_threshold" in done.output
