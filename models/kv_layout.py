@@ -104,13 +104,25 @@ def head_dim(text: dict[str, Any]) -> int:
     """Elements of one attention head."""
     if text.get("head_dim") is not None:
         return positive(text, "head_dim")
-    return positive(text, "hidden_size") // positive(text, "num_attention_heads")
+    return _shared_out(text, "hidden_size", "num_attention_heads")
 
 
 def kv_heads(text: dict[str, Any]) -> int:
     """Heads that keep K and V: `num_key_value_heads`, or all of them if it is not there."""
-    key = "num_key_value_heads"
-    return positive(text, key if text.get(key) is not None else "num_attention_heads")
+    if text.get("num_key_value_heads") is None:
+        return positive(text, "num_attention_heads")
+    _shared_out(text, "num_attention_heads", "num_key_value_heads")
+    return positive(text, "num_key_value_heads")
+
+
+def _shared_out(text: dict[str, Any], key: str, among: str) -> int:
+    """What each gets; a rest is nobody's, and no engine loads such a checkpoint."""
+    share, rest = divmod(positive(text, key), positive(text, among))
+    if rest:
+        raise CheckpointError(
+            f"config.json: {key!r} {text[key]} is no multiple of {among!r} {text[among]}"
+        )
+    return share
 
 
 def _latent_layers(text: dict[str, Any], element_bytes: int) -> tuple[AttentionLayers, ...]:

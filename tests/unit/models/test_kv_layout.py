@@ -85,6 +85,8 @@ def test_an_eight_bit_cache_takes_half() -> None:
         ({"hidden_size": None}, "'hidden_size' must be"),
         ({"num_key_value_heads": 0}, "'num_key_value_heads' must be"),
         ({"num_key_value_heads": "8"}, "'num_key_value_heads' must be"),
+        ({"num_key_value_heads": 5}, "'num_attention_heads' 32 is no multiple of 'num_key_v"),
+        ({"hidden_size": 4100}, "'hidden_size' 4100 is no multiple of 'num_attention_heads' 32"),
         ({"layer_types": ["linear_attention"] * 32}, "'layer_types' holds"),
         ({"layer_types": ["full_attention"]}, "wrong length"),
         ({"use_sliding_window": True, "sliding_window": 9, "max_window_layers": 2}, "max_window"),
