@@ -175,5 +175,5 @@ def test_outcomes_may_be_said_as_pandas_and_spreadsheets_write_them(tmp_path: Pa
     path.write_text("prompt,small,large\na,True,TRUE\nb,false,1\n")
     assert [(row.small, row.large) for row in read_rows([path])] == [(1.0, 1.0), (0.0, 1.0)]
     path.write_text("prompt,small\na,yes\n")
-    with pytest.raises(DataError, match="rows.csv:2: `small` is not a number"):
+    with pytest.raises(DataError, match=r"rows.csv:2: `small` is not a number"):
         read_rows([path])
