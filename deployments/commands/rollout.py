@@ -143,8 +143,6 @@ def _fault(client: httpx.Client, tier: TierName, config: AppConfig, probe: Probe
         answer = client.post("/v1/chat/completions", json=body, headers=TELL_ALL)
     except httpx.HTTPError as error:
         return type(error).__name__
-    if answer.status_code == httpx.codes.UNAUTHORIZED:
-        return "HTTP 401: name the endpoint's key, see --key-file"
     if answer.status_code != httpx.codes.OK:
         return f"HTTP {answer.status_code}"
     served = {what: answer.headers.get(f"x-smallfirst-{what}") for what in WHO_ANSWERED}
@@ -195,6 +193,24 @@ def _mark(at: Endpoint) -> str | None:
     except (ValueError, LookupError, TypeError):
         raise ConfigError(f"{at.url} is not a smallfirst endpoint") from None
     return mark if isinstance(mark, str) else None
+
+
+def check_key(at: Endpoint) -> None:
+    """Find out before a rollout what its probes would after it, minutes later.
+
+    Raises: `ConfigError` where the endpoint refuses the key. One that does not answer at all may be
+    what the rollout is to mend.
+    """
+    try:
+        with at.client(PROBE_TIMEOUT_S) as client:
+            status = client.get("/v1/models").status_code
+    except httpx.HTTPError:
+        return
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise ConfigError(
+            f"{at.url} refuses the key (HTTP {status}): name one that it knows, see --key-file; "
+            "nothing was changed"
+        )
 
 
 class Joined(NamedTuple):

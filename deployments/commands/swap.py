@@ -15,6 +15,7 @@ from deployments.commands.rollout import (
     RolledBack,
     changed_model,
     changed_tiers,
+    check_key,
     deadline_s,
     failed_probes,
     find_run,
@@ -119,12 +120,14 @@ def _load(config: Path) -> AppConfig:
 def _find(
     temp_dir: Path | None, url: str | None, key_file: Path | None, ca_file: Path | None
 ) -> tuple[Path, Run, Endpoint]:
-    """The cluster to change, and its endpoint."""
+    """The cluster to change, and its endpoint, which takes the key."""
     folder = run_folder(temp_dir)
     runs = live_runs(folder)
     at = endpoint(url, key_file, ca_file) if url else None
     run = find_run(runs, at)
-    return folder, run, at or endpoint(run.url, key_file, ca_file)
+    at = at or endpoint(run.url, key_file, ca_file)
+    check_key(at)
+    return folder, run, at
 
 
 def _roll(what: Running, new: AppConfig) -> None:

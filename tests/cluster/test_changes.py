@@ -107,7 +107,6 @@ def test_a_file_handed_to_serve_restarts_what_its_release_changes(drill: Drill) 
     release = {"large": {"engine": {"seed": 2}}}
     row = drill.measure("released", lambda drill: hand_over(drill, release))
     assert (row.lost, row.cut, row.restarted) == (0, 0, ["Escalation"]), row
-    hand_over(drill, {})
 
 
 def test_the_controller_and_the_board_are_killed(drill: Drill) -> None:

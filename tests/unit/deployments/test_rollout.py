@@ -15,6 +15,7 @@ from deployments.commands.rollout import (
     RolledBack,
     changed_model,
     changed_tiers,
+    check_key,
     deadline_s,
     failed_probes,
     find_run,
@@ -188,7 +189,7 @@ def shapeless(body: str) -> httpx.Response:
             "a replica of another release answered",
         ),
         (reply("x", status=503), "HTTP 503"),
-        (reply("x", status=401), "HTTP 401: name the endpoint's key, see --key-file"),
+        (reply("x", status=401), "HTTP 401"),
         (shapeless('{"choices": []}'), "the answer does not match"),
         (shapeless('{"choices": [null]}'), "the answer does not match"),
         (shapeless("[]"), "the answer does not match"),
@@ -201,6 +202,20 @@ def test_a_probe_complains_in_one_line(
     at = served(monkeypatch, answer)
     found = failed_probes(at, NEW, ["small"], [Probe("Capital of France?", "Paris")])
     assert found == ([f"small, probe 1: {complaint}"] if complaint else [])
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_said_before_anything_changes(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    with pytest.raises(ConfigError, match=rf"HTTP {status}\).* --key-file; nothing was changed"):
+        check_key(served(monkeypatch, httpx.Response(status)))
+
+
+@pytest.mark.parametrize("status", [200, 500, 503])
+def test_an_endpoint_in_trouble_may_be_mended(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    check_key(served(monkeypatch, httpx.Response(status)))
+    check_key(Endpoint("http://127.0.0.1:9", "key"))
 
 
 def test_a_probe_carries_the_key_and_obeys_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
