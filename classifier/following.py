@@ -22,6 +22,7 @@ from classifier.turn_words import (
     JOINS,
     PARTS,
     TASKS,
+    WHENCE,
 )
 
 #: ``courtesy`` is a greeting, thanks or farewell: it stands alone, and nothing continues it.
@@ -118,11 +119,12 @@ def _short(words: list[str], question: bool) -> Reading:
     """Read a short turn whose assent is taken off: by what it points at, then by how it asks."""
     own = [word for word in words if word not in EMPTY and len(word) > 1]
     first, asks = words[0], words[0] in ASKING | TASKS
-    if asks and not own and PARTS.isdisjoint(words) and any(word.isdigit() for word in words):
-        return "alone"  # "what is 2 + 2?"
+    joined = " ".join(words)
+    figures = any(word.isdigit() for word in words) and PARTS.isdisjoint(words)
+    if asks and not own and figures and not (first in WHENCE or _MORE.match(joined)):
+        return "alone"  # "what is 2 + 2?", and not "what about 0?"
     if first in JOINS and not ASKING.isdisjoint(words[:2]) and len(own) >= _OWN_WORDS:
         return "unclear"  # "and what is the capital of France?"
-    joined = " ".join(words)
     if first in JOINS or not BACK.isdisjoint(words) or _MORE.match(joined):
         return "continues"
     if _THE_ANSWER.search(joined):

@@ -70,6 +70,8 @@ ASKING = _set(
     "quais quem onde quantos wat wanneer waar hoe welke что кто когда где как какая какой какие "
     "сколько"
 )
+#: Those of them that ask after a reason or an origin: of figures, only one that was given before.
+WHENCE = _set("why where wo où dónde dove onde waar где")
 #: How tasks begin.
 TASKS = _set(
     "prove derive compute calculate solve design implement summarize summarise translate define "
