@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from answer_check.question import asked_times
-from answer_check.refusal import is_about_refusing, may_refuse, refuses
+from answer_check.refusal import is_about_refusing, may_refuse, refuses, spoken
 from answer_check.repetition import REPEATS_OF_LABEL, loop_of, may_loop
 from answer_check.structure import begins_json, is_json
 from deployments.gateway.answer_text import Choice, Said
@@ -161,9 +161,14 @@ def _breaks_call(choice: Choice, whole: bool, request: ParsedRequest) -> bool:
     tools = request.body.get("tools")
     if not tools or not whole or choice.finish_reason == "length":
         return False
+    chosen = request.body.get("tool_choice")
     if not choice.calls:
-        return choice.text.lstrip().startswith(UNPARSED_CALL)
-    known = {_tool_name(tool) for tool in tools}
+        forced = chosen == "required" or isinstance(chosen, dict)
+        # Words before a call may hold the client's stop.
+        return (forced and not request.body.get("stop")) or spoken(choice.text).lstrip().startswith(
+            UNPARSED_CALL
+        )
+    known = {_tool_name(chosen)} if isinstance(chosen, dict) else set(map(_tool_name, tools))
     return any(
         call.name not in known or not is_json(call.arguments or "{}", {"type": "object"})
         for call in choice.calls.values()

@@ -15,6 +15,8 @@ from deployments.protocol.chunk import Chunk, Usage
 from deployments.protocol.openai_request import ParsedRequest, parse
 
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+OTHER = {"type": "function", "function": {"name": "g", "parameters": {"type": "object"}}}
+NAMED = {"type": "function", "function": {"name": "f"}}
 JSON_OBJECT = {"response_format": {"type": "json_object"}}
 SCHEMA = {
     "type": "object",
@@ -142,6 +144,31 @@ DOCUMENTS: dict[str, tuple[Any, dict[str, Any], str, Fault | None]] = {
     "a tool call without arguments": (call(""), {"tools": TOOLS}, "tool_calls", None),
     "a broken tool call": (call('{"x": '), {"tools": TOOLS}, "tool_calls", Fault.BROKEN_TOOL_CALL),
     "a tool nobody has": (call("{}", "g"), {"tools": TOOLS}, "tool_calls", Fault.BROKEN_TOOL_CALL),
+    "no call where one was to come": (
+        "Sure.", {"tools": TOOLS, "tool_choice": "required"}, "stop", Fault.BROKEN_TOOL_CALL
+    ),
+    "no call of the tool that was named": (
+        "Sure.", {"tools": TOOLS, "tool_choice": NAMED}, "stop", Fault.BROKEN_TOOL_CALL
+    ),
+    "a call of another tool than was named": (
+        call("{}", "g"), {"tools": [*TOOLS, OTHER], "tool_choice": NAMED}, "stop",
+        Fault.BROKEN_TOOL_CALL,
+    ),
+    "a call of the tool that was named": (
+        call("{}"), {"tools": [*TOOLS, OTHER], "tool_choice": NAMED}, "stop", None
+    ),
+    "a call where one was to come": (
+        call("{}"), {"tools": TOOLS, "tool_choice": "required"}, "tool_calls", None
+    ),
+    "words where a call may come": (
+        "Sure.", {"tools": TOOLS, "tool_choice": "auto"}, "stop", None
+    ),
+    "a forced call that the client cut": (
+        "S", {"tools": TOOLS, "tool_choice": "required", "max_tokens": 5}, "length", None
+    ),
+    "a tool call left in the text after a thought": (
+        '<think>f</think><tool_call>{"name": "f"', {"tools": TOOLS}, "stop", Fault.BROKEN_TOOL_CALL
+    ),
     "a tool call left in the text": (
         '<tool_call>{"name": "f"', {"tools": TOOLS}, "stop", Fault.BROKEN_TOOL_CALL
     ),
