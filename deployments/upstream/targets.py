@@ -105,10 +105,12 @@ def _may_fare_better(error: ServingError) -> bool:
 
 
 def _of_all(failed: list[ServingError]) -> ServingError:
-    """What to say when nobody answered: the last word, and the soonest time to come back."""
+    """What to say when nobody answered: the last word of those that may answer later, else of all,
+    and the soonest time to come back."""
     if not failed:
         return TierUnavailable("No target of this tier may answer this request.")
-    error = failed[-1]
+    # Too long for one target's window is not too long for another that is down just now.
+    error = ([one for one in failed if one.retryable] or failed)[-1]
     waits = [one.retry_after_s for one in failed if one.retry_after_s is not None]
     if error.retry_after_s is not None:
         error.retry_after_s = min(waits)

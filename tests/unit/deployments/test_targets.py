@@ -200,6 +200,15 @@ async def test_when_nobody_answers_the_soonest_time_to_come_back_is_said(
     assert caught.value.retry_after_s == 5
 
 
+@pytest.mark.parametrize("busy_first", [True, False])
+async def test_too_long_for_one_target_is_not_said_while_another_is_busy(busy_first: bool) -> None:
+    scripts = [[refused(429, "retry-after: 30\r\n")], [refused(413)]]
+    async with targets(*(scripts if busy_first else scripts[::-1])) as (engine, _):
+        with pytest.raises(Overloaded) as caught:
+            await got(engine, chat())
+    assert caught.value.retry_after_s == 30
+
+
 async def test_only_the_last_target_is_tried_again() -> None:
     async with targets([refused(503)], [refused(503), GOOD]) as (engine, scripts):
         assert (await got(engine, chat()))[1] == {"t1"}
