@@ -65,6 +65,14 @@ _BEGINS = re.compile(
     r"|mi dispiace,? (?:ma )?non posso|non posso (?:aiutar|rispondere|fornire)"
     r"|(?:很抱歉|对不起|抱歉).{0,12}(?:无法|不能)"
     r"|我(?:无法|不能|没办法)(?:为您|为你|给您|给你)?(?:回答|提供|帮助|协助|满足|讨论|处理)"
+    r"|als (?:ki|sprachmodell)[\w-]*,? kann ich [^.!?\n]{0,60}\b(?:nicht|keine?\w?)\b"
+    r"|en tant qu'ia,? je ne (?:peux|puis)|como (?:una? )?(?:ia|modelo de lenguaje),? no puedo"
+    r"|作为(?:一个|一名)?(?:人工智能|ai|语言模型)[^\uff0c,。]{0,12}[\uff0c,]?\s*我(?:无法|不能|没办法)"
+    r"|(?:извините|простите|к сожалению|прошу прощения),? (?:но )?я не (?:могу|в состоянии)"
+    r" (?:\w+ )?(?:помочь|ответить|предоставить|выполнить)"
+    r"|(?:het spijt me|sorry),? (?:maar )?ik kan \w+ (?:daar|hier)(?:mee|bij)? niet"
+    r" (?:mee |bij )?help"
+    r"|죄송(?:합니다|하지만|해요)[^\n]{0,40}(?:수 없|어렵습니다)"
     r"|(?:申し訳|すみません|ごめんなさい).{0,30}(?:できません|られません|かねます))",
     re.IGNORECASE,
 )
@@ -79,6 +87,8 @@ _OPENINGS = (
     *("je ", "désolé", "malheureusement", "lo siento", "lo lamento", "no puedo"),
     *("desculpe", "sinto muito", "não posso", "nao posso", "mi dispiace", "non posso"),
     *("很抱歉", "对不起", "抱歉", "我无法", "我不能", "我没办法"),
+    *("als ki", "als sprachmodell", "en tant qu'ia", "como ia", "como un", "como modelo"),
+    *("作为", "извините", "простите", "к сожалению", "прошу прощения", "het spijt me", "죄송"),
     *("申し訳", "すみません", "ごめんなさい"),
 )  # fmt: skip
 # Longer beginnings are answers.
@@ -94,6 +104,7 @@ _ABOUT = re.compile(
     r"|translat|rewrit|rewrot|rephras|reword|paraphras|proofread|grammar|spelling|draft"
     r"|correct (?:the|this|these|that|it|my|any|all|following|errors?|mistakes?)\b|corrections?\b"
     r"|übersetz|korrigier|umformulier|absage|tradui|traduc|traduz|corrig)"
+    r"|перевед|перевод|извинен|отказ|vertaal|vertal|weiger|번역|사과|거절"
     r"|翻译|改写|润色|道歉|拒绝|翻訳|訳して|添削",
     re.IGNORECASE,
 )

@@ -397,6 +397,10 @@ def test_a_refusal_that_nobody_asked_for_is_none(question: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
+        "Als KI-Sprachmodell kann ich Texte übersetzen.",
+        "Извините, я ошибся: ответ 4.",
+        "죄송합니다. 정답은 4입니다.",
+        "Sorry, ik kan het morgen doen.",
         "I am unable to access my account since Monday.",
         "We can't access our files.",
         "Unfortunately, I cannot attend the meeting.",
@@ -501,6 +505,15 @@ def test_json_has_the_shape_of_its_schema(text: str, schema: Any, fits: bool) ->
 
 
 REFUSALS = [
+    "Als KI-Sprachmodell kann ich keine Meinung haben.",
+    "En tant qu'IA, je ne peux pas faire cela.",
+    "Como modelo de lenguaje, no puedo hacer eso.",
+    "作为一个人工智能\uff0c我无法回答这个问题。",
+    "Прошу прощения, но я не могу помочь.",
+    "Извините, я не могу ответить.",
+    "Het spijt me, maar ik kan u daar niet mee helpen.",
+    "죄송합니다. 도와드릴 수 없습니다.",
+    "죄송하지만 그 요청은 도와드릴 수 없습니다.",
     "**I\u2019m sorry, but I can't help with that.",
     "I am truly sorry, as an assistant, I cannot do that.",
     "We apologize, we are unable to",
