@@ -69,10 +69,11 @@ class EngineReports:
 
     def whole(self, values: Mapping[Any, float], running: int, time_s: float) -> float | None:
         """The sum over replicas, known ones that are silent taken for average ones."""
-        if not values:
-            return None
-        missing = self._missing(values, running, time_s)
-        return sum(values.values()) * (len(values) + missing) / len(values)
+        usable = {replica: float(n) for replica, n in values.items() if is_count(n)}
+        if not usable:  # none, or what `clean` is to refuse
+            return math.nan if values else None
+        missing = self._missing(usable, running, time_s)
+        return sum(usable.values()) * (len(usable) + missing) / len(usable)
 
     def _missing(self, heard: Mapping[Any, float], running: int, time_s: float) -> int:
         known = {r for r, at in self._heard_s.items() if abs(time_s - at) <= _REMEMBERED_S}

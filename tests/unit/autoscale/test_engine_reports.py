@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from typing import Any
 
 import pytest
 
@@ -83,3 +85,10 @@ def test_a_silent_replica_is_taken_for_an_average_one() -> None:
     assert reports.whole({"a": 4.0}, 2, 100.0) == 4.0  # nobody remembers b
     assert reports.whole({"a": 4.0, "c": 0.0}, 2, 1.0) == 4.0
     assert reports.whole({}, 2, 1.0) is None
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -1.0, None])
+def test_a_replica_whose_number_is_none_counts_as_a_silent_one(broken: Any) -> None:
+    reports = EngineReports()
+    reports.completed({"a": 1.0, "b": 1.0, "c": 1.0}, 3, 0.0)
+    assert reports.whole({"a": 4.0, "b": 4.0, "c": broken}, 3, 1.0) == 12.0
