@@ -48,10 +48,10 @@ class KeySource:
         return keys
 
     def _text(self, file: Path) -> str:
-        # A pipe would block whoever opens it, and could be read only once.
-        if not file.is_file():
-            raise ConfigError(f"{self.variable}: cannot read {file}: there is no such file")
         try:
+            # A pipe would block whoever opens it, and could be read only once.
+            if not file.is_file():
+                raise ConfigError(f"{self.variable}: cannot read {file}: there is no such file")
             with file.open("rb") as stream:
                 raw = stream.read(MAX_FILE_BYTES + 1)
             if len(raw) > MAX_FILE_BYTES:

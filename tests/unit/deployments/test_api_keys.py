@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -102,6 +103,26 @@ async def test_a_running_gateway_looks_by_itself(
         while opens(keys, "key-a"):  # noqa: ASYNC110  # nothing tells when a file is taken over
             await asyncio.sleep(0.001)
     assert opens(keys, "key-c")
+
+
+async def test_a_folder_that_is_closed_for_a_while_does_not_end_the_watch(
+    keys: ApiKeys, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.http.api_keys.LOOK_EVERY_S", 0.01)
+    keys.start()
+    # As a folder without rights or a server of files that is away: not even asked what it is.
+    with monkeypatch.context() as closed:
+        closed.setattr(Path, "stat", lambda *_args, **_more: _raise(PermissionError(13, "no")))
+        await asyncio.sleep(0.05)
+    assert opens(keys, "key-a")
+    write(file, "key-b\n")
+    async with asyncio.timeout(30):
+        while opens(keys, "key-a"):  # noqa: ASYNC110  # nothing tells when a file is taken over
+            await asyncio.sleep(0.01)
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def test_a_gateway_whose_file_holds_no_key_does_not_start(file: Path) -> None:
