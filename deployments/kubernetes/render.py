@@ -14,6 +14,7 @@ from autoscale.journal import DEFAULT_PATH
 from deployments.settings.app import AppConfig, parse_app_config
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.release import plain
+from deployments.settings.yaml_file import read_yaml
 
 SERVE_CONFIG = "serve-config.yaml"
 HEADER = """\
@@ -79,11 +80,9 @@ def merged(under: Any, over: Any) -> Any:
 
 def _mapping(file: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        document = read_yaml(file)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{file}: must be a mapping of settings")
     return document

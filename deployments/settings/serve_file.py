@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from deployments.settings.app import AppConfig, parse_app_config
 from deployments.settings.config_mistake import ConfigError, first_mistake
+from deployments.settings.yaml_file import read_yaml
 
 # Ray 2.60's own keys. A key that Serve would ignore is a setting that somebody believes in.
 FILE_KEYS = frozenset(
@@ -157,13 +157,11 @@ def _belongs(key: Any) -> str:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = read_yaml(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; give one with --config") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: applications: must list one application")
     return document

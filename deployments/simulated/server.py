@@ -16,7 +16,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 import uvicorn
-import yaml
 from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,6 +27,7 @@ from deployments.protocol.chunk import Chunk
 from deployments.protocol.engine import Endpoint, EngineRequest
 from deployments.protocol.errors import InvalidApiKey, InvalidRequest, ServingError, UnknownModel
 from deployments.settings.simulated import SimulatedEngineConfig
+from deployments.settings.yaml_file import read_yaml
 from deployments.simulated.engine import DRILL, SimulatedEngine
 
 # drop: the connection closes without an answer. http_500: an error page that is not JSON.
@@ -201,13 +201,13 @@ def serve(
 ) -> None:
     """Serve a simulated model over OpenAI's HTTP API until interrupted."""
     try:
-        settings: dict[str, Any] = yaml.safe_load(config.read_text()) if config else {}
+        settings: dict[str, Any] = read_yaml(config) if config else {}
         if model is not None:
             settings["model"] = model
         if allow_drills:
             settings["engine"] = settings.get("engine", {}) | {"allow_drills": True}
         server = SimulatedServer(SimulatedServerConfig.model_validate(settings))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error), param_hint="--config") from error
     typer.echo(f"Simulated model at http://{host}:{port}/v1; Ctrl-C ends it.")
     uvicorn.run(server.app(), host=host, port=port, http=AbortableHttp, log_level="warning")

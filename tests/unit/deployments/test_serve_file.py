@@ -51,6 +51,15 @@ FILES = {
         "applications: [{args: {}}]\nlogging_config: debug",
         "logging_config: must be a mapping",
     ),
+    "a tier twice": (
+        "applications:\n- args:\n    large: {model: a}\n    gpus: 1\n    large: {model: b}",
+        "line 5: large stands there twice",
+    ),
+    "a setting twice": ("applications: [{args: {gpus: 1, 'gpus': 2}}]", "gpus stands there twice"),
+    "a date that is none": ("applications: [{args: {small: 2024-02-30}}]", "not valid YAML: day"),
+    "a number that is none": ("applications: [{args: {gpus: 0b_}}]", "not valid YAML: invalid"),
+    "a tag that does not fit": ("applications: !!timestamp soon", "not valid YAML"),
+    "lists without an end": ("[" * 5000, "not valid YAML: maximum recursion"),
     "an unknown key": ("applications: [{args: {gpu: 1}}]", "gpu: unknown key"),
 }
 
@@ -184,6 +193,17 @@ def test_http_options_are_rays_all_of_them(tmp_path: Path) -> None:
 )
 def test_the_url_is_one_that_a_client_here_can_use(host: str, url: str) -> None:
     assert HttpOptions(host=host).url == url
+
+
+def test_a_key_may_stand_in_what_is_merged_in_as_well(tmp_path: Path) -> None:
+    file = tmp_path / "merged.yaml"
+    file.write_text(
+        "applications:\n- args:\n"
+        "    small: &one {model: a, num_cpus: 1, engine: {kind: simulated}}\n"
+        "    large: {<<: *one, model: b}\n"
+    )
+    tiers = load_serve_file(file).app.tiers
+    assert [(tier.model, tier.num_cpus) for tier in tiers.values()] == [("a", 1), ("b", 1)]
 
 
 def test_what_is_logged_is_handed_on(tmp_path: Path) -> None:

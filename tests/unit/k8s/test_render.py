@@ -169,6 +169,7 @@ def test_render_writes_then_checks_then_notices(mine: Path) -> None:
         ("small: {model: a, engine: {kind: simulated}, gpu_share: 0.4}", "use 0.5"),
         ("[1]", "must be a mapping"),
         ("a: [", "not valid YAML"),
+        ("gpus: 1\ngpus: 2", "line 2: gpus stands there twice"),
     ],
 )
 def test_a_mistake_in_the_settings_is_one_line(mine: Path, text: str, words: str) -> None:
