@@ -8,6 +8,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from deployments.settings.group import Strict
+
 # `sf-PUBLIC-SECRET`: the public part is what logs, the ledger and rules say.
 PREFIX = "sf"
 FORM = re.compile(r"sf-([0-9a-z]{12})-([A-Za-z0-9_-]{43})")
@@ -42,10 +44,8 @@ Word = Annotated[str, AfterValidator(_word)]
 Usd = Annotated[float, Field(ge=0, le=MAX_USD, allow_inf_nan=False), AfterValidator(_usd)]
 
 
-class UsdCaps(BaseModel):
+class UsdCaps(Strict):
     """The most that may be spent in an hour, a day and a month (UTC), USD; null: no cap."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     hour: Usd | None = None
     """From the full hour on."""
@@ -75,10 +75,8 @@ class UsdCaps(BaseModel):
         return hour, day, month
 
 
-class Limits(BaseModel):
+class Limits(Strict):
     """What a key may have; the defaults restrict nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     tenant: Word | None = None
     """Whose key it is."""

@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from deployments.settings.group import Strict
 
 # local: the request stays in the cluster. refuse: nobody answers it. mask: what was found leaves as
 # a placeholder, and is put back into the answer. allow: it leaves, and the audit log says so.
@@ -36,11 +38,7 @@ _OTHER_RANGE = re.compile(r"[^\x00-\x7f]-[^\]]|[^\[^]-[^\x00-\x7f]|\\[xuUN][0-9a
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class LocalConfig(_Settings):
+class LocalConfig(Strict):
     """Whose requests stay in the cluster, whatever they hold."""
 
     keys: frozenset[Name] = frozenset()
@@ -51,7 +49,7 @@ class LocalConfig(_Settings):
     """Names that a client asks for: an adapter for medical notes, say."""
 
 
-class PrivacyConfig(_Settings):
+class PrivacyConfig(Strict):
     """The policy of the one door out of the cluster."""
 
     local: LocalConfig = LocalConfig()

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from deployments.settings.app import AppConfig, parse_app_config
 from deployments.settings.config_mistake import ConfigError, first_mistake
+from deployments.settings.group import Strict
 from deployments.settings.yaml_file import read_yaml
 
 # Ray 2.60's own keys. A key that Serve would ignore is a setting that somebody believes in.
@@ -52,10 +53,8 @@ APPLICATION_VALUES: dict[str, tuple[Any, ...]] = {
 HANDED_ON = frozenset({"applications", "http_options", "logging_config", "applications.0.args"})
 
 
-class HttpOptions(BaseModel):
+class HttpOptions(Strict):
     """Ray 2.60's `HTTPOptionsSchema`, key for key, listening on this machine only."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8000, ge=1, le=65535)

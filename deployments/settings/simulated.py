@@ -6,16 +6,16 @@ The defaults are the arithmetic of a 7B INT4 model on a quarter of an NVIDIA A10
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from deployments.settings.group import Strict
 
 Fault = Literal["die", "stall", "refuse_429", "refuse_503", "cut", "malformed"]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class FaultRule(BaseModel):
+class FaultRule(Strict):
     """One thing that goes wrong; without a condition it strikes every request."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     fault: Fault
     """die: the engine is dead for good. stall: nothing makes progress any more. refuse_*: the
@@ -35,10 +35,8 @@ class FaultRule(BaseModel):
         return whole_engine and self.after_s is not None and self.after_requests is None
 
 
-class SimulatedEngineConfig(BaseModel):
+class SimulatedEngineConfig(Strict):
     """A model's speed and size, and its faults; the same seed repeats the same run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: Literal["simulated"] = "simulated"
     """Tells the engines apart in a tier's config."""

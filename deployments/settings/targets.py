@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from deployments.settings.api_key import Usd
+from deployments.settings.group import Strict
 from deployments.settings.upstream import UpstreamConfig, place_of
 
 Capability = Literal["tools", "json_schema", "logprobs", "vision"]
@@ -33,10 +34,8 @@ class Target(UpstreamConfig):
         return self
 
 
-class TargetsConfig(BaseModel):
+class TargetsConfig(Strict):
     """Upstreams in the order in which they are asked; an endpoint in the cluster is one too."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: Literal["targets"] = "targets"
     """Tells the engines apart in a tier's config."""

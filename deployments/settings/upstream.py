@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     model_validator,
 )
+
+from deployments.settings.group import Strict
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # A header's name (RFC 9110, 5.6.2), and what its value may hold: visible ASCII and spaces.
@@ -79,10 +79,8 @@ Url = Annotated[str, AfterValidator(_url)]
 UrlPath = Annotated[str, AfterValidator(_path)]
 
 
-class Dialect(BaseModel):
+class Dialect(Strict):
     """What of OpenAI's API the upstream words in its own way."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     rename: dict[str, str] = Field(default_factory=dict)
     """Request fields to send under another name: `{max_tokens: max_completion_tokens}`. This pair,
@@ -117,10 +115,8 @@ class Dialect(BaseModel):
         return self
 
 
-class UpstreamConfig(BaseModel):
+class UpstreamConfig(Strict):
     """Where the upstream is, how long to wait for it, and how often to try."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: Literal["upstream"] = "upstream"
     """Tells the engines apart in a tier's config."""
@@ -133,7 +129,7 @@ class UpstreamConfig(BaseModel):
     speaks: Literal["openai", "vllm"] = "openai"
     """Whose request fields it knows. `vllm`: it is a vLLM server itself, and gets vLLM's own fields
     (`structured_outputs`, `top_k` and the like); a request that has one never goes to another."""
-    allowed_media_domains: list[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]] = []
+    allowed_media_domains: list[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]] = Field([])
     """Hosts that an image's URL may name: the provider then fetches it. Empty: images come with
     the request, as `data:` URLs."""
     api_key_env: str | None = None

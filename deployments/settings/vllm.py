@@ -2,16 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from deployments.settings.group import Strict
 
 BUILTIN = "builtin:"
 BUILTIN_MODELS = ("builtin:small", "builtin:large")
 
 
-class VllmConfig(BaseModel):
+class VllmConfig(Strict):
     """One vLLM engine; the names are vLLM's own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: Literal["vllm"] = "vllm"
     path: str = Field("builtin:small", min_length=1)
@@ -35,7 +35,7 @@ class VllmConfig(BaseModel):
     on GPUs."""
     tool_call_parser: str | None = "hermes"
     """vLLM's parser for `tool_choice: auto`; null turns automatic tool calls off."""
-    allowed_media_domains: list[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]] = []
+    allowed_media_domains: list[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]] = Field([])
     """Hosts that the engine may fetch images from. Empty: none, and images come with the request
     as `data:` URLs: a URL that a client names is a way out of the cluster, and into it."""
     cpu_threads: str | None = None
@@ -45,7 +45,7 @@ class VllmConfig(BaseModel):
     """Adapters that one batch may mix; 0 leaves LoRA out. Each costs memory for its weights."""
     max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256] = 16
     """Largest rank of an adapter, one of vLLM's sizes; vLLM reserves room for it."""
-    extra_args: dict[str, Any] = {}
+    extra_args: dict[str, Any] = Field({})
     """Further `vllm serve` options by their long names, for what this table does not list."""
 
     @field_validator("path")
@@ -56,10 +56,8 @@ class VllmConfig(BaseModel):
         return value
 
 
-class AdapterConfig(BaseModel):
+class AdapterConfig(Strict):
     """A LoRA adapter on a tier's model: a fine-tuned variant under a name of its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     path: str = Field(min_length=1)
     """Adapter folder on every node (`adapter_config.json`, `adapter_model.safetensors`)."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 import deployments.settings.app
 from deployments.settings.app import AppConfig, TierConfig, parse_app_config
 from deployments.settings.config_mistake import ConfigError
+from deployments.settings.group import Strict
 
 ROOT = Path(__file__).parents[3]
 SIMULATED = {"kind": "simulated"}
@@ -267,6 +268,7 @@ def test_every_setting_is_explained(group: type[BaseModel], name: str) -> None:
 def test_every_group_is_frozen_and_refuses_unknown_keys(group: type[BaseModel]) -> None:
     assert group.model_config["frozen"] is True
     assert group.model_config["extra"] == "forbid"
+    assert issubclass(group, Strict)
 
 
 def test_the_walk_over_the_settings_misses_no_class_of_the_module() -> None:

@@ -35,6 +35,10 @@ FILES = {
         "applications: [{args: {}}]\nhttp_options: {port: 99999}",
         "http_options.port",
     ),
+    "a port that is a switch": (
+        "applications: [{args: {}}]\nhttp_options: {port: yes}",
+        "http_options.port must not be true or false",
+    ),
     "half of TLS": (
         "applications: [{args: {}}]\nhttp_options: {ssl_certfile: /dev/null}",
         "http_options.ssl_certfile and ssl_keyfile belong together",
