@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_val
 class Strict(BaseModel):
     """A frozen group of settings that refuses keys it does not know, and switches for numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Notes of what runs, and what Serve is told, are JSON: it has no infinity.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     @model_validator(mode="wrap")
     @classmethod

@@ -1,5 +1,6 @@
-"""A number in a config is one: no switch that YAML made of a word."""
+"""A number in a config is one: finite, and no switch that YAML made of a word."""
 
+import math
 from typing import Any
 
 import pytest
@@ -44,6 +45,22 @@ def whole(args: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(("args", "key"), SWITCHES, ids=[key for _, key in SWITCHES])
 def test_a_switch_is_no_number(args: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError, match=rf"^file: {key} must not be true or false, .* no, on"):
+        parse_app_config(whole(args), "file")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"gateway": {"max_request_s": math.inf}},
+        {"gateway": {"session_ttl_s": math.inf}},
+        {"classifier": {"timeout_s": math.inf}},
+        {"small": {"stall_timeout_s": math.inf}},
+        {"small": {"scaling": {"look_back_period_s": math.inf}}},
+        {"accounts": {"usd": {"month": math.nan}}},
+    ],
+)
+def test_a_number_that_no_note_of_a_run_can_hold_is_refused(args: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"_s: .*finite number|usd.month: "):
         parse_app_config(whole(args), "file")
 
 
