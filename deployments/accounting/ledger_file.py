@@ -27,7 +27,7 @@ class LedgerFile:
 
     Full, or older than its day (UTC), a file is set aside under its time; of all ledger files in
     the folder the oldest are removed until `keep_bytes` hold the rest. The folder may be shared: a
-    file that another replica removed while it was idle is made again.
+    file that another replica removed while it was idle, or logrotate moved, is made again.
     """
 
     def __init__(self, folder: Path, replica: str, file_bytes: int, keep_bytes: int) -> None:
@@ -72,18 +72,25 @@ class LedgerFile:
 
     def _begin_anew_where_due(self, now_s: float) -> None:
         about = os.fstat(self._fd)
-        removed = about.st_nlink == 0
+        gone = self._is_gone(about)
         old = now_s // DAY_S > self._began_s // DAY_S
-        if about.st_size and not removed and (old or about.st_size >= self._file_bytes):
+        if about.st_size and not gone and (old or about.st_size >= self._file_bytes):
             self._path.rename(self._aside(now_s))
-            removed = True
-        if removed:
+            gone = True
+        if gone:
             fresh = self._open()
             os.close(self._fd)
             self._fd = fresh
             self._remove_oldest()
         if not about.st_size:
             self._began_s = now_s
+
+    def _is_gone(self, about: os.stat_result) -> bool:
+        """Whether what we write is no longer under its name: removed, or set aside by others."""
+        try:
+            return not os.path.samestat(about, self._path.stat())
+        except FileNotFoundError:
+            return True
 
     def _aside(self, now_s: float) -> Path:
         at = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now_s))

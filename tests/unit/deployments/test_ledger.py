@@ -154,6 +154,19 @@ def test_a_file_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
     assert lines_of(tmp_path / "new") == [b"b"]
 
 
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_file_that_logrotate_moved_is_left_to_it(tmp_path: Path, anew: bool) -> None:
+    file = opened(tmp_path)
+    file.append([b"a\n"], 0.0)
+    aside = (tmp_path / "ledger-r.jsonl").rename(tmp_path / "ledger-r.jsonl.1")
+    if anew:
+        (tmp_path / "ledger-r.jsonl").touch()
+    # From here on it may be compressed and removed at any moment.
+    assert file.append([b"b\n"], 0.0) == Appended(1)
+    assert aside.read_bytes() == b"a\n"
+    assert lines_of(tmp_path) == [b"b"]
+
+
 # -- the queue and its thread -----------------------------------------------------------------
 
 
