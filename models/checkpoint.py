@@ -89,6 +89,8 @@ def read_checkpoint(
     else:
         counted = counted or count_parameters(config)
         weights_bytes = _estimated_bytes(config, counted, as_if)
+    if counted is not None:
+        # Stored, several of them may share an element, in as many ways as there are methods.
         elements = counted.linear + counted.other
     return CheckpointFacts(
         name=path.resolve().name if path.is_dir() else folder.resolve().name,

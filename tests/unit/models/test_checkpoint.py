@@ -121,6 +121,27 @@ def test_a_lone_config_gives_the_published_parameter_count(
     assert (facts.weights_bytes, facts.estimated) == (2 * parameters, True)
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"weight": zeros(64, 64)},
+        {"qweight": zeros(8, 64, dtype=torch.int32)},
+        {"qweight": zeros(16, 64, dtype=torch.int32)},
+        {"weight_packed": zeros(64, 16, dtype=torch.int32)},
+        {"weight": zeros(64, 32, dtype=torch.uint8), "weight_scale_2": zeros(1)},
+        {"weight": zeros(2048, 1, dtype=torch.uint8), "weight.absmax": zeros(64)},
+    ],
+    ids=["bfloat16", "gptq 4", "gptq 8", "int8 packed", "nvfp4", "bitsandbytes"],
+)
+def test_a_model_has_as_many_parameters_however_they_are_stored(
+    tmp_path: Path, stored: dict[str, torch.Tensor]
+) -> None:
+    layer = {f"model.layers.0.self_attn.q_proj.{name}": held for name, held in stored.items()}
+    folder = write_checkpoint(tmp_path / "m", layer)
+    whole = read_checkpoint(folder / "config.json").parameters
+    assert read_checkpoint(folder).parameters == whole
+
+
 def test_int4_is_estimated_with_its_scales_and_zero_points(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(MISTRAL_7B))
