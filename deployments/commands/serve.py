@@ -38,6 +38,7 @@ from deployments.settings.environment import (
     number,
     secret,
     set_defaults,
+    usable_key,
 )
 from deployments.settings.serve_file import HttpOptions, ServeFile, load_serve_file
 from deployments.settings.vllm import BUILTIN, VllmConfig
@@ -154,7 +155,7 @@ def _settle_access(settings: AppConfig, host: str, open_to_all: bool) -> str:
         admin.read()
     for tier in settings.tiers.values():
         for upstream in tier.upstreams:
-            secret(upstream.api_key_env)
+            usable_key(upstream.api_key_env, secret(upstream.api_key_env))
     if keys is None:
         made = keys_due(settings.gateway.auth) is not False and admin is not None
         return "keys that an administrator makes" if made else "open: no API key is asked for"

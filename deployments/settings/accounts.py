@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from deployments.settings.api_key import UsdCaps
+from deployments.settings.environment import VariableName
 from deployments.settings.group import Settings
 
 
@@ -14,7 +15,7 @@ class AccountsConfig(Settings):
     store: str | None = Field(None, min_length=1)
     """SQLite file on the node of the owner, on a disk of its own (never a network's); null: none,
     unless `postgres_env` names one. `smallfirst serve` puts it into its cache."""
-    postgres_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    postgres_env: VariableName | None = None
     """Environment variable with the `postgresql://` address of a database instead. An address holds
     a password: it never stands here."""
     waiting_dir: str | None = Field(None, min_length=1)

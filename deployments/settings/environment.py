@@ -1,13 +1,16 @@
 """The one module that reads the process environment: secrets, and where files live."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 from deployments.settings.config_mistake import ConfigError
-from deployments.settings.key_source import KeySource, without_padding
+from deployments.settings.key_source import KeySource, mistake_in, without_padding
 
 # What `serve --open` says to the replicas that it starts, now and after a swap.
 AUTH = "SMALLFIRST_AUTH"
@@ -15,6 +18,16 @@ AUTH = "SMALLFIRST_AUTH"
 # Inherited by every process of a cluster that `smallfirst serve` starts, so that stopping it finds
 # all of them and only them, and `/readyz` can say whose endpoint it is.
 CLUSTER_MARK = "SMALLFIRST_CLUSTER"
+
+
+def _variable_name(text: str) -> str:
+    # Not shown: what is none is mostly the secret itself.
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError("must be the NAME of an environment variable, never what it holds")
+    return text
+
+
+VariableName = Annotated[str, AfterValidator(_variable_name)]
 
 
 def key_source() -> KeySource | None:
@@ -67,6 +80,24 @@ def secret(variable: str | None) -> str | None:
             f"{variable}: not one line of printable ASCII, which is what an HTTP header carries"
         )
     return value or None
+
+
+def usable_key(variable: str | None, key: str | None) -> str | None:
+    """An upstream's key without the line end and the mark that files bring along.
+
+    Raises: `ConfigError` where there is none, or it holds what a header cannot carry.
+    """
+    key = without_padding(key or "")
+    if variable is None:
+        return key or None
+    if not key:
+        raise ConfigError(
+            f"api_key_env: the environment variable {variable} is not set; "
+            "set it to the key of the upstream, or remove api_key_env."
+        )
+    if wrong := mistake_in(key):
+        raise ConfigError(f"api_key_env: in the environment variable {variable}, {wrong}")
+    return key
 
 
 def audit_key(variable: str | None) -> bytes | None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from deployments.settings.environment import VariableName
 from deployments.settings.group import Strict
 
 # local: the request stays in the cluster. refuse: nobody answers it. mask: what was found leaves as
@@ -75,7 +76,7 @@ class PrivacyConfig(Strict):
     audit_dir: str | None = None
     """Folder of the audit log, on every node; null: none. A line for whatever leaves, by hashes, in
     a hash chain (`smallfirst audit verify`). Where it cannot be written, nothing leaves."""
-    audit_key_env: str | None = None
+    audit_key_env: VariableName | None = None
     """NAME of the environment variable that holds a secret to sign the log with: without it, who
     may write the folder can write another chain that fits."""
 

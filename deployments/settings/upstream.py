@@ -11,6 +11,7 @@ from pydantic import (
     model_validator,
 )
 
+from deployments.settings.environment import VariableName
 from deployments.settings.group import Strict
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -132,7 +133,7 @@ class UpstreamConfig(Strict):
     allowed_media_domains: list[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]] = Field([])
     """Hosts that an image's URL may name: the provider then fetches it. Empty: images come with
     the request, as `data:` URLs."""
-    api_key_env: str | None = None
+    api_key_env: VariableName | None = None
     """NAME of the environment variable that holds the key; None sends no key."""
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default_factory=dict)
     """Sent with every request, for an organisation or a gateway. Not for secrets: they are

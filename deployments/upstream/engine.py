@@ -21,8 +21,7 @@ from deployments.protocol.errors import (
     ServingError,
     TierUnavailable,
 )
-from deployments.settings.config_mistake import ConfigError
-from deployments.settings.key_source import mistake_in, without_padding
+from deployments.settings.environment import usable_key
 from deployments.settings.privacy import PrivacyConfig
 from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.client import UpstreamClient
@@ -55,7 +54,7 @@ class UpstreamEngine:
         audit: AuditLog | None = None,
     ) -> None:
         self._config = config
-        self._api_key = _usable_key(config.api_key_env, api_key)
+        self._api_key = usable_key(config.api_key_env, api_key)
         self._policy = Policy(privacy)
         self._audit = audit
         self._client: UpstreamClient | None = None
@@ -251,21 +250,3 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
                 pass
     except (TimeoutError, HTTPError):
         pass  # the answer is complete; the connection is closed instead
-
-
-def _usable_key(variable: str | None, key: str | None) -> str | None:
-    """The key without the line end and the mark that files bring along.
-
-    Raises: `ConfigError` where there is none, or it holds what a header cannot carry.
-    """
-    key = without_padding(key or "")
-    if variable is None:
-        return key or None
-    if not key:
-        raise ConfigError(
-            f"api_key_env: the environment variable {variable} is not set; "
-            "set it to the key of the upstream, or remove api_key_env."
-        )
-    if wrong := mistake_in(key):
-        raise ConfigError(f"api_key_env: in the environment variable {variable}, {wrong}")
-    return key

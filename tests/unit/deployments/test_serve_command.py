@@ -58,11 +58,27 @@ def test_open_and_keys_contradict_each_other(tmp_path: Path) -> None:
     assert "SMALLFIRST_API_KEYS is set" in said and "hunter2" not in said
 
 
-def test_a_secret_that_no_header_carries_is_found_before_the_start(tmp_path: Path) -> None:
-    upstream = '{kind: upstream, base_url: "http://x/v1", model: m, api_key_env: MY_KEY}'
-    config = SIMULATED.replace("{kind: simulated}}", upstream + "}", 1)
-    said = refused(serve(tmp_path, config=config, MY_KEY="hun\nter2"))
+def asking_with(variable: str) -> str:
+    """A config with an upstream whose key is in this variable."""
+    upstream = f'{{kind: upstream, base_url: "http://x/v1", model: m, api_key_env: {variable}}}'
+    return SIMULATED.replace("{kind: simulated}}", upstream + "}", 1)
+
+
+@pytest.mark.parametrize("key", ["hun\nter2", "'hunter2'", "MY_KEY=hunter2", " \n"])
+def test_a_key_that_no_upstream_gets_is_found_before_the_start(tmp_path: Path, key: str) -> None:
+    said = refused(serve(tmp_path, config=asking_with("MY_KEY"), MY_KEY=key))
     assert "MY_KEY" in said and "ter2" not in said
+
+
+def test_a_key_that_is_not_set_is_missed_before_the_start(tmp_path: Path) -> None:
+    assert "OTHER_KEY is not set" in refused(serve(tmp_path, config=asking_with("OTHER_KEY")))
+
+
+@pytest.mark.parametrize("said", ["sk-hunter2", "$MY_KEY", "'${MY_KEY}'", "''", "env/MY_KEY"])
+def test_a_key_in_the_place_of_its_variables_name_is_not_shown(tmp_path: Path, said: str) -> None:
+    told = refused(serve(tmp_path, config=asking_with(said)))
+    assert "api_key_env: must be the NAME of an environment variable" in told
+    assert "hunter2" not in told
 
 
 def test_a_bundled_model_that_does_not_exist_is_no_other_one(tmp_path: Path) -> None:
