@@ -29,7 +29,7 @@ from deployments.commands.run_folder import announced, own_folder, run_folder
 from deployments.commands.stop_signals import interrupt_on_stop_signals
 from deployments.settings.access import keys_due, required_keys
 from deployments.settings.app import AppConfig
-from deployments.settings.config_mistake import ConfigError
+from deployments.settings.config_mistake import ConfigError, unreadable
 from deployments.settings.environment import (
     AUTH,
     admin_key_source,
@@ -168,9 +168,10 @@ def check_paths(settings: AppConfig) -> None:
         engine = tier.engine
         if not isinstance(engine, VllmConfig) or engine.path.startswith("builtin:"):
             continue
-        if not (Path(engine.path) / "config.json").is_file():
+        if why := unreadable(Path(engine.path) / "config.json"):
             raise ConfigError(
-                f"{name}.engine.path: {engine.path} has no config.json; put a checkpoint there"
+                f"{name}.engine.path: {engine.path} has no config.json to read ({why}); put a "
+                "checkpoint there"
             )
     # Imported here: it brings Ray, which reads the environment when it is imported.
     from deployments.replicas.classify import open_classifier

@@ -1,11 +1,25 @@
 """A mistake in a config, and one line for a user from pydantic's report on one."""
 
+from pathlib import Path
+
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 
 class ConfigError(ValueError):
     """A start-up mistake: one line that names the key and the mend. Never becomes HTTP."""
+
+
+def unreadable(file: Path) -> str | None:
+    """Why a file that a config names cannot be read, in some words; None where it can."""
+    try:
+        # Asked first: to open a pipe would wait for a writer.
+        if not file.is_file():
+            return "no such file"
+        file.open("rb").close()
+    except OSError as error:
+        return (error.strerror or type(error).__name__).lower()
+    return None
 
 
 def first_mistake(error: ValidationError) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from deployments.settings.app import AppConfig, parse_app_config
-from deployments.settings.config_mistake import ConfigError, first_mistake
+from deployments.settings.config_mistake import ConfigError, first_mistake, unreadable
 from deployments.settings.group import Strict
 from deployments.settings.yaml_file import read_yaml
 
@@ -81,8 +81,8 @@ class HttpOptions(Strict):
         if self.ssl_ca_certs and not self.ssl_certfile:
             raise ValueError("ssl_ca_certs needs ssl_certfile and ssl_keyfile")
         for path in (self.ssl_certfile, self.ssl_keyfile, self.ssl_ca_certs):
-            if path and not Path(path).is_file():
-                raise ValueError(f"{path}: no such file")
+            if path and (why := unreadable(Path(path))):
+                raise ValueError(f"{path}: {why}")
         return self
 
 

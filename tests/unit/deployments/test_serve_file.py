@@ -1,12 +1,14 @@
 """A Serve config file says what is believed of it, or is refused in one line."""
 
+import errno
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import yaml
 
-from deployments.settings.app import AppConfig
+from deployments.commands.serve import check_paths
+from deployments.settings.app import AppConfig, parse_app_config
 from deployments.settings.config_mistake import ConfigError
 from deployments.settings.serve_file import (
     APPLICATION_KEYS,
@@ -47,6 +49,10 @@ FILES = {
         "applications: [{}]\nhttp_options: {ssl_certfile: /no/c.pem, ssl_keyfile: /no/k.pem}",
         "http_options./no/c.pem: no such file",
     ),
+    "a certificate in a place that cannot be": (
+        f"applications: [{{}}]\nhttp_options: {{ssl_certfile: {'c' * 300}, ssl_keyfile: /k.pem}}",
+        "c: file name too long",
+    ),
     "a misspelt option": (
         "applications: [{args: {}}]\nhttp_options: {prot: 1}",
         "http_options.prot: unknown key",
@@ -79,6 +85,26 @@ def test_a_broken_file_is_one_line_with_its_name(
     assert says in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("denied", ["stat", "open"])
+def test_what_only_root_may_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, denied: str
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    engine = {"kind": "vllm", "path": str(tmp_path)}
+    config = parse_app_config({"small": {"model": "m", "engine": engine}}, "file")
+
+    def refuse(*_args: Any, **_more: Any) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as closed:
+        closed.setattr(Path, denied, refuse)
+        with pytest.raises(ConfigError, match=r"^small\.engine\.path: .* \(permission denied\)"):
+            check_paths(config)
+        with pytest.raises(ValueError, match=r"config\.json: permission denied"):
+            pem = str(tmp_path / "config.json")
+            HttpOptions(ssl_certfile=pem, ssl_keyfile=pem)
 
 
 def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
