@@ -27,8 +27,8 @@ WINDOW = (
     r"(?:context[ _](?:length|window|size|limit)|contextwindow|n_ctx\b"
     r"|max_(?:model|seq|input|prompt|position)_len(?:gth)?\b|session_len\b"
     r"|model (?:input|sequence|prompt) length limit"
-    r"|(?:maximum|max\.?) (?:allowed )?(?:model|context|prompt|input|sequence)(?: token)?"
-    r" (?:length|size|limit|tokens)|(?:model|maximum|max) token limit|maximum context\b)"
+    r"|(?:maximum|max\.?) (?:allowed |supported )?(?:model|context|prompt|input|sequence|message)"
+    r"(?: token)? (?:length|size|limit|tokens)|(?:model|maximum|max) token limit|maximum context\b)"
 )
 # … and what is said of a thing that has no room in it.
 NO_ROOM = (
@@ -41,6 +41,9 @@ SENTENCES = (
     # The window and the lack of room, near each other: OpenAI, vLLM, Mistral, llama.cpp, xAI, …
     rf"{WINDOW}.{{0,160}}{NO_ROOM}",
     rf"{NO_ROOM}.{{0,120}}{WINDOW}",
+    # Perplexity, and others who name the window and leave it to the reader what that means.
+    r"\bmodels? maximum context (?:length|window|size|limit) is\b",
+    r"\bcontext(?: window)? (?:is )?(?:too (?:long|large)|full|overflow\w*)\b",
     # Anthropic, Bedrock, Cohere: the prompt is too long, too many tokens.
     rf"\b{PROMPT}(?:[ _](?:text|length|size|tokens?))?(?: (?:is|are|was|were))?"
     r" too (?:long|large)\b(?! for)",
@@ -48,10 +51,18 @@ SENTENCES = (
     r"\btoo many (?:(?:input|prompt|total) )?tokens\b",
     # Google, OpenAI's later models, Copilot, Databricks: a count of tokens over a limit.
     rf"\b{PROMPT} (?:token count|tokens?|length|size)\b.{{0,60}}"
-    r"\b(?:exceeds?|exceeded|cannot exceed|not exceed|greater than|longer than|more than)\b",
+    r"\b(?:exceeds?|exceeded|cannot exceed|not exceed|(?:greater|longer|larger|more) than)\b",
     rf"\b{PROMPT} (?:exceeds?|exceeded)\b.{{0,30}}\b(?:token|length|tokens)\b",
     r"\bnumber of (?:input |prompt )?tokens in (?:the |your )?(?:prompt|input|request|messages)\b"
     r".{0,40}exceed",
+    # SambaNova, and proxies that count for themselves: so many tokens, and the most there may be.
+    rf"\b{PROMPT} (?:has|have|had|contains?|is|are|of) \d[\d,]* (?:input |prompt )?tokens\b"
+    r".{0,120}(?:exceed|at most|maximum|only)",
+    rf"\bmaximum of \d[\d,]* tokens\b.{{0,40}}\b{PROMPT}\b",
+    rf"\b{PROMPT} (?:is|are|was) longer than (?:the |this )?(?:models?|maximum|limit)\b",
+    r"\b(?:total|combined|number of)\b.{0,20}\b(?:tokens?|length)\b.{0,60}\bexceeds?\b",
+    # Zhipu, Hunyuan and other providers that say it in Chinese.
+    r"(?:上下文|输入|提示词|prompt|tokens?).{0,30}(?:超(?:长|出|过)|过长)",
     # Groq, Cerebras; Hugging Face's TGI; DashScope; Google's bodies of many bytes.
     rf"\b(?:reduce|shorten)\b.{{0,12}}(?: length| size| number)?(?: of)? (?:the |your )?{PROMPT}\b",
     r"\binputs? tokens \+ max_new_tokens must be\b",
@@ -68,12 +79,15 @@ SENTENCES = (
 TOO_LONG = re.compile("|".join(SENTENCES), re.IGNORECASE | re.DOTALL)
 # A limit that is not the model's window, unless the window is named as well.
 OTHER_LIMIT = re.compile(
-    r"rate.?limit|per (?:minute|day|hour|second)|\b[tr]p[md]\b|quota"
+    r"rate.?limit|per (?:minute|day|hour|second|month)|\b[tr]p[md]\b|quota"
+    r"|\b(?:daily|weekly|monthly)\b|this (?:day|week|month)|频率|额度"
     r"|(?:completion|output|generated|new) tokens|max_tokens is too large"
     r"|\bimages?\b|\btools?\b|\bfiles?\b|\baudio\b",
     re.IGNORECASE,
 )
 NAMES_WINDOW = re.compile(WINDOW + r"|max_new_tokens", re.IGNORECASE)
+# Counts stand in the middle of a sentence: "the prompt (5000 tokens) is too long".
+ASIDE = re.compile(r" ?\([^()]*\)")
 # OpenAI's code for one string over its limit: of the prompt, not of a name or an id.
 LONG_STRING = "string_above_max_length"
 PROMPT_FIELD = re.compile(r"(?:prompt|input|messages)(?:\[\d+\])*(?:\.content.*)?")
@@ -88,4 +102,4 @@ def is_context_overflow(error: ProviderError) -> bool:
     text = " ".join(re.sub(r"[`'\"]", "", error.text).split())
     if OTHER_LIMIT.search(text) and not NAMES_WINDOW.search(text):
         return False
-    return TOO_LONG.search(text) is not None
+    return any(map(TOO_LONG.search, {text, ASIDE.sub("", text)}))

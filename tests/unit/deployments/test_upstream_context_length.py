@@ -80,6 +80,26 @@ TOO_LONG = {
     "bedrock, counted": "Malformed input request: expected maxLength: 200000, actual: 250000, please "
     "reformat your input and try again.",
     "lmdeploy": "The input is longer than session_len 4096",
+    "perplexity": "This model's maximum context limit is 4096 tokens.",
+    "sambanova": "Requested generation length 100 is not possible! The provided prompt is 5000 tokens "
+    "long, so generating 100 tokens requires a sequence length of 5100, but the maximum supported "
+    "sequence length is just 4096!",
+    "volcengine": "Total tokens of image and text exceed max message tokens",
+    "zhipu, chinese": "Prompt 超长",
+    "dashscope, chinese": "输入长度超过模型最大上下文长度",
+    "vllm, first": "Input prompt (5000 tokens) is too long and exceeds limit of 4096",
+    "aside": "The input (5000 tokens) exceeds the maximum of 4096 tokens for this model",
+    "sum": "The combined length of the prompt and completion exceeds the model's limit of 4096 tokens.",
+    "sum, aside": "Invalid request: the total tokens (prompt 5000 + max_tokens 100) exceed the most that "
+    "this model takes",
+    "number": "Total number of tokens exceeds the maximum of 4096",
+    "counts": "Your prompt has 5,000 tokens, but the model accepts at most 4,096 tokens.",
+    "counts, exceeding": "Messages have 5000 tokens, which exceeds the max limit of 4096 tokens.",
+    "counts, the other way": "This model supports a maximum of 4096 tokens, your request has 5000.",
+    "larger": "The input length 5000 is larger than the model's limit 4096",
+    "longer": "Input is longer than the maximum of 4096 tokens",
+    "longer than a model can": "The prompt is longer than this model can process (5000 > 4096 tokens)",
+    "full": "Context window is full",
     "litellm": "litellm.ContextWindowExceededError: the prompt does not fit",
 }
 OTHERWISE = {
@@ -99,6 +119,12 @@ OTHERWISE = {
     "rate, anthropic": "This request would exceed your organization's rate limit of 40,000 input "
     "tokens per minute.",
     "quota": "Too many tokens, your quota is used up.",
+    "quota, monthly": "The total number of tokens used this month exceeds your plan.",
+    "quota, chinese": "tokens 使用超出额度",
+    "output limit, counted": "This model supports a maximum of 4096 output tokens, your request has 5000.",
+    "tools, counted": "Your request has 200 tools, but at most 128 are allowed.",
+    "number of messages": "The number of messages exceeds the maximum of 100",
+    "name, chinese": "输入的角色不支持",
     "field": "Invalid 'messages[0].name': string too long. Expected a string with maximum length 64.",
     "user": "Invalid 'user': string too long. Expected a string with maximum length 64.",
     "list": "Invalid 'messages': array too long. Expected an array with maximum length 2048.",
