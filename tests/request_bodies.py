@@ -50,6 +50,8 @@ VALUES: dict[str, Any] = {
     "chat_template_kwargs": {"a": 1}, "include_reasoning": False, "return_prompt_text": True,
     "media_io_kwargs": {"image": {}}, "mm_processor_kwargs": {"a": 1}, "best_of": 3,
     "suffix": "x", "input": "x", "prompt_embeds": "AAAA", "echo": True,
+    "instructions": "Be kind.", "max_output_tokens": 5, "system": "Be kind.",
+    "stop_sequences": ["x"],
 }  # fmt: skip
 # By endpoint, where the same name means two things.
 OWN: dict[Endpoint, dict[str, Any]] = {

@@ -5,6 +5,7 @@ A field of the same name and meaning as one of chat's is treated as that is.
 """
 
 from deployments.protocol.request_fields import FIELDS, Field
+from deployments.protocol.structured_outputs import GUIDED
 
 _SAME_AS_CHAT = (
     *("model", "stream", "temperature", "top_p", "top_k", "cache_salt", "watermarking"),
@@ -42,6 +43,15 @@ MESSAGES_FIELDS: dict[str, Field] = {
     "betas": Field("ignored", "a header of Anthropic's"),
     # OpenAI's; a client that sends both means one of them, and we would have to guess which.
     "input": Field("refused", "it is /v1/responses'; send 'messages'"),
+    # The other APIs' words: without them the answer would be another one, and nobody would know.
+    "instructions": Field("refused", "it is /v1/responses'; send 'system'"),
+    "stop": Field("refused", "send 'stop_sequences'", ([],)),
+    "response_format": Field("refused", "send it as 'output_config.format'", ({"type": "text"},)),
+    "reasoning_effort": Field("refused", "send it as 'output_config.effort'"),
+    "n": Field("refused", "a message is one answer", (1,)),
+    **dict.fromkeys(
+        ("structured_outputs", *GUIDED), Field("refused", "send a schema as 'output_config.format'")
+    ),
 }
 
 # A count's, where one differs.

@@ -134,6 +134,11 @@ _CHAT: dict[str, Field] = {
     "documents": EMPTY,
     # Responses'; a client that sends both means one of them, and we would have to guess which.
     "input": Field("refused", "it is /v1/responses'; send 'messages'"),
+    # The other APIs' words: without them the answer would be another one, and nobody would know.
+    "instructions": Field("refused", "it is /v1/responses'; send it in 'messages'"),
+    "max_output_tokens": Field("refused", "it is /v1/responses'; send 'max_completion_tokens'"),
+    "system": Field("refused", "it is /v1/messages'; send it in 'messages'", ("", [])),
+    "stop_sequences": Field("refused", "it is /v1/messages'; send 'stop'", ([],)),
     "chat_template": Field("refused", "templates are the server's"),
     "chat_template_kwargs": Field("vllm", neutral=({},)),
     "include_reasoning": ON,

@@ -5,6 +5,7 @@ A field of the same name and meaning as one of chat's is treated as that is.
 """
 
 from deployments.protocol.request_fields import FIELDS, Field
+from deployments.protocol.structured_outputs import GUIDED
 
 STATELESS = "nothing is stored: send the whole conversation in 'input'"
 
@@ -49,6 +50,15 @@ RESPONSES_FIELDS: dict[str, Field] = {
     "image": Field("refused", "no model here draws", ({},)),
     # Chat's; a client that sends both means one of them, and we would have to guess which.
     "messages": Field("refused", "it is /v1/chat/completions' and /v1/messages'; send 'input'"),
+    # The other APIs' words: without them the answer would be another one, and nobody would know.
+    "max_tokens": Field("refused", "send 'max_output_tokens'"),
+    "max_completion_tokens": Field("refused", "send 'max_output_tokens'"),
+    "response_format": Field("refused", "send it as 'text.format'", ({"type": "text"},)),
+    "reasoning_effort": Field("refused", "send it as 'reasoning.effort'"),
+    "system": Field("refused", "it is /v1/messages'; send 'instructions'", ("", [])),
+    "stop_sequences": Field("refused", "it is /v1/messages'; send 'stop'", ([],)),
+    "n": Field("refused", "a response is one answer", (1,)),
+    **dict.fromkeys(GUIDED, Field("refused", "send 'structured_outputs'")),
 }
 
 # Chat's fields in an error -> what the client wrote.
