@@ -126,7 +126,7 @@ def _without_inner_nulls(given: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value := given.get(name), dict)
     }
     if isinstance(wanted := given.get("response_format"), dict):
-        plain["response_format"] = _without_nulls_at(wanted, "json_schema")
+        plain["response_format"] = _schema_named(_without_nulls_at(wanted, "json_schema"))
     if isinstance(tools := given.get("tools"), list):
         tools = [_without_nulls_at(t, "function") if isinstance(t, dict) else t for t in tools]
         return {**given, **plain, "tools": tools}
@@ -137,6 +137,16 @@ def _without_nulls_at(value: dict[str, Any], name: str) -> dict[str, Any]:
     """An object without its nulls, and without those of the object in it that has this name."""
     value, inner = without_nulls_of(value), value.get(name)
     return {**value, name: without_nulls_of(inner)} if isinstance(inner, dict) else value
+
+
+def _schema_named(wanted: dict[str, Any]) -> dict[str, Any]:
+    """A format whose schema stands beside its type, as Together and llama.cpp have it, as OpenAI's:
+    engines that know no such schema would leave it out."""
+    if wanted.get("type") not in ("json_object", "json_schema") or "json_schema" in wanted:
+        return wanted
+    if "schema" not in wanted:
+        return wanted
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted["schema"]}}
 
 
 def _dropped(name: str, table: dict[str, Field]) -> bool:

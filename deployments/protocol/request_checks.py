@@ -84,6 +84,8 @@ def _check_format(request: Request) -> None:
     schema = wanted.json_schema.schema_ if wanted.json_schema is not None else None
     if wanted.type == "json_schema" and schema is None:
         raise InvalidRequest("'response_format' lacks its 'json_schema.schema'.", "response_format")
+    if wanted.type == "json_object" and schema is not None:
+        raise _wrong("response_format", "has a schema, so its 'type' must be 'json_schema'")
     if wanted.type == "structural_tag" and not (wanted.format or wanted.structures):
         raise InvalidRequest("'response_format' lacks its 'format'.", "response_format")
     if request.structured_outputs is not None:

@@ -43,7 +43,7 @@ def _text_fields(request: ResponsesRequest) -> dict[str, Any]:
                   "strict": form.strict}  # fmt: skip
         fields["response_format"] = {"type": "json_schema", "json_schema": without_nulls_of(schema)}
     elif form is not None and form.type == "json_object":
-        fields["response_format"] = {"type": "json_object"}
+        fields["response_format"] = {"type": "json_object", "schema": form.schema_}
     if request.text and request.text.verbosity is not None:
         fields["verbosity"] = request.text.verbosity
     if request.reasoning and request.reasoning.effort is not None:

@@ -227,6 +227,19 @@ def test_what_openai_allows_is_passed_on_unchanged(fields: dict[str, Any]) -> No
     assert {key: body[key] for key in fields} == fields
 
 
+@pytest.mark.parametrize("kind", ["json_object", "json_schema"])
+@pytest.mark.parametrize("more", [{}, {"json_schema": None}])
+def test_a_schema_beside_its_type_is_none_that_is_lost(kind: str, more: dict[str, Any]) -> None:
+    schema = {"type": "object", "required": ["city"]}
+    wanted = {"type": kind, "schema": schema, **more}
+    named = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    assert parse("chat", chat(response_format=wanted)).body["response_format"] == named
+    said, _ = parse_responses(
+        orjson.dumps({"input": "Hi", "text": {"format": {**wanted, "name": "answer"}}})
+    )
+    assert said.body["response_format"] == named
+
+
 @pytest.mark.parametrize("prompt", ["Hi", ["Hi", "you"], [1, 2], [[1], [2, 3]]])
 def test_a_completion_takes_text_and_tokens(prompt: Any) -> None:
     assert parse("completions", completion(prompt=prompt)).body["prompt"] == prompt

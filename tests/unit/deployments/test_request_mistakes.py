@@ -119,6 +119,14 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"response_format": {"type": "json_object"}, "structured_outputs": {"regex": "a"}},
         "structured_outputs",
     ),
+    "a schema of any JSON": (
+        {"response_format": {"type": "json_object", "json_schema": {"name": "a", "schema": {}}}},
+        "response_format",
+    ),
+    "a schema that is text": (
+        {"response_format": {"type": "json_object", "schema": SECRET}},
+        "response_format.json_schema.schema",
+    ),
     "prompt logprobs of a stream": ({"stream": True, "prompt_logprobs": 1}, "prompt_logprobs"),
     "functions": ({"functions": [{"name": SECRET}]}, "functions"),
     "a template": ({"chat_template": SECRET}, "chat_template"),
