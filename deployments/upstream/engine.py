@@ -32,6 +32,7 @@ from deployments.upstream.document import (
     read_document,
     with_usage,
 )
+from deployments.upstream.kind import again, are_events, beginning, says_json
 from deployments.upstream.restoring import restored
 from deployments.upstream.stream import Piece, UpstreamStream
 
@@ -137,9 +138,9 @@ class _UpstreamAnswer:
         self._response = await self._within(
             self._client.open(self._request, self._begin_by, self.patient), self._begin_by
         )
-        self._bytes = restored(self._response)
         try:
-            if self._is_stream(self._response):
+            is_stream, self._bytes = await self._told_apart(self._response)
+            if is_stream:
                 async for chunk in self._events(self._bytes):
                     yield chunk
             else:
@@ -156,11 +157,14 @@ class _UpstreamAnswer:
             await _drain(self._bytes)
         await self._response.aclose()
 
-    def _is_stream(self, response: Answer) -> bool:
-        """Whether events come: an upstream may ignore what it was asked for."""
-        kind = response.headers.get("content-type", "")
+    async def _told_apart(self, answer: Answer) -> tuple[bool, AsyncIterator[bytes]]:
+        """Whether events come, and the bytes with every original in its place."""
+        read = answer.aiter_bytes()
+        until = self._deadline if says_json(answer) else self._begin_by
+        begun = await self._within(beginning(read), until)
         asked = self._client.dialect.streams(self._request)
-        return "event-stream" in kind or (asked and "json" not in kind)
+        is_stream = are_events(begun, answer, asked)
+        return is_stream, restored(again(begun, read), answer.masks, is_stream)
 
     async def _events(self, read: AsyncIterator[bytes]) -> AsyncIterator[Chunk]:
         """Whole events, held back until the first token; the document, where that is wanted."""

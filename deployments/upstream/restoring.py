@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from deployments.egress.door import Answer
 from deployments.privacy.masks import Restorer
 from deployments.protocol.errors import EngineFailure
 from deployments.upstream.sse import DONE, Event, EventParser
@@ -16,18 +15,18 @@ from deployments.upstream.stream import MAX_ANSWER_BYTES
 TEXTS = ("content", "text", "reasoning", "reasoning_content", "refusal")
 
 
-def restored(answer: Answer) -> AsyncIterator[bytes]:
+def restored(
+    read: AsyncIterator[bytes], masks: Mapping[str, str], is_stream: bool
+) -> AsyncIterator[bytes]:
     """The answer's bytes, with every original in its place."""
-    if not answer.masks:
-        return answer.aiter_bytes()
-    if "json" in answer.headers.get("content-type", ""):
-        return _document(answer)
-    return _events(answer)
+    if not masks:
+        return read
+    return _events(read, masks) if is_stream else _document(read, masks)
 
 
-async def _events(answer: Answer) -> AsyncIterator[bytes]:
-    parser, choices = EventParser(), _Choices(answer.masks)
-    async for some in answer.aiter_bytes():
+async def _events(read: AsyncIterator[bytes], masks: Mapping[str, str]) -> AsyncIterator[bytes]:
+    parser, choices = EventParser(), _Choices(masks)
+    async for some in read:
         for event in parser.feed(some):
             yield _written(event, choices)
     for event in parser.end():
@@ -48,15 +47,15 @@ def _written(event: Event, choices: "_Choices") -> bytes:
     return name + b"data: " + data + b"\n\n"
 
 
-async def _document(answer: Answer) -> AsyncIterator[bytes]:
+async def _document(read: AsyncIterator[bytes], masks: Mapping[str, str]) -> AsyncIterator[bytes]:
     raw = bytearray()
-    async for some in answer.aiter_bytes():
+    async for some in read:
         raw += some
         if len(raw) > MAX_ANSWER_BYTES:
             raise EngineFailure("The upstream's answer is too large.")
     try:
         document = json.loads(raw)
-        _Choices(answer.masks).restore(document)
+        _Choices(masks).restore(document)
     except (ValueError, TypeError, AttributeError, RecursionError):
         yield bytes(raw)
         return

@@ -5,7 +5,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Mapping
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -254,9 +254,8 @@ def test_masked_finds_stay_and_come_back_however_the_answer_is_cut(
 class Answered:
     """An upstream's answer to what was masked, as a document or in pieces of some characters."""
 
-    def __init__(self, masks: Mapping[str, str], content: str, arguments: str, chars: int) -> None:
-        self.masks, self._content, self._arguments, self._chars = masks, content, arguments, chars
-        self.headers = {} if chars else {"content-type": "application/json"}
+    def __init__(self, content: str, arguments: str, chars: int) -> None:
+        self._content, self._arguments, self._chars = content, arguments, chars
 
     async def aiter_bytes(self) -> AsyncIterator[bytes]:
         if not self._chars:
@@ -278,8 +277,9 @@ class Answered:
 
 async def restored_texts(masks: Mapping[str, str], content: str, chars: int) -> tuple[str, str]:
     """Content and arguments of an answer that says `content`, and calls a tool with its masks."""
-    answer = Answered(masks, content, json.dumps({"to": " ".join(masks)}), chars)
-    raw = b"".join([part async for part in restored(cast(Any, answer))])
+    answer = Answered(content, json.dumps({"to": " ".join(masks)}), chars)
+    read = restored(answer.aiter_bytes(), masks, is_stream=chars > 0)
+    raw = b"".join([part async for part in read])
     lines = raw.splitlines() if chars else [raw]
     texts, arguments = "", ""
     for line in filter(None, lines):

@@ -65,6 +65,31 @@ async def test_document_is_asked_for_as_a_stream() -> None:
         assert script.bodies[0]["stream_options"] == {"include_usage": True}
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "text/event-stream", "text/html", ""])
+@pytest.mark.parametrize("stream", [True, False], ids=["sse", "json"])
+async def test_document_is_told_by_its_beginning_whatever_its_label(
+    kind: str, stream: bool
+) -> None:
+    async with scripted(page(b"\n " + json.dumps(ANSWER).encode(), kind)) as (engine, _):
+        raw, usage = await answered(engine, chat(stream=stream))
+        assert usage == (3, 2)
+        assert b"Hello" in raw
+
+
+@pytest.mark.parametrize("begin", [b"", b"\xef\xbb\xbf", b"\n\n", b": hi\n\n", b"event: x\n"])
+@pytest.mark.parametrize("stream", [True, False], ids=["sse", "json"])
+async def test_events_are_told_by_their_beginning_whatever_their_label(
+    begin: bytes, stream: bool
+) -> None:
+    head = OK.replace(b"text/event-stream", b"application/json")
+    steps: list[Step] = [head, *map(framed, (begin, said("a"), ENDED, DONE)), b"0\r\n\r\n"]
+    steps = [step for step in steps if step != framed(b"")]
+    async with scripted(steps) as (engine, _):
+        raw, usage = await answered(engine, chat(stream=stream))
+        assert usage.completion_tokens == 1
+        assert b'"content": "a"' in raw
+
+
 @pytest.mark.parametrize(
     ("fields", "settings"),
     [
