@@ -28,6 +28,8 @@ VERSION = 1
 # a later release adds stands between these and the data.
 _HEAD = struct.Struct("<BBHQQBH")
 _COUNT = struct.Struct("<H")
+# What the head's one byte can count.
+MAX_REASON_BYTES = 255
 # Of one frame: an answer is judged by its beginning, and a head has room for 64 KiB.
 MAX_LOGPROBS = 8192
 _CONTENT, _DONE, _HAS_LOGPROBS, _ERROR, _HAS_RELEASE, _ESTIMATED = 1, 2, 4, 8, 16, 32
@@ -42,7 +44,8 @@ def encode(chunk: Chunk) -> bytes:
         flags |= _HAS_LOGPROBS
         numbers = array("f", chunk.logprobs[:MAX_LOGPROBS])
         tail = _COUNT.pack(len(numbers)) + numbers.tobytes()
-    finish = (chunk.finish_reason or "").encode()
+    # Perhaps an upstream's own word, of any length and in any letters.
+    finish = (chunk.finish_reason or "").encode("ascii", "replace")[:MAX_REASON_BYTES]
     model, release = chunk.model.encode(), bytes.fromhex(chunk.release)
     flags |= _HAS_RELEASE * bool(release)
     size = _HEAD.size + len(tail) + len(finish) + len(model) + len(release)

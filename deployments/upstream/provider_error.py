@@ -80,7 +80,7 @@ def failure_in(answer: Any) -> ProviderError | None:
         return error_in(answer)
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and (
-            choice.get("error") or choice.get("finish_reason") in FAILED
+            choice.get("error") or str(choice.get("finish_reason")) in FAILED
         ):
             return error_in(choice.get("error"))
     return None

@@ -378,3 +378,10 @@ def test_an_unreadable_event_within_an_answer_is_a_failure() -> None:
 def test_a_role_alone_is_no_answer(stream: bool) -> None:
     with pytest.raises(EngineFailure, match="no answer"):
         sent(ROLE, DONE, stream=stream)
+
+
+@pytest.mark.parametrize("reason", [{"type": "stop"}, ["stop"], 1, True])
+def test_reason_of_another_type_ends_an_answer_too(reason: Any) -> None:
+    stream = stream_of()
+    stream.feed(token("a") + event(choices=[{"index": 0, "delta": {}, "finish_reason": reason}]))
+    assert stream.finished

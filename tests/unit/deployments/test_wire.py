@@ -35,6 +35,14 @@ CHUNKS = st.builds(
 )
 
 
+@pytest.mark.parametrize("reason", ["x" * 300, "\ud800", "\u505c" * 200])
+def test_an_upstreams_own_reason_breaks_no_frame(reason: str) -> None:
+    chunk = Chunk(b"a", Usage(1, 1), True, reason, model="m", done=True)
+    found = wire.decode(wire.encode(chunk))
+    assert found._replace(finish_reason=reason) == chunk
+    assert found.finish_reason
+
+
 @given(CHUNKS)
 def test_a_chunk_comes_out_as_it_went_in(chunk: Chunk) -> None:
     assert wire.decode(wire.encode(chunk)) == chunk
