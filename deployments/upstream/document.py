@@ -7,6 +7,7 @@ from typing import Any
 from deployments.protocol.errors import EngineFailure
 from deployments.upstream.assembly import number_of
 from deployments.upstream.errors import refusal_inside
+from deployments.upstream.plain_json import PlainJson
 from deployments.upstream.provider_error import failure_in
 from deployments.upstream.sse import DONE
 from deployments.upstream.stream import MAX_ANSWER_BYTES, says
@@ -24,13 +25,13 @@ async def read_document(chunks: AsyncIterator[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def parse_document(raw: bytes) -> dict[str, Any]:
-    """The answer in a document.
+def parse_document(raw: bytes) -> tuple[dict[str, Any], bytes]:
+    """The answer in a document, and the document as every client can read it.
 
     Raises: `EngineFailure` where it is no answer; for an error in its place, what that means.
     """
     try:
-        answer = json.loads(raw)
+        answer, plain = PlainJson().read(raw)
     except (ValueError, RecursionError) as error:
         raise EngineFailure("The upstream's answer is not JSON.") from error
     if failure := failure_in(answer):
@@ -38,7 +39,7 @@ def parse_document(raw: bytes) -> dict[str, Any]:
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not choices or not all(map(_is_answer, choices)):
         raise EngineFailure("The upstream gave no answer.")
-    return dict(answer)
+    return dict(answer), plain
 
 
 def count(answer: dict[str, Any], meter: Meter) -> None:
@@ -47,9 +48,9 @@ def count(answer: dict[str, Any], meter: Meter) -> None:
     meter.take(answer.get("usage"))
 
 
-def with_usage(answer: dict[str, Any], raw: bytes, meter: Meter) -> bytes:
+def with_usage(answer: dict[str, Any], plain: bytes, meter: Meter) -> bytes:
     """The document with what was counted: as it came, where it says so itself."""
-    return raw if meter.counted else json.dumps(answer | {"usage": meter.object()}).encode()
+    return plain if meter.counted else json.dumps(answer | {"usage": meter.object()}).encode()
 
 
 def as_events(answer: dict[str, Any]) -> bytes:

@@ -205,7 +205,7 @@ class _UpstreamAnswer:
     async def _document(self, read: AsyncIterator[bytes]) -> Chunk:
         """The whole answer from an upstream that does not stream."""
         raw = await self._within(read_document(read), self._deadline)
-        answer = parse_document(raw)
+        answer, plain = parse_document(raw)
         self._client.breaker.succeeded()
         stream = self._stream
         if self._request.stream:
@@ -214,7 +214,7 @@ class _UpstreamAnswer:
             whole = begun.then(stream.end())
         else:
             count(answer, stream.meter)
-            whole = Piece(with_usage(answer, raw, stream.meter), content=True)
+            whole = Piece(with_usage(answer, plain, stream.meter), content=True)
         return self._chunk(whole, stream.meter.usage())._replace(done=True)
 
     def _chunk(self, piece: Piece, usage: Usage) -> Chunk:

@@ -9,6 +9,7 @@ from deployments.protocol.engine import EngineRequest
 from deployments.protocol.errors import EngineFailure
 from deployments.upstream.assembly import Assembly, number_of
 from deployments.upstream.errors import refusal_inside
+from deployments.upstream.plain_json import PlainJson
 from deployments.upstream.provider_error import error_in, failure_in
 from deployments.upstream.sse import DONE, Event, EventParser
 from deployments.upstream.usage import Meter
@@ -46,6 +47,7 @@ class UpstreamStream:
         self._expected = _choices_asked(request.body)
         self._assembly = None if request.stream else Assembly()
         self._parser = EventParser()
+        self._json = PlainJson()
         self._ended: dict[int, bool] = {}  # by choice
         self._last: dict[str, Any] = {}
         self._bytes = 0
@@ -98,10 +100,10 @@ class UpstreamStream:
             self.done |= data == DONE or (self.finished and not data.startswith(b"{"))
             if self.done:
                 break
-            chunk = self._parsed(event)
+            chunk, plain = self._parsed(event)
             said, ended = self._note(chunk)
             content, reason = content or said, ended or reason
-            passed_on.append(self._passed_on(event, chunk))
+            passed_on.append(self._passed_on(plain, chunk))
         return Piece(b"".join(passed_on), content, reason)
 
     def _note(self, chunk: dict[str, Any]) -> tuple[bool, str | None]:
@@ -118,7 +120,7 @@ class UpstreamStream:
         self.meter.token_events += content
         return content, reason
 
-    def _passed_on(self, event: Event, chunk: dict[str, Any]) -> bytes:
+    def _passed_on(self, plain: bytes, chunk: dict[str, Any]) -> bytes:
         """What of the event goes to the client."""
         usage = chunk.get("usage")
         if usage is not None:
@@ -131,11 +133,11 @@ class UpstreamStream:
         self._last = chunk
         if usage is not None:
             return _event({key: value for key, value in chunk.items() if key != "usage"})
-        return b"data: " + event.data.replace(b"\n", b" ") + b"\n\n"
+        return b"data: " + plain.replace(b"\n", b" ") + b"\n\n"
 
-    def _parsed(self, event: Event) -> dict[str, Any]:
+    def _parsed(self, event: Event) -> tuple[dict[str, Any], bytes]:
         try:
-            chunk = json.loads(event.data)
+            chunk, plain = self._json.read(event.data)
         except (ValueError, RecursionError) as error:
             raise EngineFailure("The upstream sent an event that is not JSON.") from error
         failure = error_in(chunk) if event.name == b"error" else failure_in(chunk)
@@ -143,7 +145,7 @@ class UpstreamStream:
             raise refusal_inside(failure)
         if failure or not isinstance(chunk, dict):
             raise EngineFailure("The upstream failed in the middle of its answer.")
-        return chunk
+        return chunk, plain
 
 
 def _event(chunk: dict[str, Any]) -> bytes:
