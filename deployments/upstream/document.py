@@ -11,7 +11,7 @@ from deployments.upstream.plain_json import PlainJson
 from deployments.upstream.provider_error import failure_in
 from deployments.upstream.sse import DONE
 from deployments.upstream.stream import MAX_ANSWER_BYTES, says
-from deployments.upstream.usage import Meter, estimated_tokens
+from deployments.upstream.usage import COUNTS, Meter, estimated_tokens, is_count
 
 
 async def read_document(chunks: AsyncIterator[bytes]) -> bytes:
@@ -49,8 +49,11 @@ def count(answer: dict[str, Any], meter: Meter) -> None:
 
 
 def with_usage(answer: dict[str, Any], plain: bytes, meter: Meter) -> bytes:
-    """The document with what was counted: as it came, where it says so itself."""
-    return plain if meter.counted else json.dumps(answer | {"usage": meter.object()}).encode()
+    """The document with what was counted: as it came, where it says all of that itself."""
+    usage = answer.get("usage")
+    if isinstance(usage, dict) and all(is_count(usage.get(name)) for name in COUNTS):
+        return plain
+    return json.dumps(answer | {"usage": meter.object()}).encode()
 
 
 def as_events(answer: dict[str, Any]) -> bytes:

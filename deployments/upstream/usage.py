@@ -10,6 +10,8 @@ from deployments.protocol.chunk import Usage
 CHARS_PER_TOKEN = 4
 # The largest integer that every JSON reader keeps exactly (RFC 8259, 6); no answer has as many.
 MAX_TOKENS = 2**53
+# What OpenAI's `usage` always has.
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 # Parts of a message that are not text: their bytes say nothing of their tokens.
 NOT_TEXT = frozenset({"image_url", "input_audio", "audio_url", "video_url", "file"})
 
@@ -86,4 +88,9 @@ def _count(value: Any) -> int | None:
     """A number of tokens; None for what is none: -1 ("unknown"), true, "12", 1e300."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
+    return value if is_count(value) else None
+
+
+def is_count(value: Any) -> bool:
+    """Whether it is a number of tokens as every client reads one."""
+    return type(value) is int and 0 <= value <= MAX_TOKENS

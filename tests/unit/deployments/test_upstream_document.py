@@ -32,7 +32,7 @@ from tests.scripted_upstream import (
     sse,
 )
 
-ANSWER = {
+ANSWER: dict[str, Any] = {
     "id": "c-1",
     "object": "chat.completion",
     "model": "big-1",
@@ -233,3 +233,18 @@ async def test_leaving_client_stops_a_document_upstream() -> None:
         await asyncio.gather(waiting, return_exceptions=True)
         assert engine.load().running == 0
         # `scripted` waits for its talks: this one ends because the connection was closed.
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"total_tokens": None}, {"prompt_tokens": 3.0}, {"total_tokens": "5"}],
+    ids=["null", "float", "text"],
+)
+async def test_usage_that_is_not_whole_is_made_so(wrong: dict[str, Any]) -> None:
+    usage = {**ANSWER["usage"], **wrong, "prompt_tokens_details": {"cached_tokens": 1}}
+    async with scripted(page(ANSWER | {"usage": usage})) as (engine, _):
+        raw, booked = await answered(engine, chat(stream=False))
+    told = json.loads(raw)["usage"]
+    assert told == ANSWER["usage"] | {"prompt_tokens_details": {"cached_tokens": 1}}
+    assert all(type(told[name]) is int for name in ANSWER["usage"])
+    assert booked == Usage(3, 2)
