@@ -1,6 +1,7 @@
 """What an answer says, read from the client's own bytes: for what is held only."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,9 @@ import orjson
 
 from answer_check.refusal import spoken
 from answer_check.repetition import BLANK_CHARS, is_blank
+from deployments.protocol import answer_pieces as pieces
+from deployments.protocol.call_order import CallOrder
+from deployments.protocol.errors import EngineFailure
 
 
 @dataclass(slots=True)
@@ -16,6 +20,15 @@ class Call:
 
     name: str = ""
     arguments: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has its name and all its arguments."""
+        try:
+            orjson.loads(self.arguments)
+        except ValueError:
+            return False
+        return bool(self.name)
 
 
 @dataclass(slots=True)
@@ -27,6 +40,7 @@ class Choice:
     # Reasoning and the like: said, but no answer.
     thinks: bool = False
     calls: dict[int, Call] = field(default_factory=dict)
+    order: CallOrder = field(default_factory=CallOrder)
     finish_reason: str | None = None
 
     @property
@@ -73,30 +87,20 @@ def _choices(event: bytes) -> list[dict[str, Any]]:
 
 def _add(choice: Choice, given: dict[str, Any]) -> None:
     said = given.get("delta") or given.get("message") or {"content": given.get("text")}
-    if isinstance(said, dict):
-        choice.text += _text(said.get("content"))
-        choice.refusal += _text(said.get("refusal"))
-        thought = _text(said.get("reasoning_content")) or _text(said.get("reasoning"))
-        choice.thinks = choice.thinks or bool(thought)
-        for at, call in enumerate(_list(said.get("tool_calls"))):
+    with suppress(EngineFailure):  # who tells the answer to its client will say so
+        for kind, text in pieces.said(pieces.fields(said)):
+            choice.text += text if kind == "text" else ""
+            choice.refusal += text if kind == "refusal" else ""
+            choice.thinks = choice.thinks or kind == "reasoning"
+        for at, call in enumerate(pieces.objects(pieces.fields(said).get("tool_calls"))):
             _add_call(choice, at, call)
-    choice.finish_reason = given.get("finish_reason") or choice.finish_reason
+    reason = given.get("finish_reason")
+    choice.finish_reason = str(reason) if reason else choice.finish_reason
 
 
-def _add_call(choice: Choice, at: int, given: Any) -> None:
-    if not isinstance(given, dict):
-        return
-    number = given.get("index", at)
-    call = choice.calls.setdefault(number if isinstance(number, int) else at, Call())
-    function = given.get("function")
-    if isinstance(function, dict):
-        call.name += _text(function.get("name"))
-        call.arguments += _text(function.get("arguments"))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _add_call(choice: Choice, at: int, given: dict[str, Any]) -> None:
+    number = choice.order.number(at, given, lambda number: choice.calls[number].is_whole)
+    call = choice.calls.setdefault(number, Call())
+    function = pieces.fields(given.get("function"))
+    call.name = call.name or pieces.text(function.get("name"))
+    call.arguments += pieces.arguments(function.get("arguments"))
