@@ -22,6 +22,7 @@ MESSAGES_FIELDS: dict[str, Field] = {
     "tools": Field("translated", "tools"),
     "tool_choice": Field("translated", "tool_choice, parallel_tool_calls"),
     "output_config": Field("translated", "reasoning_effort, response_format", ({},)),
+    "output_format": Field("translated", "response_format; output_config.format's older name"),
     "thinking": Field("translated", "reasoning_effort none where disabled; no budget is kept"),
     "metadata": Field("translated", "user", ({},)),
     "cache_control": Field("ignored", "vLLM keeps prefixes without it"),

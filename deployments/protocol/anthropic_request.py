@@ -65,8 +65,9 @@ def chat_fields(request: CountTokensRequest) -> dict[str, Any]:
         fields["reasoning_effort"] = "none"
     if config is not None and config.effort is not None:
         fields["reasoning_effort"] = config.effort
-    if config is not None and config.format is not None:
-        schema = {"name": "answer", "schema": config.format.schema_}
+    form = (config.format if config is not None else None) or request.output_format
+    if form is not None:
+        schema = {"name": "answer", "schema": form.schema_}
         fields["response_format"] = {"type": "json_schema", "json_schema": schema}
     return fields
 

@@ -197,6 +197,7 @@ class CountTokensRequest(Checked):
     tool_choice: ToolChoice | None = None
     thinking: ThinkingConfig | None = None
     output_config: OutputConfig | None = None
+    output_format: _JsonFormat | None = None
 
 
 class MessagesRequest(CountTokensRequest):

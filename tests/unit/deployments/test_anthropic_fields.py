@@ -29,6 +29,7 @@ SENT: dict[str, Any] = {
     "tools": [{"name": "look_up", "description": "d", "input_schema": SCHEMA}],
     "tool_choice": {"type": "none", "disable_parallel_tool_use": True},
     "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}},
+    "output_format": {"type": "json_schema", "schema": SCHEMA},
     "thinking": {"type": "disabled"},
     "metadata": {"user_id": "u"},
     "cache_control": {"type": "ephemeral"},
@@ -64,6 +65,12 @@ BECOMES: dict[str, dict[str, Any]] = {
             "type": "json_schema",
             "json_schema": {"name": "answer", "schema": SCHEMA},
         },
+    },
+    "output_format": {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": SCHEMA},
+        }
     },
     "thinking": {"reasoning_effort": "none"},
     "metadata": {"user": "u"},
