@@ -3,6 +3,7 @@
 What a client may send must not depend on where its request is answered.
 """
 
+import hashlib
 import logging
 import re
 from typing import Any
@@ -13,6 +14,9 @@ from deployments.protocol.request_fields import FIELDS, VLLM_ONLY
 from deployments.settings.upstream import UpstreamConfig
 from deployments.upstream.provider_error import ProviderError
 
+# Names of users and caches, for which OpenAI has no more room; agents' own are twice as long.
+LABELS = frozenset({"user", "safety_identifier", "prompt_cache_key"})
+MAX_LABEL = 64
 LENGTH_NAMES = ("max_tokens", "max_completion_tokens")
 NAMED = re.compile(
     r"\b(?P<field>max_tokens|max_completion_tokens|stream_options)\b"
@@ -95,8 +99,10 @@ class Dialect:
                 if not fields[name].asks_nothing(body[name]):
                     raise InvalidRequest(f"'{name}' is known to vLLM only, not here.", name)
         known = {name: value for name, value in body.items() if name not in kept_back}
-        if not self._speaks_vllm and "messages" in known:
-            known["messages"] = list(map(_without_thoughts, known["messages"]))
+        if not self._speaks_vllm:
+            known |= {name: _short(known[name]) for name in LABELS & known.keys()}
+            if "messages" in known:
+                known["messages"] = list(map(_without_thoughts, known["messages"]))
         return known
 
     def _renamed(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -106,6 +112,13 @@ class Dialect:
                 value = body.pop(name)
                 body.setdefault(to, value)
         return body
+
+
+def _short(label: str) -> str:
+    """A label within OpenAI's limit: a longer one's digest tells the same users apart."""
+    if len(label) <= MAX_LABEL:
+        return label
+    return hashlib.sha256(label.encode(errors="surrogatepass")).hexdigest()
 
 
 def _without_thoughts(message: dict[str, Any]) -> dict[str, Any]:

@@ -64,6 +64,20 @@ async def test_thoughts_of_earlier_turns_leave_for_vllm_only(speaks: str, kept: 
     assert ("reasoning" in sent) is kept
 
 
+@pytest.mark.parametrize("field", ["user", "safety_identifier", "prompt_cache_key"])
+async def test_long_names_of_users_fit_openais_limit_and_stay_apart(field: str) -> None:
+    names = ["u" * 64, "u" * 65, "u" * 66, "user_" + "f" * 64 + "_session_" + "0" * 36]
+    for speaks in ("openai", "vllm"):
+        async with scripted(OK_ANSWER, speaks=speaks) as (engine, script):
+            for name in names:
+                await answered(engine, asking(field, name))
+        sent = [body[field] for body in script.bodies]
+        assert sent[0] == names[0]
+        assert len(set(sent)) == len(names)
+        assert (sent == names) is (speaks == "vllm")
+        assert (max(map(len, sent)) == 64) is (speaks == "openai")
+
+
 async def test_azure_is_asked_as_it_wants() -> None:
     dialect = {
         "chat_path": "/deployments/big/chat/completions",
