@@ -8,8 +8,9 @@ import json
 import math
 from typing import Any
 
-# What may be wrong has one of these in it; other events, nearly all, go on as they came.
-SUSPECT = (b"NaN", b"Infinity", b"\\ud", b"\\uD", b"\xed")
+# What may be wrong has one of these in it; other events, nearly all, go on as they came. The last
+# two are of other encodings, and of a byte order mark.
+SUSPECT = (b"NaN", b"Infinity", b"\\ud", b"\\uD", b"\xed", b"\0", b"\xef\xbb\xbf")
 # OpenAI's and vLLM's log-probability of what cannot be.
 LEAST = -9999.0
 
@@ -29,7 +30,7 @@ class PlainJson:
         Raises: `ValueError`, `RecursionError`.
         """
         value = json.loads(raw)
-        if json.detect_encoding(raw) == "utf-8" and not any(mark in raw for mark in SUSPECT):
+        if not any(map(raw.__contains__, SUSPECT)):
             return value, raw
         value = self._plain(value, ())
         return value, json.dumps(value).encode()
