@@ -151,8 +151,10 @@ def test_shadow_mode_leaves_the_number_alone() -> None:
 def test_a_new_object_remembers_what_the_old_one_learnt(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     settings = {"slots_per_replica": 4, "service_prior_s": 6.0, "journal_path": str(path)}
-    learnt = served(QueueDepthPolicy(**settings), 0, 300)
+    first = QueueDepthPolicy(**settings)
+    learnt = served(first, 0, 300)
     assert learnt == pytest.approx(2.0, rel=0.1)
+    first._journal.close()  # its lines are to stand before those of the next
     redeployed = QueueDepthPolicy(**settings)
     assert served(redeployed, 300, 301) == pytest.approx(learnt, rel=0.01)
     redeployed._journal.close()
