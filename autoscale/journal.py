@@ -124,7 +124,11 @@ def _append(path: Path, line: bytes) -> None:
     if path.exists() and path.stat().st_size > ROTATE_BYTES:
         path.replace(rotated(path))
     with path.open("ab", buffering=0) as file:
-        file.write(line)
+        written = file.write(line) or 0
+        if written < len(line):
+            # Half a line would be one with the next, and no replay could read past it.
+            file.truncate(file.tell() - written)
+            raise OSError("the disk took half a line")
 
 
 def rotated(path: Path) -> Path:

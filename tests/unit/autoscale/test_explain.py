@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -181,3 +182,17 @@ def test_a_full_journal_is_rotated_and_the_older_file_kept(
         _append(path, line)
     assert path.read_bytes() == b"third line\n"
     assert path.with_name("small.jsonl.1").read_bytes() == b"second line\n"
+
+
+def test_a_line_of_which_the_disk_took_half_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "small.jsonl"
+    _append(path, b"first line\n")
+    most, ever = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (15, ever))  # as a disk that is nearly full
+    try:
+        with pytest.raises(OSError, match="half a line"):
+            _append(path, b"second line\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, ever))
+    _append(path, b"third line\n")
+    assert path.read_bytes() == b"first line\nthird line\n"
