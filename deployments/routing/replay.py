@@ -116,8 +116,8 @@ def _route(line: Mapping[str, Any], held: HeldRate, budget: Budget, sure_below: 
     policy = Policy(held.threshold, budget.left)
     route = decide(signals, policy)
     answer = line.get("answer_score")
-    held_back = not line.get("stream") or float(line["score"]) >= sure_below
-    if route.tier == "small" and held_back and isinstance(answer, int | float):
+    was_held = not line.get("stream") or float(line["score"]) >= sure_below
+    if route.tier == "small" and was_held and isinstance(answer, int | float):
         route = after_answer_check(route, float(answer), BOTH_UP, policy) or route
     if route.tier == "large":
         budget.spend()
